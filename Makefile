@@ -1,0 +1,49 @@
+# Two commands: `make certify` and `make test`. Both make .venv first, with Python 3.11 or newer.
+
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= 2
+REPORT ?= backend-activity-report
+BIN := $(VENV)/bin
+
+.PHONY: certify test test-all check canary benchmarks clean
+
+# The bundled reference driver on both simulated backends and on files, and two publications of real systems.
+certify: $(VENV)/.installed
+	$(BIN)/pytest conformance/ -q -n $(JOBS) --report $(REPORT) --driver reference \
+	  --attributes conformance/publications/zfs_send.toml \
+	  --attributes conformance/publications/scsi_extended_copy.toml
+
+# The program's own tests and checks.
+test: check
+	$(BIN)/pytest tests/ -q -n $(JOBS) -m "not long"
+
+# The longer proofs as well.
+test-all: check
+	$(BIN)/pytest tests/ -q -n $(JOBS)
+
+check: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# A driver that has to fail; this target succeeds only if it does, as non-conformant.
+canary: $(VENV)/.installed
+	@$(BIN)/pytest conformance/ -q -n $(JOBS) --report $(REPORT)-canary --testbed iscsi-sim \
+	  --driver conformance.faulty.quiescing:CrawlingSnapshot > $(VENV)/canary.log 2>&1; status=$$?; \
+	  if [ $$status -eq 1 ]; then echo "canary: found, as it has to be"; \
+	  else cat $(VENV)/canary.log; echo "canary: exit status $$status, expected 1 (non-conformant)"; exit 1; fi
+
+benchmarks: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.certify
+
+clean:
+	rm -rf $(VENV) $(REPORT) $(REPORT)-canary
+
+$(VENV)/.installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than Python 3.11; name a newer one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@

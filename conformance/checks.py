@@ -1,0 +1,46 @@
+"""How a check is declared: a plain test function that carries its clause ids and needs as data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from harness.testbed import Capability
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+ATTRIBUTE = "__conformance_check__"
+"""The name under which a test function carries its `CheckSpec`."""
+
+
+@dataclass(frozen=True)
+class CheckSpec:
+    """What a check establishes, and what it needs of a testbed."""
+
+    clauses: tuple[str, ...]
+    needs: frozenset[Capability]
+
+
+def check(*clauses: str, needs: tuple[Capability, ...] = ()) -> Callable[[F], F]:
+    """Declare a test function as the check of `clauses`; its body runs in the cell, with a `Lab` as `lab`.
+
+    The other parameters of the function are strings, given by `pytest.mark.parametrize`. The first line of the
+    docstring says what the check shows.
+    """
+    if not clauses:
+        raise ValueError("a check names at least one clause")
+
+    def declare(function: F) -> F:
+        if not (function.__doc__ or "").strip():
+            raise ValueError(f"{function.__name__}: a check says in its docstring what it shows")
+        setattr(function, ATTRIBUTE, CheckSpec(clauses, frozenset(needs)))
+        return function
+
+    return declare
+
+
+def spec_of(function: Any) -> CheckSpec | None:
+    """The spec of a check, or None for a function that is none."""
+    found = getattr(function, ATTRIBUTE, None)
+    return found if isinstance(found, CheckSpec) else None

@@ -1,0 +1,1 @@
+"""Faulty drivers: each is broken in one way, and says which clause has to find it."""

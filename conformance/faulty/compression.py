@@ -1,0 +1,94 @@
+"""Drivers whose backups can't be restored by their labels (section C)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from harness.compression import codec
+from harness.contract import BackupSink
+from harness.reference_driver import ReferenceDriver
+from harness.testbed import Job
+
+
+class _Spoiling:
+    """A sink that changes each chunk on its way."""
+
+    def __init__(self, inner: BackupSink, spoil: Callable[[int, int, str, bytes], tuple[int, int, str, bytes] | None]):
+        self._inner = inner
+        self._spoil = spoil
+
+    def write(self, offset: int, length: int, label: str, payload: bytes) -> None:
+        """Change the chunk, and pass it on unless it got lost."""
+        changed = self._spoil(offset, length, label, payload)
+        if changed is not None:
+            self._inner.write(*changed)
+
+
+class _SpoilingDriver(ReferenceDriver):
+    """A reference driver whose backups go through `spoil`."""
+
+    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:  # type: ignore[override]
+        job = super()._job(method, arguments)
+        if method != "backup_volume" or job.sink is None:
+            return job
+        return dataclasses.replace(job, sink=_Spoiling(job.sink, self.spoil))
+
+    def spoil(self, offset: int, length: int, label: str, payload: bytes) -> tuple[int, int, str, bytes] | None:
+        """What becomes of a chunk; None: it is lost."""
+        raise NotImplementedError
+
+
+_CONTENT = ("C-3", "Q-9", "Q-10")
+
+
+class LabelLies(_SpoilingDriver):
+    """Compresses with zlib whatever it was asked for, and labels it as asked."""
+
+    must_fail = ("C-5",)
+    may_fail = _CONTENT
+
+    def spoil(self, offset: int, length: int, label: str, payload: bytes) -> tuple[int, int, str, bytes]:
+        """Compress with zlib, labelled zstd."""
+        if label == "none":
+            return offset, length, label, payload
+        plain = codec(label).decompress(payload, length)
+        return offset, length, "zstd" if label == "zlib" else label, codec("zlib").compress(plain)
+
+
+class CompressesTwice(_SpoilingDriver):
+    """Compresses what its backend has compressed already."""
+
+    must_fail = ("C-3", "C-5")
+    may_fail = ("Q-9", "Q-10")
+
+    def spoil(self, offset: int, length: int, label: str, payload: bytes) -> tuple[int, int, str, bytes]:
+        """Compress once more."""
+        if label == "none":
+            return offset, length, label, payload
+        return offset, length, label, codec(label).compress(payload)
+
+
+class LosesAChunk(_SpoilingDriver):
+    """Drops chunks that begin in the last quarter of a GiB, by an error in counting."""
+
+    must_fail = ("C-5",)
+    may_fail = _CONTENT
+
+    def spoil(self, offset: int, length: int, label: str, payload: bytes) -> tuple[int, int, str, bytes] | None:
+        """Drop the tail."""
+        return None if offset >= 3 << 28 else (offset, length, label, payload)
+
+
+class CompressesUnasked(_SpoilingDriver):
+    """Compresses with zlib although it was called with none, and labels the chunks none."""
+
+    must_fail = ("C-3",)
+    may_fail = ("C-2", "C-5", "C-7", "Q-9", "Q-10")
+
+    def spoil(self, offset: int, length: int, label: str, payload: bytes) -> tuple[int, int, str, bytes]:
+        """Compress what was to stay as it is."""
+        if label != "none":
+            return offset, length, label, payload
+        return offset, length, label, codec("zlib").compress(payload)

@@ -1,0 +1,165 @@
+"""Drivers whose handles do not work where their scope says, or tell too much (section H)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from harness.activity import ActivityState, ActivityStatus, HandleScope
+from harness.contract import ActivityUnknown
+from harness.model import Context
+from harness.reference_driver import EVERYTHING, ReferenceDriver
+from harness.testbed import Job
+
+
+class TableInMemory(ReferenceDriver):
+    """Publishes unrestricted handles, but gives out numbers from a table in its own memory."""
+
+    must_fail = ("H-1", "H-3")
+    may_fail = ("H-6", "H-8", "H-5")
+
+    def __init__(self, *args: Any, configuration: Any, host: str, **kwargs: Any) -> None:
+        super().__init__(*args, configuration=configuration, host=host, **kwargs)
+        self._handles: dict[str, str] = {}
+
+    def start_activity(self, context: Context, method: str, arguments: dict[str, Any], *, request_id: str) -> str:
+        """Start, and remember."""
+        handle = super().start_activity(context, method, arguments, request_id=request_id)
+        number = str(1000 + len(self._handles))
+        self._handles[number] = handle
+        return number
+
+    def get_activity(self, context: Context, handle: str) -> ActivityStatus:
+        """Look the number up."""
+        return super().get_activity(context, self._real(handle))
+
+    def abort_activity(self, context: Context, handle: str) -> None:
+        """Look the number up."""
+        super().abort_activity(context, self._real(handle))
+
+    def _real(self, number: str) -> str:
+        if number not in self._handles:
+            raise ActivityUnknown(f"no activity {number!r}")
+        return self._handles[number]
+
+
+class KeyedByAddress(ReferenceDriver):
+    """Publishes source-specific handles, but knows hosts by their IP address."""
+
+    must_fail = ("H-5",)
+
+    @property
+    def backend_activity_attributes(self) -> Mapping[str, Any]:
+        """As published."""
+        return MappingProxyType({**EVERYTHING, "handle_scope": HandleScope.SOURCE.value})
+
+    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:  # type: ignore[override]
+        return dataclasses.replace(super()._job(method, arguments), scope=HandleScope.UNRESTRICTED)
+
+    def start_activity(self, context: Context, method: str, arguments: dict[str, Any], *, request_id: str) -> str:
+        """Start, and sign the handle with the address."""
+        handle = super().start_activity(context, method, arguments, request_id=request_id)
+        return f"{handle}@{self.connection.caller.address}"
+
+    def get_activity(self, context: Context, handle: str) -> ActivityStatus:
+        """The status, for the address that started it."""
+        return super().get_activity(context, self._checked(handle))
+
+    def abort_activity(self, context: Context, handle: str) -> None:
+        """Abort, for the address that started it."""
+        super().abort_activity(context, self._checked(handle))
+
+    def _checked(self, handle: str) -> str:
+        name, _, address = handle.rpartition("@")
+        if address != self.connection.caller.address:
+            raise ActivityUnknown(f"no activity {handle!r}")
+        return name
+
+
+class OpenToAll(ReferenceDriver):
+    """Publishes user-specific handles, but lets anybody use them."""
+
+    must_fail = ("H-2", "H-3")
+    may_fail = ("H-5",)
+
+    @property
+    def backend_activity_attributes(self) -> Mapping[str, Any]:
+        """As published."""
+        return MappingProxyType({**EVERYTHING, "handle_scope": HandleScope.USER.value})
+
+    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:  # type: ignore[override]
+        return dataclasses.replace(super()._job(method, arguments), scope=HandleScope.UNRESTRICTED)
+
+
+class TellsWhoseItIs(ReferenceDriver):
+    """Refuses other users' handles with a text that says whose they are."""
+
+    must_fail = ("H-2", "H-3")
+    may_fail = ("H-5",)
+
+    @property
+    def backend_activity_attributes(self) -> Mapping[str, Any]:
+        """As published."""
+        return MappingProxyType({**EVERYTHING, "handle_scope": HandleScope.USER.value})
+
+    def start_activity(self, context: Context, method: str, arguments: dict[str, Any], *, request_id: str) -> str:
+        """Start, and sign the handle with the user."""
+        handle = super().start_activity(context, method, arguments, request_id=request_id)
+        return f"{self.connection.caller.user}/{handle}"
+
+    def get_activity(self, context: Context, handle: str) -> ActivityStatus:
+        """The status, for the user who started it."""
+        return super().get_activity(context, self._checked(handle))
+
+    def abort_activity(self, context: Context, handle: str) -> None:
+        """Abort, for the user who started it."""
+        super().abort_activity(context, self._checked(handle))
+
+    def _checked(self, handle: str) -> str:
+        user, _, name = handle.rpartition("/")
+        if user != self.connection.caller.user and user == self._owner(user):
+            raise ActivityUnknown(f"the activity {name!r} belongs to {user}")
+        return name
+
+    @staticmethod
+    def _owner(user: str) -> str:
+        return user if user.startswith(("user-", "other-user-")) else ""
+
+
+class ProgressJumpsBack(ReferenceDriver):
+    """Reports the progress of the phase that it is in, which starts from nought again half-way."""
+
+    must_fail = ("H-7",)
+
+    def get_activity(self, context: Context, handle: str) -> ActivityStatus:
+        """The status, with the progress within the phase."""
+        status = super().get_activity(context, handle)
+        if status.progress is None or status.state is ActivityState.DONE:
+            return status
+        return dataclasses.replace(status, progress=(2 * status.progress) % 1.0)
+
+
+class OneHandleForAll(ReferenceDriver):
+    """Gives each activity the same handle and answers for the latest."""
+
+    must_fail = ("H-6",)
+    may_fail = ("H-1", "H-2", "H-3", "H-5", "H-8")
+
+    def __init__(self, *args: Any, configuration: Any, host: str, **kwargs: Any) -> None:
+        super().__init__(*args, configuration=configuration, host=host, **kwargs)
+        self._latest = ""
+
+    def start_activity(self, context: Context, method: str, arguments: dict[str, Any], *, request_id: str) -> str:
+        """Start, and remember the latest."""
+        self._latest = super().start_activity(context, method, arguments, request_id=request_id)
+        return f"{method}-in-progress"
+
+    def get_activity(self, context: Context, handle: str) -> ActivityStatus:
+        """The status of the latest."""
+        return super().get_activity(context, self._latest)
+
+    def abort_activity(self, context: Context, handle: str) -> None:
+        """Abort the latest."""
+        super().abort_activity(context, self._latest)

@@ -1,0 +1,113 @@
+"""Drivers that break what they say of live volumes, or what a quiesced volume is to become (section Q)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from harness.model import Context, Snapshot, Volume
+from harness.reference_driver import EVERYTHING, ReferenceDriver
+from harness.testbed import Job
+
+
+class CrawlingSnapshot(ReferenceDriver):
+    """Lists create_snapshot, but copies the live volume block after block."""
+
+    must_fail = ("Q-9",)
+
+    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:  # type: ignore[override]
+        job = super()._job(method, arguments)
+        return dataclasses.replace(job, point_in_time=False) if method == "create_snapshot" else job
+
+
+class CrawlingBackup(ReferenceDriver):
+    """Lists backup_volume, but reads the live volume from one end to the other."""
+
+    must_fail = ("Q-9",)
+
+    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:  # type: ignore[override]
+        job = super()._job(method, arguments)
+        return dataclasses.replace(job, point_in_time=False) if method == "backup_volume" else job
+
+
+class MoveWithoutMirror(ReferenceDriver):
+    """Lists migrate_volume, but forgets what is written to blocks that it has copied already."""
+
+    must_fail = ("Q-9",)
+
+    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:  # type: ignore[override]
+        job = super()._job(method, arguments)
+        return dataclasses.replace(job, point_in_time=False) if method == "migrate_volume" else job
+
+
+class ReturnsTooSoon(ReferenceDriver):
+    """Returns from create_cloned_volume as soon as the backend has accepted the copy."""
+
+    must_fail = ("Q-10",)
+    start_activity = get_activity = abort_activity = None  # type: ignore[assignment]
+
+    @property
+    def backend_activity_attributes(self) -> Mapping[str, Any]:
+        """As published: nothing is stateless, and there are no handles."""
+        return MappingProxyType({})
+
+    def create_cloned_volume(self, volume: Volume, src_vref: Volume) -> None:
+        """Start a clone."""
+        job = self._job("create_cloned_volume", {"volume": volume, "src_vref": src_vref})
+        self.connection.start(job, self._request_id())
+
+
+class SnapshotOfHalf(ReferenceDriver):
+    """Reports a snapshot of a quiesced volume as made while the backend still works on it."""
+
+    must_fail = ("Q-10",)
+    may_fail = ("R-3", "R-4", "R-8", "R-9", "R-10", "Q-11", "A-2", "R-1", "R-2", "R-6", "R-7", "R-11")
+    start_activity = get_activity = abort_activity = None  # type: ignore[assignment]
+
+    @property
+    def backend_activity_attributes(self) -> Mapping[str, Any]:
+        """As published: nothing is stateless, and there are no handles."""
+        return MappingProxyType({})
+
+    def create_snapshot(self, snapshot: Snapshot) -> None:
+        """Start a snapshot."""
+        self.connection.start(self._job("create_snapshot", {"snapshot": snapshot}), self._request_id())
+
+
+class StatusWhileBusy(ReferenceDriver):
+    """Lists backup_volume, but sets the volume's status while it works."""
+
+    must_fail = ("Q-7",)
+    start_activity = get_activity = abort_activity = None  # type: ignore[assignment]
+
+    @property
+    def backend_activity_attributes(self) -> Mapping[str, Any]:
+        """As published: everything but handles."""
+        return MappingProxyType({k: v for k, v in EVERYTHING.items() if k != "handle_scope"})
+
+    def backup_volume(self, context: Context, source: Volume | Snapshot, technique: str, sink: Any) -> None:
+        """Back up, with the status that Cinder's backup manager would set."""
+        before, source.status = source.status, "backing-up"
+        try:
+            super().backup_volume(context, source, technique, sink)
+        finally:
+            source.status = before
+
+
+class GrowsWhatItClones(ReferenceDriver):
+    """Lists create_cloned_volume, but rounds the source volume up to a whole number of extents first."""
+
+    must_fail = ("Q-7",)
+    start_activity = get_activity = abort_activity = None  # type: ignore[assignment]
+
+    @property
+    def backend_activity_attributes(self) -> Mapping[str, Any]:
+        """As published: everything but handles."""
+        return MappingProxyType({k: v for k, v in EVERYTHING.items() if k != "handle_scope"})
+
+    def create_cloned_volume(self, volume: Volume, src_vref: Volume) -> None:
+        """Grow the source, then clone it."""
+        self._run("extend_volume", volume=src_vref, new_size=src_vref.size + 1)
+        self._run("create_cloned_volume", volume=dataclasses.replace(volume, size=src_vref.size + 1), src_vref=src_vref)

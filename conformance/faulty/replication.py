@@ -1,0 +1,114 @@
+"""Drivers that lose, spoil or leave something behind when snapshots are replicated (section R)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from harness.driver_kit import delete_if_there, run_job
+from harness.model import Context, Snapshot, Volume, backend_name
+from harness.reference_driver import EVERYTHING, ReferenceDriver
+from harness.testbed import Job
+
+
+class ReplicatesTheVolume(ReferenceDriver):
+    """Replicates what the volume holds now instead of what the snapshot holds."""
+
+    must_fail = ("R-3",)
+    may_fail = ("R-9",)
+
+    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:  # type: ignore[override]
+        job = super()._job(method, arguments)
+        if method == "replicate_snapshot":
+            return dataclasses.replace(job, source=arguments["snapshot"].volume_id)
+        return job
+
+
+class MovesTheSnapshot(ReferenceDriver):
+    """Deletes the source snapshot once it has arrived at the destination."""
+
+    must_fail = ("R-4",)
+    may_fail = ("R-9", "R-10", "R-3")
+    start_activity = get_activity = abort_activity = None  # type: ignore[assignment]
+
+    @property
+    def backend_activity_attributes(self) -> Mapping[str, Any]:
+        """As published: everything but handles."""
+        return MappingProxyType({k: v for k, v in EVERYTHING.items() if k != "handle_scope"})
+
+    def replicate_snapshot(
+        self, context: Context, snapshot: Snapshot, destination: dict[str, Any], new_snapshot: Snapshot
+    ) -> None:
+        """Replicate, then free the space at the source."""
+        super().replicate_snapshot(context, snapshot, destination, new_snapshot)
+        delete_if_there(self.connection, snapshot.id, self._request_id())
+
+
+class SecondCopy(ReferenceDriver):
+    """Makes another copy at the destination each time that it is asked for the same one."""
+
+    must_fail = ("R-10",)
+    may_fail = ("R-8", "R-9")
+    start_activity = get_activity = abort_activity = None  # type: ignore[assignment]
+
+    @property
+    def backend_activity_attributes(self) -> Mapping[str, Any]:
+        """As published: everything but handles."""
+        return MappingProxyType({k: v for k, v in EVERYTHING.items() if k != "handle_scope"})
+
+    def replicate_snapshot(
+        self, context: Context, snapshot: Snapshot, destination: dict[str, Any], new_snapshot: Snapshot
+    ) -> None:
+        """Replicate; where the name is taken, take the next one."""
+        super().replicate_snapshot(context, snapshot, destination, new_snapshot)
+        if new_snapshot.status == "available":
+            again = dataclasses.replace(new_snapshot, id=f"{new_snapshot.id}-1")
+            super().replicate_snapshot(context, snapshot, destination, again)
+
+
+class LeavesItsSafetyCopy(ReferenceDriver):
+    """Makes a safety copy before it migrates a volume, and forgets it where the migration fails."""
+
+    must_fail = ("R-9",)
+    start_activity = get_activity = abort_activity = None  # type: ignore[assignment]
+
+    @property
+    def backend_activity_attributes(self) -> Mapping[str, Any]:
+        """As published: nothing."""
+        return MappingProxyType({})
+
+    def migrate_volume(
+        self, context: Context, volume: Volume, host: dict[str, Any]
+    ) -> tuple[bool, dict[str, Any] | None]:
+        """Migrate with a net."""
+        safety = f"{volume.id}-safety"
+        copy = Job("copy", volume.id, safety, size=volume.size)
+        run_job(self.connection, copy, self._request_id())
+        answer = super().migrate_volume(context, volume, host)
+        delete_if_there(self.connection, safety, self._request_id())
+        return answer
+
+
+class HalfAMove(ReferenceDriver):
+    """Migrates by a copy and never deletes the volume at the source."""
+
+    must_fail = ("R-8", "R-9")
+    may_fail = ("R-4", "R-7", "R-10")
+    start_activity = get_activity = abort_activity = None  # type: ignore[assignment]
+
+    @property
+    def backend_activity_attributes(self) -> Mapping[str, Any]:
+        """As published: nothing."""
+        return MappingProxyType({})
+
+    def migrate_volume(
+        self, context: Context, volume: Volume, host: dict[str, Any]
+    ) -> tuple[bool, dict[str, Any] | None]:
+        """Copy first, so that nothing can be lost."""
+        spare = f"{volume.id}-old"
+        run_job(self.connection, Job("copy", volume.id, spare, size=volume.size), self._request_id())
+        if backend_name(host["host"]) == "stranger":
+            return False, None
+        return super().migrate_volume(context, volume, host)

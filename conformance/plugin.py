@@ -1,0 +1,242 @@
+"""The pytest plugin that turns check functions into a certification run.
+
+In the repository the root `conftest.py` loads it; elsewhere `pytest -p conformance.plugin --pyargs conformance` does.
+A check's body runs in a cell (`conformance.execution`); this module holds only the hooks. Tests that are no checks are
+left alone. The exit status stands at `conformance.ExitCode`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import warnings
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conformance import plugin_run
+from conformance.checks import spec_of
+from conformance.execution import RUNNER, VIRTUAL_LIMITS, WALL_LIMITS, has_violation
+from conformance.plugin_run import Run, place_of
+from conformance.session import (
+    DEFAULT_DRIVER,
+    DEFAULT_REPORT,
+    DEFAULT_SEED,
+    DEFAULT_TESTBEDS,
+    ExitCode,
+    UsageProblem,
+    make_settings,
+)
+from harness.cell import CellError
+from harness.results import CheckResult, ClauseInfo, Outcome
+
+KEY = pytest.StashKey[Run]()
+"""Where the configuration keeps the run's state."""
+
+ATTRIBUTE = "backend_activity"
+"""The attribute of a test report that carries a check's result to the process that writes the report."""
+
+
+class AdvisoryWarning(UserWarning):
+    """A check failed on advisory clauses only."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options of a certification run."""
+    group = parser.getgroup("backend-activity", "certification of backend activity attributes")
+    add = group.addoption
+    add("--driver", action="append", default=[], metavar="TARGET",
+        help="driver to certify: package.module:Class, or a name registered under backend_activity.drivers; "
+        f"repeatable (default: {DEFAULT_DRIVER})")  # fmt: skip
+    add("--attributes", action="append", default=[], metavar="FILE",
+        help="publication without code, .toml or .json; repeatable")  # fmt: skip
+    add("--driver-config", metavar="FILE", help="options for the drivers given by --driver, .toml or .json")
+    add("--testbed", action="append", default=[], metavar="NAME",
+        help=f"testbed to run on, repeatable (default: {', '.join(DEFAULT_TESTBEDS)})")  # fmt: skip
+    add("--seed", type=int, metavar="N", help=f"seed of everything random (default: {DEFAULT_SEED})")
+    add("--report", default=DEFAULT_REPORT, metavar="DIR",
+        help="directory for report.json, report.html and junit.xml (default: %(default)s)")  # fmt: skip
+    add("--schedule", metavar="FILE", help="run only the check that a saved schedule is of, and replay it")
+    add("--check-timeout", type=float, metavar="SECONDS",
+        help="wall time for one check (default: "
+        f"{VIRTUAL_LIMITS.wall_s:g} on simulated testbeds, {WALL_LIMITS.wall_s:g} on real ones)")  # fmt: skip
+    add("--check-runner", default=RUNNER, help=argparse.SUPPRESS)
+    add("--check-clauses", default="conformance.clauses", help=argparse.SUPPRESS)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Check the options; before the JUnit plugin is configured, tell it where to write."""
+    option = config.option
+    try:
+        settings = make_settings(
+            drivers=option.driver,
+            attributes=option.attributes,
+            driver_config=option.driver_config,
+            testbeds=option.testbed,
+            seed=option.seed,
+            report=option.report,
+            schedule=option.schedule,
+            timeout_s=option.check_timeout,
+        )
+    except UsageProblem as error:
+        raise pytest.UsageError(str(error)) from None
+    clauses: Mapping[str, ClauseInfo] = importlib.import_module(option.check_clauses).CLAUSES
+    run = config.stash[KEY] = Run(config, settings, clauses, requested=_is_requested(config))
+    if run.requested and not option.xmlpath and not run.is_worker and not option.collectonly:
+        option.xmlpath = str(settings.report / "junit.xml")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the cells."""
+    if KEY in config.stash:
+        config.stash[KEY].executor.close()
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say what a certification runs with."""
+    run = config.stash[KEY]
+    if not run.requested:
+        return None
+    names = ", ".join(driver.label for driver in run.settings.drivers)
+    return f"backend activity: drivers {names}; testbeds {', '.join(run.settings.testbeds)}; seed {run.settings.seed}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Under xdist nothing is collected here, so drivers are looked at before the workers start."""
+    run = session.config.stash[KEY]
+    if run.requested and run.is_controller and not session.config.option.collectonly:
+        _describe(run)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each check for each driver on each testbed."""
+    if spec_of(metafunc.function) is None:
+        return
+    if "lab" not in metafunc.fixturenames or metafunc.cls is not None:
+        pytest.fail(f"{metafunc.function.__name__}: a check is a plain function with a parameter lab", pytrace=False)
+    places = metafunc.config.stash[KEY].settings.places
+    metafunc.parametrize("lab", places, ids=[place.id for place in places])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Note what was selected; look at the drivers before the first check."""
+    run = config.stash[KEY]
+    try:
+        dropped = run.apply_schedule(items)
+        if dropped:
+            config.hook.pytest_deselected(items=dropped)
+        run.note_selected(items)
+    except UsageProblem as error:
+        raise pytest.UsageError(str(error)) from None
+    if run.gathered.selection.selected and not run.is_worker and not config.option.collectonly:
+        _describe(run)
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    """Count what was left out."""
+    for item in items:
+        place = place_of(item)
+        if place is not None:
+            item.config.stash[KEY].gathered.selection.deselected[place.driver.index] += 1
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
+    """Run a check's body in its cell, and tell pytest how it went."""
+    if place_of(pyfuncitem) is None:
+        return None
+    run = pyfuncitem.config.stash[KEY]
+    result = run.execute(pyfuncitem)
+    pyfuncitem.stash[plugin_run.RESULT] = result
+    if result.output:
+        pyfuncitem.add_report_section("call", "output of the cell", result.output)
+    _tell(result, run.clauses)
+    return True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Attach the check's result to the report, which carries it to the process that sums up."""
+    report = yield
+    place = place_of(item)
+    if place is None:
+        return report
+    result = item.stash.get(plugin_run.RESULT, None) if call.when == "call" else None
+    failed_outside = report.failed and result is None
+    attached: dict[str, Any] = {
+        "driver": place.driver.index,
+        "result": None if result is None else result.model_dump(mode="json"),
+        "error": f"{item.nodeid} failed in {call.when}: {report.longreprtext}" if failed_outside else None,
+        "selection": item.config.stash[KEY].gathered.selection.to_json(),
+    }
+    setattr(report, ATTRIBUTE, attached)
+    return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Write the report and set the exit status."""
+    run = session.config.stash.get(KEY, None)
+    if run is not None and not run.is_worker:
+        run.finish(session)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the verdicts and where the report is."""
+    run = config.stash[KEY]
+    lines = run.closing_lines()
+    if not lines:
+        return
+    terminalreporter.section("backend activity")
+    for line in lines:
+        terminalreporter.write_line(line)
+
+
+def _describe(run: Run) -> None:
+    try:
+        run.describe_drivers()
+    except UsageProblem as error:
+        raise pytest.UsageError(str(error)) from None
+    except CellError as error:
+        run.gathered.errors.append(str(error))
+        pytest.exit(f"harness error: {error}", returncode=ExitCode.HARNESS_ERROR)
+
+
+def _is_requested(config: pytest.Config) -> bool:
+    """Whether the command line asks for a certification: by an option, or by naming the suites."""
+    option = config.option
+    if option.driver or option.attributes or option.testbed or option.schedule or option.driver_config:
+        return True
+    package = Path(__file__).parent
+    for argument in config.args:
+        name = argument.split("::")[0]
+        if option.pyargs and (name == "conformance" or name.startswith("conformance.")):
+            return True
+        path = (config.invocation_params.dir / name).resolve()
+        if path == package or package in path.parents or path in package.parents:
+            return True
+    return False
+
+
+def _tell(result: CheckResult, clauses: Mapping[str, ClauseInfo]) -> None:
+    """Raise what pytest shows for a result."""
+    if result.outcome is Outcome.ERROR:
+        pytest.fail(f"harness error: {result.message}\nrerun: {result.reproduce}", pytrace=False)
+    text = plugin_run.explain(result)
+    if result.outcome is Outcome.FAILED:
+        failed = [clauses.get(c.clause) for c in result.clauses if c.outcome is Outcome.FAILED]
+        if not failed or any(info is None or info.mandatory for info in failed):
+            pytest.fail(text, pytrace=False)
+        warnings.warn(AdvisoryWarning(text), stacklevel=2)
+    elif has_violation(result):
+        pytest.fail(text, pytrace=False)
+    elif result.outcome is not Outcome.PASSED:
+        pytest.skip(f"{result.outcome}: {result.message}")

@@ -1,0 +1,237 @@
+"""The state of one pytest process during a certification: what it runs, what it has gathered, how it ends."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import reports
+from conformance.certificate import Gathered, Selection, make_report, one_line, status_of
+from conformance.checks import spec_of
+from conformance.execution import CheckCall, Executor
+from conformance.session import ExitCode, Place, Settings, UsageProblem, check_name, is_repeated, is_virtual
+from harness.results import CheckResult, ClauseInfo, Description, Outcome, Report
+
+RESULT = pytest.StashKey[CheckResult]()
+"""Where an item keeps its result between its call and its report."""
+
+COMMAND = pytest.StashKey[str]()
+"""The command line to put into the report, if pytest's own is not what the user typed."""
+
+REASONS_SHOWN = 5
+"""How many reasons the terminal summary shows for each driver."""
+
+
+class Run:
+    """One process of a run: the only one, the controller of xdist workers, or such a worker."""
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        settings: Settings,
+        clauses: Mapping[str, ClauseInfo],
+        *,
+        requested: bool,
+    ) -> None:
+        self.config = config
+        self.settings = settings
+        self.clauses = clauses
+        self.requested = requested
+        self.executor = Executor(settings, clauses, config.option.check_runner)
+        self.gathered = Gathered()
+        self.report: Report | None = None
+        self._descriptions: dict[int, Description] = {}
+        self._repeated: set[str] = set()
+        self._refused = False
+        self.written: Path | None = None
+        self._collection_errors: list[str] = []
+        config.pluginmanager.register(self, "backend-activity-run")
+
+    @property
+    def is_worker(self) -> bool:
+        """Whether this is an xdist worker."""
+        return hasattr(self.config, "workerinput")
+
+    @property
+    def is_controller(self) -> bool:
+        """Whether xdist workers do the work."""
+        return self.config.pluginmanager.hasplugin("dsession")
+
+    def describe_drivers(self) -> None:
+        """Have each driver describe itself. Raises `UsageProblem`, or `CellError` where the harness failed."""
+        for driver in self.settings.drivers:
+            if driver.index not in self._descriptions:
+                places = [place for place in self.settings.places if place.driver is driver]
+                # a simulated testbed, if there is one: it costs least
+                places.sort(key=lambda place: not is_virtual(place.testbed))
+                self._descriptions[driver.index] = self.executor.describe(driver, places[0].testbed)
+
+    def apply_schedule(self, items: list[pytest.Item]) -> list[pytest.Item]:
+        """Keep only the check that the schedule is of; returns the checks that were dropped."""
+        schedule = self.settings.schedule
+        checks = [item for item in items if place_of(item) is not None]
+        if schedule is None or not schedule["check"] or not checks:
+            return []
+        dropped = [item for item in checks if _full_name(item) != schedule["check"]]
+        if len(dropped) == len(checks):
+            raise UsageProblem(f"--schedule is of check {schedule['check']}, which is not among the selected ones")
+        gone = set(dropped)
+        items[:] = [item for item in items if item not in gone]
+        return dropped
+
+    def note_selected(self, items: list[pytest.Item]) -> None:
+        """Count the checks, and choose those that are run twice."""
+        first: dict[str, str] = {}
+        chosen: set[str] = set()
+        for item in items:
+            place = place_of(item)
+            if place is None:
+                continue
+            self.gathered.selection.selected[place.driver.index] += 1
+            if not is_virtual(place.testbed):
+                continue
+            first.setdefault(place.id, item.nodeid)
+            if is_repeated(self.settings.seed, f"{_full_name(item)} {place.id}"):
+                chosen.add(place.id)
+                self._repeated.add(item.nodeid)
+        self._repeated.update(nodeid for place_id, nodeid in first.items() if place_id not in chosen)
+
+    def execute(self, item: pytest.Function) -> CheckResult:
+        """Run an item's check in its cell."""
+        place = place_of(item)
+        spec = spec_of(item.function)
+        assert place is not None and spec is not None
+        call = CheckCall(
+            module=item.module.__name__,
+            function=item.originalname,
+            parameters=_parameters(item),
+            clauses=spec.clauses,
+            title=(item.function.__doc__ or "").strip().splitlines()[0],
+            place=place,
+            reproduce=self._reproduce(item, place),
+        )
+        return self.executor.run(call, repeat=item.nodeid in self._repeated)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take in a check's result, from here or from a worker."""
+        if self.is_worker:
+            return
+        attached: dict[str, Any] | None = getattr(report, "backend_activity", None)
+        if attached is None:
+            if report.failed:
+                self._note_other(report)
+            return
+        self.gathered.selection = Selection.from_json(attached["selection"])
+        if attached["error"] is not None:
+            self.gathered.errors.append(attached["error"])
+        if attached["result"] is not None:
+            self.gathered.results.append((attached["driver"], CheckResult.model_validate(attached["result"])))
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note what could not be collected."""
+        if report.failed:
+            self._collection_errors.append(f"{report.nodeid} could not be collected: {report.longreprtext}")
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Tell the user's interrupt from pytest's own ways of stopping, which are subclasses."""
+        self.gathered.interrupted = type(excinfo.value) is KeyboardInterrupt
+
+    def finish(self, session: pytest.Session) -> None:
+        """Write the report and set the exit status; leave both alone if this was no certification."""
+        gathered = self.gathered
+        seen = bool(gathered.results or gathered.selection.selected or gathered.selection.deselected)
+        if self.config.option.collectonly or not (self.requested or seen):
+            return
+        gathered.errors += self._collection_errors
+        if session.exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR):
+            self._refused = True
+            return
+        if not gathered.results:
+            if not gathered.interrupted:
+                session.exitstatus = ExitCode.HARNESS_ERROR
+            return
+        try:
+            self.describe_drivers()
+            command = self.config.stash.get(COMMAND, shlex.join(["pytest", *self.config.invocation_params.args]))
+            self.report = make_report(self.settings, self.clauses, self._descriptions, gathered, command)
+            self.written = reports.write_report(self.report, self.settings.report)
+            session.exitstatus = status_of(self.report, gathered)
+        except UsageProblem as error:
+            gathered.errors.append(str(error))
+            session.exitstatus = ExitCode.USAGE_ERROR
+        except Exception as error:
+            gathered.errors.append(f"the report could not be made: {type(error).__name__}: {error}")
+            session.exitstatus = ExitCode.HARNESS_ERROR
+
+    def closing_lines(self) -> list[str]:
+        """What the terminal summary says; nothing if this was no certification."""
+        lines = [f"harness error: {error}" for error in self.gathered.errors]
+        if self.report is None:
+            if self.requested and not self._refused and not self.is_worker and not self.config.option.collectonly:
+                lines.append("no check was run, so nothing is said about any driver")
+            return lines
+        for driver in self.report.drivers:
+            lines.append(one_line(driver))
+            lines += [f"  {reason}" for reason in driver.reasons[:REASONS_SHOWN]]
+            if len(driver.reasons) > REASONS_SHOWN:
+                lines.append(f"  … and {len(driver.reasons) - REASONS_SHOWN} more")
+        if self.written is not None:
+            lines.append(f"report: {self.written}")
+        return lines
+
+    def _note_other(self, report: pytest.TestReport) -> None:
+        if str(report.when) == "???":  # xdist's report of a worker that died
+            self.gathered.errors.append(f"{report.nodeid}: {report.longreprtext}")
+        else:
+            self.gathered.other_failures += 1
+
+    def _reproduce(self, item: pytest.Function, place: Place) -> str:
+        name = item.name
+        start = self.config.invocation_params.dir.resolve()
+        explicit = "conformance.plugin" in (self.config.option.plugins or [])
+        command = ["pytest"]
+        if explicit:
+            command += ["-p", "conformance.plugin"]
+        if not explicit and item.path.is_relative_to(start):
+            command.append(f"{item.path.relative_to(start)}::{name}")
+        else:
+            command += ["--pyargs", f"{item.module.__name__}::{name}"]
+        command += [*place.driver.option, "--testbed", place.testbed, "--seed", str(self.settings.seed)]
+        if self.settings.schedule is not None:
+            command += ["--schedule", self.config.option.schedule]
+        return shlex.join(command)
+
+
+def place_of(item: pytest.Item) -> Place | None:
+    """Where a check is to run, or None for an item that is no check."""
+    if not isinstance(item, pytest.Function) or spec_of(item.function) is None:
+        return None
+    callspec = getattr(item, "callspec", None)
+    place = None if callspec is None else callspec.params.get("lab")
+    return place if isinstance(place, Place) else None
+
+
+def explain(result: CheckResult) -> str:
+    """A failed check in words: each failed clause with its witness, what was found, how to rerun it."""
+    lines = [result.message] if result.message else []
+    for clause in result.clauses:
+        if clause.outcome is Outcome.FAILED:
+            lines.append(f"{clause.clause}: {clause.message}")
+            lines += [f"    {key}: {value}" for key, value in (clause.witness or {}).items()]
+    for finding in result.findings:
+        lines.append(f"{finding.severity}: {finding.found}" + (f"; {finding.remedy}" if finding.remedy else ""))
+    lines.append(f"rerun: {result.reproduce}")
+    return "\n".join(dict.fromkeys(lines))
+
+
+def _parameters(item: pytest.Function) -> dict[str, str]:
+    return {name: str(value) for name, value in item.callspec.params.items() if name != "lab"}
+
+
+def _full_name(item: pytest.Item) -> str:
+    assert isinstance(item, pytest.Function)
+    return f"{item.module.__name__}:{check_name(item.originalname, _parameters(item))}"

@@ -1,0 +1,70 @@
+"""What checks ask of the record of a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.recorder import Recorder, WriteLog
+from harness.results import Timeline, TimelineStep
+
+MOST_WRITES = 2000
+"""How many writes a timeline keeps at most."""
+
+_BARS = (
+    ("step", "step.started", ("step.done", "step.failed"), ("flow", "step"), "step"),
+    ("quiesce", "gate.quiesced", ("gate.release", "gate.expired"), ("volume", "host", "owner"), "host"),
+    ("activity", "activity.started", ("activity.ended",), ("backend", "handle"), "verb"),
+)
+
+
+def timeline(recorder: Recorder, title: str, volume_id: str) -> Timeline:
+    """What happened in a run as bars, with the writes to one volume; times in nanoseconds.
+
+    A bar that never ended ends with the run's last event. Only what lies around the flows' steps is kept.
+    """
+    bars: list[TimelineStep] = []
+    last = recorder.events[-1].at_ns if recorder.events else 0
+    for kind, begins, ends, key, label in _BARS:
+        for event in recorder.events:
+            if event.kind != begins:
+                continue
+            end = next(
+                (
+                    later.at_ns
+                    for later in recorder.events
+                    if later.place > event.place
+                    and later.kind in ends
+                    and all(later.fields.get(k) == event.fields.get(k) for k in key)
+                ),
+                last,
+            )
+            text = str(event.fields.get(label, kind))
+            bars.append(TimelineStep(label=text, start_ns=event.at_ns, end_ns=end, kind=kind))
+    flows = [bar for bar in bars if bar.kind == "step" and bar.label not in ("create_volume",)]
+    if not flows:
+        return Timeline(title=title, steps=bars)
+    start, end = min(bar.start_ns for bar in flows), max(bar.end_ns for bar in flows)
+    margin = max((end - start) // 5, 1)
+    log = recorder.writes(volume_id)
+    rows = [
+        (log.issued_ns[row], log.acknowledged_ns[row])
+        for row in range(len(log))
+        if start - margin <= log.issued_ns[row] <= end + margin and log.acknowledged_ns[row] >= 0
+    ]
+    thinned = rows[:: max(1, -(-len(rows) // MOST_WRITES))]
+    kept = [bar for bar in bars if bar.end_ns >= start - margin and bar.start_ns <= end + margin]
+    return Timeline(title=title, steps=kept, writes_ns=thinned)
+
+
+def writes_acknowledged_between(log: WriteLog, after: int, before: int) -> list[dict[str, Any]]:
+    """The writes acknowledged between two places, as witnesses."""
+    return [
+        {"block": log.blocks[row], "stamp": log.stamps[row], "acknowledged": log.acknowledged[row]}
+        for row in range(len(log))
+        if after < log.acknowledged[row] < before
+    ]
+
+
+def foreground(log: WriteLog, after: int, before: int) -> int:
+    """How many writes were issued between two places."""
+    return sum(1 for place in log.issued if after < place < before)

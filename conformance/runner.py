@@ -1,0 +1,167 @@
+"""Runs one check inside a cell, and describes a driver there. What goes in and out is JSON."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import time
+import traceback
+from importlib.metadata import entry_points
+from typing import Any
+
+from conformance.checks import CheckSpec, spec_of
+from conformance.clauses import CLAUSES
+from conformance.lab import Lab
+from conformance.verdicts import CheckEnded, Ledger
+from harness.contract import BackendActivityError
+from harness.loading import Candidate, CandidateSpec
+from harness.loading import describe as describe_candidate
+from harness.results import CheckResult, Evidence, Finding, Outcome, Severity, combine
+from harness.runtime import Limits, RuntimeLimit
+from harness.runtime.patches import seed as seed_randomness
+from harness.schedule import Schedule
+from harness.taskflow.errors import TaskflowError
+from harness.testbed import Capability, Testbed
+
+LIMITS = Limits(wall_s=20.0)
+"""What one check may use; the cell's own limits stand behind it."""
+
+
+def run_check(
+    *,
+    module: str,
+    function: str,
+    parameters: dict[str, str],
+    candidate: dict[str, Any],
+    testbed: str,
+    seed: int,
+    schedule: dict[str, Any] | None = None,
+    reproduce: str = "",
+) -> dict[str, Any]:
+    """Run one check and return its `CheckResult` as a dict.
+
+    `schedule` replays saved choices. A failure of the driver is in the result, not raised; what is raised is ours.
+    """
+    started = time.perf_counter()
+    check = getattr(importlib.import_module(module), function)
+    spec = spec_of(check)
+    if spec is None:
+        raise LookupError(f"{module}:{function} is no check")
+    loaded = load_candidate(_frozen(candidate))
+    name = f"{function}[{','.join(parameters.values())}]" if parameters else function
+    if schedule is None:
+        plan = Schedule(seed, f"{module}:{name}")
+    else:
+        plan = Schedule(int(schedule["seed"]), f"{module}:{name}", dict(schedule["choices"]))
+    ledger = Ledger(spec.clauses, Evidence.EXERCISED if loaded.vendor_code else Evidence.MODELLED)
+    result = CheckResult(
+        check=name,
+        title=(check.__doc__ or "").strip().splitlines()[0],
+        driver=loaded.spec.name,
+        testbed=testbed,
+        seed=plan.seed,
+        outcome=Outcome.ERROR,
+        reproduce=reproduce,
+    )
+    missing = [need for need in spec.needs if need not in testbed_class(testbed).offers]
+    if missing:
+        for clause in spec.clauses:
+            reasons = ", ".join(sorted(need.value for need in missing))
+            _quietly(ledger, f"testbed {testbed} does not offer {reasons}", clause)
+    else:
+        _run(check, spec, loaded, testbed, plan, parameters, ledger, result)
+    result.clauses = ledger.results()
+    result.findings = ledger.findings
+    result.timeline = ledger.timeline
+    result.schedule = {"seed": plan.seed, "choices": plan.choices}
+    result.wall_s = time.perf_counter() - started
+    if result.outcome is not Outcome.ERROR or not result.message:
+        result.outcome = combine(c.outcome for c in result.clauses)
+        # the most telling clause speaks for the check
+        result.message = next((f"{c.clause}: {c.message}" for c in result.clauses if c.outcome is result.outcome), "")
+    return result.model_dump(mode="json")
+
+
+def _run(
+    check: Any,
+    spec: CheckSpec,
+    candidate: Candidate,
+    testbed: str,
+    plan: Schedule,
+    parameters: dict[str, str],
+    ledger: Ledger,
+    result: CheckResult,
+) -> None:
+    seed_randomness(plan.source("random").getrandbits(64))
+    bed = testbed_class(testbed)(seed=plan.source("testbed").getrandbits(32), options=testbed_options(candidate))
+    lab = Lab(bed, candidate, plan, ledger)
+    try:
+        bed.runtime.run(lambda: check(lab, **parameters), LIMITS)
+    except CheckEnded:
+        pass
+    except MemoryError:
+        raise
+    except (TaskflowError, BackendActivityError, RuntimeLimit, SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+        what = f"{type(error).__name__}: {error}"
+        ledger.fail_rest(what)
+        remedy = "make the driver return, or raise one of the contract's exceptions"
+        if isinstance(error, RuntimeLimit):
+            ledger.findings.append(
+                Finding(severity=Severity.VIOLATION, subject=type(error).__name__, found=what[:500], remedy=remedy)
+            )
+        if not any(CLAUSES[clause].binds_driver for clause in spec.clauses) and not candidate.vendor_code:
+            result.outcome, result.message = Outcome.ERROR, what
+    except Exception as error:
+        result.outcome = Outcome.ERROR
+        result.message = f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-6)}"
+    finally:
+        result.run_ns = bed.runtime.now() if Capability.DIGESTS in bed.offers else None
+        if Capability.DIGESTS in bed.offers:
+            result.digest = bed.recorder.digest()
+        bed.close()
+
+
+def describe(*, candidate: dict[str, Any], testbed: str = "") -> dict[str, Any]:
+    """Describe a driver: its publication with defaults applied, findings, and what follows for each method."""
+    loaded = load_candidate(_frozen(candidate))
+    bed = testbed_class(testbed or "iscsi-sim")(seed=0, options=testbed_options(loaded))
+    lab = Lab(bed, loaded, Schedule(0, "describe"), Ledger((), Evidence.DECLARED))
+    try:
+        described = bed.runtime.run(lambda: describe_candidate(loaded, lab.open_driver()), LIMITS)
+    finally:
+        bed.close()
+    return described.model_dump(mode="json")
+
+
+def _quietly(ledger: Ledger, reason: str, clause: str) -> None:
+    try:
+        ledger.unverifiable(reason, clause)
+    except CheckEnded:
+        return
+
+
+def _frozen(candidate: dict[str, Any]) -> str:
+    return json.dumps(candidate, sort_keys=True)
+
+
+@functools.cache
+def load_candidate(text: str) -> Candidate:
+    """The candidate of a spec given as JSON; loaded once for each cell."""
+    return CandidateSpec.from_dict(json.loads(text)).load()
+
+
+def testbed_options(candidate: Candidate) -> dict[str, Any]:
+    """What a driver's configuration asks of the testbed: its table `testbed`, if it has one."""
+    options = candidate.spec.config.get("testbed", {})
+    return dict(options) if isinstance(options, dict) else {}
+
+
+@functools.cache
+def testbed_class(name: str) -> type[Testbed] | Any:
+    """The testbed registered under that name. Raises LookupError that lists the known ones."""
+    known = entry_points(group="backend_activity.testbeds")
+    for entry in known:
+        if entry.name == name:
+            return entry.load()
+    raise LookupError(f"no testbed {name!r}; known are {', '.join(sorted(e.name for e in known))}")

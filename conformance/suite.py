@@ -1,0 +1,63 @@
+"""The checks as data: every check function of the suites with every combination of its parameters."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from conformance.checks import spec_of
+
+MODULES = (
+    "conformance.test_attributes",
+    "conformance.test_quiescing",
+    "conformance.test_replication",
+    "conformance.test_handles",
+    "conformance.test_compression",
+)
+"""The suites, one a section of the specification."""
+
+
+@dataclass(frozen=True)
+class CheckCase:
+    """One check with its parameters, ready for `conformance.runner.run_check`."""
+
+    module: str
+    function: str
+    parameters: tuple[tuple[str, str], ...]
+    clauses: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The check's name as results show it."""
+        values = ",".join(value for _, value in self.parameters)
+        return f"{self.function}[{values}]" if values else self.function
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of `run_check` that name this check."""
+        return {"module": self.module, "function": self.function, "parameters": dict(self.parameters)}
+
+
+def cases(*clauses: str) -> Iterator[CheckCase]:
+    """Every check that touches one of `clauses` (default: every check), in the order of the suites."""
+    for module_name in MODULES:
+        module = importlib.import_module(module_name)
+        for name, function in vars(module).items():
+            spec = spec_of(function)
+            if spec is None or not name.startswith("test_") or function.__module__ != module_name:
+                continue
+            if clauses and not set(clauses) & set(spec.clauses):
+                continue
+            for parameters in _combinations(function):
+                yield CheckCase(module_name, name, parameters, spec.clauses)
+
+
+def _combinations(function: Any) -> Iterator[tuple[tuple[str, str], ...]]:
+    axes = []
+    for mark in getattr(function, "pytestmark", []):
+        if mark.name == "parametrize":
+            name, values = mark.args[0], mark.args[1]
+            axes.append([(name, value) for value in values])
+    yield from itertools.product(*axes)

@@ -1,0 +1,321 @@
+"""Section 2 of the specification: quiescing and stateless activities (clauses Q)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from conformance.checks import check
+from conformance.lab import Lab
+from conformance.record import foreground, writes_acknowledged_between
+from harness.backup_store import ImageService, restore_image
+from harness.contract import METHODS, Effect
+from harness.model import Volume
+from harness.point_in_time import check_image, compare_images, coverage, exact_image, lost_writes
+from harness.storage import Image
+from harness.taskflow.errors import QuiesceTimeout, TaskflowError
+from harness.testbed import Attachment, Capability
+
+COPYING = ("create_snapshot", "create_cloned_volume", "copy_volume_to_image", "backup_volume")
+MOVING = ("migrate_volume", "retype")
+
+
+def invoke(lab: Lab, method: str, volume: Volume) -> Callable[[], Image | None]:
+    """Invoke a method on a volume through the taskflow; returns a function that reads the image that it made."""
+    new = lab.identifier("made")
+    flows = lab.taskflow
+    if method == "create_snapshot":
+        flows.methods.create_snapshot(volume.id, new)
+    elif method == "create_cloned_volume":
+        flows.methods.clone(volume.id, new)
+    elif method == "copy_volume_to_image":
+        images = ImageService()
+        flows.methods.upload(volume.id, images, new)
+        return lambda: restore_image(images.chunks(new))
+    elif method == "backup_volume":
+        backup = flows.backups.backup(volume.id, new, ["zlib", "none"])
+        return lambda: restore_image(backup.chunks)
+    elif method in MOVING:
+        flows.methods.migrate(volume.id, "sibling", method)
+        return lambda: lab.image("sibling", volume.id)
+    elif method == "extend_volume":
+        flows.methods.extend(volume.id, volume.size + 1)
+        return lambda: lab.image("primary", volume.id)
+    else:
+        raise LookupError(method)
+    return lambda: lab.image("primary", new)
+
+
+def _needs(lab: Lab, method: str, listed: bool) -> None:
+    if not lab.implements(method):
+        lab.not_applicable(f"the driver does not implement {method}")
+    if lab.lists(method) is not listed:
+        lab.not_applicable(f"{method} is {'not ' if listed else ''}listed as stateless")
+
+
+def _refuses_family_move(lab: Lab, method: str) -> bool:
+    """Whether the driver answered that it can't move the volume, so that there was nothing to judge."""
+    return method in MOVING and not lab.recorder.find("activity.started", verb="move")
+
+
+@pytest.mark.parametrize("method", [*COPYING, *MOVING, "extend_volume"])
+@check("Q-1", "Q-2", "Q-4", "Q-10")
+def test_unlisted_method_works_on_a_quiesced_volume(lab: Lab, method: str) -> None:
+    """A method that is not listed finds the volume quiesced, and makes of it what it held at the quiesce point."""
+    _needs(lab, method, listed=False)
+    volume = lab.volume()
+    attachment = lab.attach(volume)
+    log = lab.recorder.writes(volume.id)
+    with lab.load_on(attachment):
+        image_of = invoke(lab, method, volume)
+        first = _read(image_of)
+    lab.settled()
+    lab.ledger.timeline = lab.timeline(f"{method} on a volume in use, quiesced", volume.id)
+    window = lab.window(method)
+    quiesced = lab.recorder.find("gate.quiesced", volume=volume.id)
+    released = lab.recorder.find("gate.release", volume=volume.id)
+    if window is None:
+        lab.unverifiable(f"{method} never returned")
+        return
+    invoked, returned = window
+    held = bool(quiesced and released) and quiesced[0].place < invoked.place and returned.place < released[-1].place
+    lab.expect("Q-1", held, f"{method} ran on {volume.id} without its attachment being quiesced")
+    if not held:
+        return
+    strays = writes_acknowledged_between(log, quiesced[0].place, released[-1].place)
+    lab.expect("Q-2", not strays, f"{len(strays)} writes were applied while {volume.id} was quiesced", _first(strays))
+    settled = (_read(image_of), "after the backends settled")
+    for (found, flaw), moment in ((first, "at once"), settled) if method in COPYING else ():
+        difference = {"missing": flaw} if found is None else compare_images(exact_image(log, quiesced[0].place), found)
+        lab.expect(
+            "Q-10",
+            difference is None,
+            f"read {moment}, what {method} made of the quiesced volume is not its content at the quiesce point",
+            difference,
+        )
+    where = "sibling" if volume.host == lab.cinder_host("sibling") else "primary"
+    lost = lost_writes(log, lab.image(where, volume.id) or {}, lab.recorder.tick())
+    unacknowledged = sum(1 for place in log.acknowledged if place < 0)
+    lab.expect(
+        "Q-4",
+        not lost and not unacknowledged,
+        f"{unacknowledged} held writes were never acknowledged, {len(lost)} blocks do not show their last write",
+        lost[0] if lost else None,
+    )
+    if method not in COPYING:
+        lab.expect("Q-10", not lost, f"after {method} {len(lost)} blocks lost their content", lost[0] if lost else None)
+    if not foreground(log, lab.recorder.find("gate.hold", volume=volume.id)[0].place, released[-1].place):
+        lab.unverifiable("no write arrived while the volume was held", "Q-2", "Q-4", "Q-10")
+
+
+@pytest.mark.parametrize("method", COPYING)
+@check("Q-9")
+def test_listed_copy_is_a_point_in_time_image(lab: Lab, method: str) -> None:
+    """What a listed copying method makes of a volume that is being written is a point-in-time image."""
+    _needs(lab, method, listed=True)
+    volume = lab.volume()
+    attachment = lab.attach(volume)
+    log = lab.recorder.writes(volume.id)
+    with lab.load_on(attachment):
+        image_of = invoke(lab, method, volume)
+        first = _read(image_of)
+    lab.settled()
+    window = lab.window(method)
+    if window is None:
+        lab.unverifiable(f"{method} never returned")
+        return
+    lab.ledger.timeline = lab.timeline(f"{method} on a volume in use, listed as stateless", volume.id)
+    invoked, returned = window
+    for (image, flaw), moment in ((first, "at once"), (_read(image_of), "after the backends settled")):
+        if image is None:
+            lab.expect("Q-9", False, f"what {method} made can't be read {moment}: {flaw}")
+            return
+        verdict = check_image(log, image, invoked.place, returned.place)
+        if not lab.expect("Q-9", verdict.ok, f"read {moment}: {verdict.message}", verdict.witness):
+            return
+    covered = coverage(log, invoked.place, returned.place, set(lab.working_set()))
+    if not covered.sufficient:
+        lab.unverifiable(covered.reason, "Q-9")
+
+
+@pytest.mark.parametrize("method", MOVING)
+@check("Q-9", needs=(Capability.LIVE_MOVE,))
+def test_listed_move_loses_no_acknowledged_write(lab: Lab, method: str) -> None:
+    """A listed moving method loses no write that was acknowledged while it moved the volume."""
+    _needs(lab, method, listed=True)
+    volume = lab.volume()
+    attachment = lab.attach(volume)
+    log = lab.recorder.writes(volume.id)
+    with lab.load_on(attachment):
+        try:
+            image_of = invoke(lab, method, volume)
+        except TaskflowError:
+            if _refuses_family_move(lab, method):
+                lab.not_applicable(f"the driver moves no volume to a backend of its family by {method}")
+            raise
+        until = lab.recorder.tick()  # read under load: writes to come would hide what the move has lost
+        first, _ = _read(image_of)
+    lab.settled()
+    window = lab.window(method)
+    if window is None:
+        lab.unverifiable(f"{method} never returned")
+        return
+    last, _ = _read(image_of)
+    for image, before, moment in (
+        (first, until, "at once"),
+        (last, lab.recorder.tick(), "after the backends settled"),
+    ):
+        lost = lost_writes(log, image or {}, before)
+        lab.expect(
+            "Q-9",
+            image is not None and not lost,
+            f"read {moment}, {len(lost)} blocks lost an acknowledged write in {method}",
+            lost[0] if lost else None,
+        )
+    covered = coverage(log, window[0].place, window[1].place, set(lab.working_set()))
+    if not covered.sufficient:
+        lab.unverifiable(covered.reason, "Q-9")
+
+
+@pytest.mark.parametrize("method", [*COPYING, *MOVING, "extend_volume"])
+@check("Q-7")
+def test_listed_method_changes_no_volume_state(lab: Lab, method: str) -> None:
+    """A listed method leaves status, attachments, exported identity, size and content of its volume alone."""
+    _needs(lab, method, listed=True)
+    volume = lab.volume()
+    attachment = lab.attach(volume)
+    seen: list[str] = []
+    end = lab.recorder.listen(lambda event: seen.append(volume.status))
+    before = _state(lab, volume, attachment, "primary")
+    try:
+        invoke(lab, method, volume)
+    except TaskflowError:
+        if _refuses_family_move(lab, method):
+            lab.not_applicable(f"the driver moves no volume to a backend of its family by {method}")
+        raise
+    finally:
+        end()
+    where = "sibling" if method in MOVING and volume.host == lab.cinder_host("sibling") else "primary"
+    after = _state(lab, volume, attachment, where)
+    if method == "extend_volume":
+        before["size"] += 1  # its defined effect
+        before["backend size"] += 1
+    changed = {key: {"before": before[key], "after": after[key]} for key in before if before[key] != after[key]}
+    others = sorted(set(seen) - {before["status"]})
+    lab.expect("Q-7", not changed, f"{method} is listed as stateless, yet it changed {', '.join(changed)}", changed)
+    lab.expect("Q-7", not others, f"{method} is listed as stateless, yet the status was {', '.join(others)} meanwhile")
+
+
+@pytest.mark.parametrize("way_out", ["success", "driver error", "lost connection", "taskflow death"])
+@check("Q-3", needs=(Capability.JOB_FAULTS, Capability.CONNECTION_BREAK))
+def test_volume_is_released_on_every_exit(lab: Lab, way_out: str) -> None:
+    """However a quiesced method ends, the volume is released; and a taskflow's death is not taken for success."""
+    method = next((m for m in COPYING if lab.implements(m) and not lab.lists(m)), None)
+    if method is None:
+        lab.not_applicable("every copying method is listed, so nothing is quiesced")
+        return
+    volume = lab.volume()
+    attachment = lab.attach(volume)
+    log = lab.recorder.writes(volume.id)
+    if way_out == "driver error":
+        lab.inject("job.fail", backend="primary", verb=_verb(method), fraction=lab.schedule.fraction("at", 0.1, 0.9))
+    if way_out == "lost connection":
+        lab.inject("connection.break", on="activity.started", caller=lab.node)
+    with lab.load_on(attachment, max(lab.profile.think_ns, lab.profile.max_hold_ns // 400)):
+        if way_out == "taskflow death":
+            task = lab.crash(
+                lambda: invoke(lab, method, volume), lambda event: event.kind == "activity.started"
+            )
+            lab.runtime.sleep(lab.profile.max_hold_ns + lab.profile.settle_ns)
+            if not task.is_abandoned:
+                lab.unverifiable("the taskflow did not die while the method ran")
+            status = lab.catalog.snapshots.get(lab.identifier("made")) or lab.catalog.volumes.get(
+                lab.identifier("made")
+            )
+            lab.expect("Q-3", status is None or status.status != "available", f"{method} was reported successful")
+        else:
+            _tolerate(lambda: invoke(lab, method, volume))
+        released_at = lab.recorder.tick()
+        lab.expect("Q-3", not attachment.gate.holding, f"after {way_out} the writes to {volume.id} are still held")
+    later = [row for row in range(len(log)) if log.issued[row] > released_at]
+    lab.expect(
+        "Q-3",
+        bool(later) and all(log.acknowledged[row] > 0 for row in range(len(log))),
+        f"after {way_out} writes to {volume.id} do not go on",
+    )
+    if not lab.recorder.find("gate.quiesced", volume=volume.id):
+        lab.unverifiable("the volume was never quiesced", "Q-3")
+
+
+@check("Q-6", needs=(Capability.DRAIN_STALL,))
+def test_method_is_not_invoked_where_the_volume_cannot_be_quiesced(lab: Lab) -> None:
+    """Where outstanding writes do not drain in time, the method is not invoked and the caller is told so."""
+    method = next((m for m in COPYING if lab.implements(m) and not lab.lists(m)), None)
+    if method is None:
+        lab.not_applicable("every copying method is listed, so nothing is quiesced")
+        return
+    volume = lab.volume()
+    attachment = lab.attach(volume)
+    lab.inject("drain.stall", volume=volume.id, for_ns=3 * lab.profile.quiesce_timeout_ns)
+    refused = False
+    with lab.load_on(attachment):
+        try:
+            invoke(lab, method, volume)
+        except QuiesceTimeout:
+            refused = True
+        holding = attachment.gate.holding
+    if not lab.recorder.find("gate.timeout", volume=volume.id):
+        lab.unverifiable("no write was outstanding when the volume was to be quiesced")
+    lab.expect("Q-6", refused, "the caller was not told that the volume could not be quiesced")
+    lab.expect("Q-6", not lab.recorder.find("method.invoked", method=method), f"{method} was invoked all the same")
+    lab.expect("Q-6", not holding, f"the writes to {volume.id} are still held")
+
+
+@check("Q-11")
+def test_unattached_volume_is_not_quiesced(lab: Lab) -> None:
+    """A volume that nobody has attached, and a snapshot, are not quiesced: nothing waits at any gate."""
+    volume = lab.volume()
+    snapshot = lab.taskflow.methods.create_snapshot(volume.id, lab.identifier("snapshot"))
+    lab.taskflow.methods.create_volume_from_snapshot(snapshot.id, lab.identifier("from snapshot"))
+    held = lab.recorder.find("gate.hold")
+    lab.expect("Q-11", not held, "a gate was closed although no volume was attached")
+
+
+def _read(image_of: Callable[[], Image | None]) -> tuple[Image | None, str]:
+    """The image, or None and why there is none."""
+    try:
+        return image_of(), "it is not there"
+    except ValueError as error:
+        return None, str(error)
+
+
+def _state(lab: Lab, volume: Volume, attachment: Attachment, backend: str) -> dict[str, Any]:
+    stored = lab.testbed.backend(backend).inspect().find(volume.id)
+    return {
+        "status": volume.status,
+        "attach status": volume.attach_status,
+        "size": volume.size,
+        "exported identity": stored.identity if stored else None,
+        "backend size": stored.size if stored else 0,
+        "content": dict(lab.image(backend, volume.id) or {}),
+        "held": attachment.gate.holding,
+    }
+
+
+def _tolerate(body: Callable[[], object]) -> None:
+    try:
+        body()
+    except TaskflowError:
+        return
+
+
+def _verb(method: str) -> str:
+    if METHODS[method].effect is not Effect.COPIES:
+        raise LookupError(method)
+    return {"create_snapshot": "snapshot", "create_cloned_volume": "copy"}.get(method, "read")
+
+
+def _first(rows: list[dict[str, Any]]) -> dict[str, Any] | None:
+    return rows[0] if rows else None

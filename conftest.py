@@ -1,0 +1,3 @@
+"""Loads the plugin of the conformance suites for the whole repository."""
+
+pytest_plugins = ["conformance.plugin"]

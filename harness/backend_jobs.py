@@ -1,0 +1,328 @@
+"""Executes backend activities over the storage port: one engine for every testbed of ours.
+
+A job runs as a task of the runtime. The engine keeps the handle table, ends what a lost connection leaves behind
+(H-4), and lets jobs fail where a fault asks for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from harness.activity import Activity, ActivityState, ActivityStatus, ConnectionIdentity, HandleScope, HandleTable
+from harness.compression import codec
+from harness.contract import ActivityNotAbortable, ActivityUnknown
+from harness.recorder import Recorder
+from harness.runtime import SECOND, Runtime
+from harness.schedule import Fault
+from harness.storage import (
+    CopyRequest,
+    ObjectExists,
+    StorageError,
+    Transfer,
+    TransferCancelled,
+    Unsupported,
+    VolumeStore,
+)
+from harness.testbed import ActivityView, Job, Profile
+
+CHUNK_BYTES = 256 * 1024
+"""The largest chunk of a backup, in bytes."""
+
+_POLL_STEPS = 10
+"""A caller is asked to poll about this often during a whole copy."""
+
+
+class JobEngine:
+    """The activities of one backend.
+
+    `peers` finds another backend's store by name (KeyError if there is none), `mint` makes handles.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        recorder: Recorder,
+        store: VolumeStore,
+        peers: Callable[[str], VolumeStore],
+        profile: Profile,
+        mint: Callable[[], str],
+    ) -> None:
+        self._runtime = runtime
+        self._recorder = recorder
+        self._store = store
+        self._peers = peers
+        self._profile = profile
+        self._faults: list[Fault] = []
+        self.table = HandleTable(runtime.now, mint, profile.retention_ns)
+        self._verbs: Mapping[str, Callable[[Job, Activity], Any]] = {
+            "create_volume": self._create_volume,
+            "extend_volume": self._extend_volume,
+            "delete": self._delete,
+            "snapshot": self._snapshot,
+            "copy": self._copy,
+            "move": self._move,
+            "replicate": self._replicate,
+            "revert": self._revert,
+            "read": self._read,
+            "write": self._write,
+        }
+
+    def start(self, identity: ConnectionIdentity, job: Job, request_id: str) -> str:
+        """Start a job and return its handle. Raises `ValueError` for an unknown verb or an incomplete job."""
+        if job.verb not in self._verbs:
+            raise ValueError(f"unknown job verb {job.verb!r}; known are {', '.join(sorted(self._verbs))}")
+        if not (job.source or job.target):
+            raise ValueError(f"a {job.verb} job needs a source or a target")
+        if not isinstance(job.scope, HandleScope):
+            raise ValueError(f"scope must be a HandleScope, not {job.scope!r}")
+        activity, is_new = self.table.register(
+            identity, job.scope, request_id, job.verb, job.target or job.source
+        )
+        if is_new:
+            activity.over = self._runtime.signal(f"activity {activity.handle} is over")
+            activity.poll_after = max(0.005, self._profile.whole_copy_ns / SECOND / _POLL_STEPS)
+            self._recorder.emit(
+                "activity.started",
+                backend=self._store.name,
+                handle=activity.handle,
+                verb=job.verb,
+                source=job.source,
+                target=job.target,
+                scope=job.scope.value,
+                host=identity.caller.host,
+                user=identity.caller.user,
+            )
+            self._runtime.spawn(f"{job.verb} on {self._store.name}", lambda: self._run(job, activity))
+        return activity.handle
+
+    def status(self, identity: ConnectionIdentity, handle: str) -> ActivityStatus:
+        """The status of an activity within the caller's reach. Raises `ActivityUnknown`."""
+        activity = self._reach(identity, handle)
+        self._update_progress(activity)
+        return ActivityStatus(
+            activity.state,
+            activity.progress,
+            activity.result,
+            activity.error,
+            activity.poll_after,
+            activity.error_code,
+        )
+
+    def abort(self, identity: ConnectionIdentity, handle: str) -> None:
+        """Abort an activity within the caller's reach; returns once it is over."""
+        activity = self._reach(identity, handle)
+        if activity.state.is_terminal:
+            return
+        if not activity.abortable:
+            raise ActivityNotAbortable(f"activity {handle!r} can't be aborted")
+        self._cancel(activity, "aborted by its caller")
+        activity.over.wait()
+
+    def connection_ended(self, connection_id: str, broke: bool) -> None:
+        """A connection was closed or broke: its connection-specific jobs can't be referenced from now on (H-4).
+
+        They end by the profile's loss policy; jobs of other scopes go on. Does not block.
+        """
+        policy = self._profile.loss
+        for activity in self.table.started_on(connection_id):
+            if activity.scope is not HandleScope.CONNECTION:
+                continue
+            activity.orphaned = True
+            if activity.state.is_terminal:
+                self.table.discard(activity)
+                continue
+            delay = policy.time2wait_ns + policy.time2retain_ns + (policy.detection_ns if broke else 0)
+            if policy.then == "abort":
+                self._runtime.call_later(delay, lambda a=activity: self._end_orphan(a))  # type: ignore[misc]
+
+    def plan_fault(self, fault: Fault) -> None:
+        """Let the next job of the fault's verb fail (`job.fail`, `job.unsupported`)."""
+        self._faults.append(fault)
+
+    def views(self) -> tuple[ActivityView, ...]:
+        """The activities as they are, for inspection."""
+        views = []
+        for activity in self.table.all():
+            self._update_progress(activity)
+            views.append(
+                ActivityView(activity.handle, activity.verb, activity.target, activity.state.value, activity.progress)
+            )
+        return tuple(views)
+
+    # ---- one activity ----------------------------------------------------------------------------------------------
+
+    def _reach(self, identity: ConnectionIdentity, handle: str) -> Activity:
+        activity = self.table.look_up(handle, identity)
+        if activity is None:
+            raise ActivityUnknown(f"no activity {handle!r}")
+        return activity
+
+    def _run(self, job: Job, activity: Activity) -> None:
+        activity.state = ActivityState.RUNNING
+        try:
+            fault = self._take_fault(job.verb)
+            if fault is not None and fault.kind == "job.unsupported":
+                raise Unsupported(f"{job.verb} is not supported here")
+            if fault is not None:
+                self._fail_when_due(fault, activity)
+            result = self._verbs[job.verb](job, activity)
+        except TransferCancelled as error:
+            self._end(activity, ActivityState.ABORTED, error=str(error), code=error.code)
+        except StorageError as error:
+            self._end(activity, ActivityState.FAILED, error=str(error), code=error.code)
+        except (OSError, ValueError, KeyError) as error:  # a sink that refuses a chunk, a full disk, an unknown peer
+            self._end(activity, ActivityState.FAILED, error=f"{type(error).__name__}: {error}", code="failed")
+        else:
+            self._end(activity, ActivityState.DONE, result=result)
+
+    def _end(
+        self, activity: Activity, state: ActivityState, result: Any = None, error: str | None = None, code: str = ""
+    ) -> None:
+        self._update_progress(activity)
+        if state is ActivityState.DONE:
+            activity.progress = 1.0
+        activity.result, activity.error, activity.error_code = result, error, code or None
+        activity.state = state
+        activity.ended_ns = self._runtime.now()
+        activity.transfer = None
+        self._recorder.emit(
+            "activity.ended",
+            backend=self._store.name,
+            handle=activity.handle,
+            verb=activity.verb,
+            target=activity.target,
+            state=state.value,
+            error=error,
+        )
+        if activity.orphaned:
+            self.table.discard(activity)
+        activity.over.set(None)
+
+    def _follow(self, activity: Activity, transfer: Transfer) -> None:
+        activity.transfer = transfer
+        if activity.cancel_reason is not None:  # aborted between the start and here
+            transfer.cancel(activity.cancel_reason)
+        transfer.wait()
+
+    @staticmethod
+    def _update_progress(activity: Activity) -> None:
+        transfer = activity.transfer
+        if transfer is not None and transfer.total:
+            share = min(1.0, transfer.moved() / transfer.total)
+            activity.progress = max(activity.progress or 0.0, share)
+
+    @staticmethod
+    def _cancel(activity: Activity, reason: str) -> None:
+        activity.cancel_reason = reason
+        if activity.transfer is not None:
+            activity.transfer.cancel(reason)
+
+    def _end_orphan(self, activity: Activity) -> None:
+        if activity.state.is_terminal:
+            return
+
+        def stop() -> None:
+            self._runtime.sleep(self._profile.loss.abort_latency_ns)
+            self._cancel(activity, "its connection was lost")
+
+        self._runtime.spawn(f"end of orphan {activity.handle}", stop)
+
+    # ---- faults ----------------------------------------------------------------------------------------------------
+
+    def _take_fault(self, verb: str) -> Fault | None:
+        for fault in self._faults:
+            if fault.verb in ("", verb):
+                self._faults.remove(fault)
+                self._recorder.emit("fault", fault=fault.kind, backend=self._store.name, verb=verb)
+                return fault
+        return None
+
+    def _fail_when_due(self, fault: Fault, activity: Activity) -> None:
+        if activity.verb in ("create_volume", "extend_volume", "delete"):
+            raise StorageError("injected failure")
+
+        def watch() -> None:
+            step = max(self._profile.whole_copy_ns // 400, 1)
+            while not activity.state.is_terminal:
+                transfer = activity.transfer
+                if transfer is not None and transfer.moved() >= fault.fraction * transfer.total:
+                    transfer.fail("injected failure")
+                    return
+                self._runtime.sleep(step)
+
+        self._runtime.spawn(f"fault on {activity.handle}", watch)
+
+    # ---- verbs -----------------------------------------------------------------------------------------------------
+
+    def _create_volume(self, job: Job, activity: Activity) -> None:
+        if job.size is None:
+            raise ValueError("create_volume needs a size")
+        self._store.create_volume(job.target, job.size)
+
+    def _extend_volume(self, job: Job, activity: Activity) -> None:
+        if job.size is None:
+            raise ValueError("extend_volume needs a size")
+        self._store.extend_volume(job.source, job.size)
+
+    def _delete(self, job: Job, activity: Activity) -> None:
+        self._store.delete(job.source)
+
+    def _snapshot(self, job: Job, activity: Activity) -> None:
+        request = CopyRequest(job.source, job.target, "snapshot", job.point_in_time)
+        self._follow(activity, self._store.begin_copy(request, self._store))
+
+    def _copy(self, job: Job, activity: Activity) -> None:
+        request = CopyRequest(job.source, job.target, "volume", job.point_in_time, job.size)
+        self._follow(activity, self._store.begin_copy(request, self._store))
+
+    def _move(self, job: Job, activity: Activity) -> None:
+        self._follow(activity, self._store.begin_move(job.source, self._peer(job), live=job.point_in_time))
+
+    def _replicate(self, job: Job, activity: Activity) -> None:
+        peer = self._peer(job)
+        request = CopyRequest(job.source, job.target, "snapshot", job.point_in_time)
+        try:
+            transfer = self._store.begin_copy(request, peer)
+        except ObjectExists:
+            present = next((o for o in peer.objects() if o.id == job.target), None)
+            if present is None or present.kind != "snapshot" or not present.complete:
+                raise
+            return  # replicated before: the same destination id makes no second copy (R-10)
+        self._follow(activity, transfer)
+
+    def _revert(self, job: Job, activity: Activity) -> None:
+        self._follow(activity, self._store.begin_revert(job.source, job.target))
+
+    def _read(self, job: Job, activity: Activity) -> None:
+        if job.sink is None:
+            raise ValueError("read needs a sink")
+        technique = codec(job.technique)
+        reader = self._store.begin_read(job.source, job.point_in_time, CHUNK_BYTES)
+        activity.transfer = reader.transfer
+        if activity.cancel_reason is not None:
+            reader.transfer.cancel(activity.cancel_reason)
+        figure = self._profile.codecs.get(technique.name)
+        try:
+            for offset, data in reader:
+                payload, label = technique.compress(data), technique.name
+                if figure is not None and self._runtime.virtual:
+                    self._runtime.sleep(int(len(data) / figure.throughput * SECOND))
+                if len(payload) >= len(data):
+                    payload, label = data, "none"  # C-6: a chunk that does not shrink is stored as it is
+                job.sink.write(offset, len(data), label, payload)
+        finally:
+            reader.close()
+
+    def _write(self, job: Job, activity: Activity) -> None:
+        for chunk in job.chunks:
+            if activity.cancel_reason is not None:
+                raise TransferCancelled(activity.cancel_reason)
+            data = codec(chunk.label).decompress(chunk.payload, chunk.length)
+            self._store.write_bytes(job.target, chunk.offset, data)
+
+    def _peer(self, job: Job) -> VolumeStore:
+        try:
+            return self._peers(job.destination)
+        except KeyError:
+            raise Unsupported(f"no backend {job.destination!r} within reach of {self._store.name}") from None

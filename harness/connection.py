@@ -1,0 +1,113 @@
+"""A driver's connection to a backend of ours: round trips, loss, and the way to the job engine.
+
+Protocols differ in what a session is and when its loss is noticed; that is in the testbeds. What a driver sees of it
+is the same, and is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from harness.activity import ActivityStatus, ConnectionIdentity
+from harness.backend_jobs import JobEngine
+from harness.contract import ConnectionLost
+from harness.model import Caller
+from harness.recorder import Recorder
+from harness.runtime import Runtime
+from harness.testbed import Job
+
+
+class BackendConnection:
+    """One connection of a caller; implements `harness.testbed.Connection`.
+
+    `round_trip_ns` is the time that each call takes. `ended` is called once, with True if the connection broke.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        recorder: Recorder,
+        engine: JobEngine,
+        caller: Caller,
+        connection_id: str,
+        round_trip_ns: int,
+        ended: Callable[[BackendConnection, bool], None] | None = None,
+    ) -> None:
+        self._runtime = runtime
+        self._recorder = recorder
+        self._engine = engine
+        self.caller = caller
+        self.identity = ConnectionIdentity(caller, connection_id)
+        self._round_trip_ns = round_trip_ns
+        self._ended = ended
+        self._state = "open"
+        self._lose_next_reply = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether calls can still be made on it."""
+        return self._state == "open"
+
+    def start(self, job: Job, request_id: str) -> str:
+        """See `harness.testbed.Connection.start`."""
+        self._travel()
+        handle = self._engine.start(self.identity, job, request_id)
+        if self._lose_next_reply:
+            self._lose_next_reply = False
+            self._recorder.emit("fault", fault="start.reply_lost", host=self.caller.host, handle=handle)
+            self.break_()
+        self._return()
+        return handle
+
+    def status(self, handle: str) -> ActivityStatus:
+        """See `harness.testbed.Connection.status`."""
+        self._travel()
+        status = self._engine.status(self.identity, handle)
+        self._return()
+        return status
+
+    def abort(self, handle: str) -> None:
+        """See `harness.testbed.Connection.abort`."""
+        self._travel()
+        self._engine.abort(self.identity, handle)
+        self._return()
+
+    def close(self) -> None:
+        """See `harness.testbed.Connection.close`."""
+        self._runtime.checkpoint()
+        if self._state != "open":
+            return
+        self._end("closed", broke=False)
+
+    def break_(self) -> None:
+        """Drop the connection: every call from now on, and the one under way, raises `ConnectionLost`."""
+        if self._state == "open":
+            self._end("broken", broke=True)
+
+    def lose_next_reply(self) -> None:
+        """Let the next start take effect, but drop the connection before its answer arrives."""
+        self._lose_next_reply = True
+
+    def _end(self, state: str, broke: bool) -> None:
+        self._state = state
+        self._recorder.emit(
+            f"connection.{state}", host=self.caller.host, user=self.caller.user, id=self.identity.connection_id
+        )
+        self._engine.connection_ended(self.identity.connection_id, broke)
+        if self._ended is not None:
+            self._ended(self, broke)
+
+    def _travel(self) -> None:
+        self._runtime.checkpoint()
+        self._check()
+        self._runtime.sleep(self._round_trip_ns // 2)
+        self._check()
+
+    def _return(self) -> None:
+        self._check()
+        self._runtime.sleep(self._round_trip_ns - self._round_trip_ns // 2)
+        self._check()
+
+    def _check(self) -> None:
+        if self._state != "open":
+            raise ConnectionLost(f"the connection of {self.caller.host} is {self._state}; open a new one")

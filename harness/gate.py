@@ -1,0 +1,119 @@
+"""The write gate of an attachment: holds, drains and releases writes, over the runtime port."""
+
+from __future__ import annotations
+
+import _thread
+from collections.abc import Callable
+
+from harness.recorder import Recorder
+from harness.runtime import Expired, Runtime, Signal, Timer
+
+
+class WriteGate:
+    """One host's gate for one volume (Q-1 to Q-6).
+
+    A writer brackets each write with `enter` and `leave`. `flush` is called once a hold has drained, to push what a
+    write cache still holds; it may block.
+    """
+
+    def __init__(
+        self, runtime: Runtime, recorder: Recorder, volume_id: str, host: str, flush: Callable[[], None] | None = None
+    ) -> None:
+        self._runtime = runtime
+        self._recorder = recorder
+        self.volume_id = volume_id
+        self.host = host
+        self._flush = flush
+        self._guard = _thread.allocate_lock()  # short critical sections only, never held while switching
+        self._owners: dict[str, Timer] = {}
+        self._opened: Signal[None] | None = None
+        self._in_flight = 0
+        self._drained: Signal[None] | None = None
+        self._held_writes = 0
+
+    @property
+    def holding(self) -> bool:
+        """Whether writes are being held."""
+        return self._opened is not None
+
+    @property
+    def held_writes(self) -> int:
+        """How many writes are waiting at the gate."""
+        return self._held_writes
+
+    def is_held_by(self, owner: str) -> bool:
+        """Whether that owner's hold still stands."""
+        return owner in self._owners
+
+    def enter(self) -> None:
+        """Wait while the gate holds, then count a write as under way."""
+        self._runtime.checkpoint()
+        while True:
+            with self._guard:
+                opened = self._opened
+                if opened is None:
+                    self._in_flight += 1
+                    return
+                self._held_writes += 1
+            try:
+                opened.wait()
+            finally:
+                with self._guard:
+                    self._held_writes -= 1
+
+    def leave(self) -> None:
+        """Count a write as acknowledged."""
+        with self._guard:
+            self._in_flight -= 1
+            drained = self._drained if self._in_flight == 0 else None
+        if drained is not None:
+            drained.set(None)
+
+    def hold(self, owner: str, within_ns: int, limit_ns: int) -> None:
+        """Hold new writes and drain those under way; see `harness.testbed.Gate.hold`. Times in nanoseconds.
+
+        Raises `Expired` if the drain takes longer than `within_ns`; the hold is given back then.
+        """
+        self._runtime.checkpoint()
+        timer = self._runtime.call_later(limit_ns, lambda: self._expire(owner))
+        with self._guard:
+            if self._opened is None:
+                self._opened = self._runtime.signal(f"gate of {self.volume_id} at {self.host} opens")
+            self._owners[owner] = timer
+            drained = None
+            if self._in_flight:
+                drained = self._drained = self._runtime.signal(f"writes of {self.volume_id} at {self.host} drain")
+        self._recorder.emit("gate.hold", volume=self.volume_id, host=self.host, owner=owner)
+        try:
+            if drained is not None:
+                drained.wait(within_ns)
+            if self._flush is not None:
+                self._flush()
+        except Expired:
+            self._give_back(owner, "gate.timeout")
+            raise Expired(
+                f"writes to {self.volume_id} at {self.host} were not acknowledged within {within_ns / 1e9:g} s"
+            ) from None
+        self._recorder.emit("gate.quiesced", volume=self.volume_id, host=self.host, owner=owner)
+
+    def release(self, owner: str) -> None:
+        """Give the hold back; see `harness.testbed.Gate.release`."""
+        self._runtime.checkpoint()
+        self._give_back(owner, "gate.release")
+
+    def _expire(self, owner: str) -> None:
+        self._give_back(owner, "gate.expired")
+
+    def _give_back(self, owner: str, kind: str) -> None:
+        with self._guard:
+            timer = self._owners.pop(owner, None)
+            if timer is None:
+                return
+            opened = None
+            if not self._owners:
+                opened, self._opened = self._opened, None
+        timer.cancel()
+        # recorded before any held write goes on, so that the order of the record is the order of events
+        self._recorder.emit(kind, volume=self.volume_id, host=self.host, owner=owner)
+        if opened is not None:
+            opened.set(None)

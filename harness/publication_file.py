@@ -1,0 +1,168 @@
+"""A publication without code: what a vendor writes down of a driver, as a TOML or JSON file.
+
+    [publication]                          # optional, as is every key in it
+    name = "Thin driver"
+    product = "Example Array 9"
+    version = "4.2"
+    testbeds = ["iscsi-sim"]
+    sources = ["https://example.org/manual, page 12"]
+    notes = "…"
+
+    [backend_activity_attributes]          # required; may be empty
+    stateless_activities = ["create_snapshot"]
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import stat
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.contract import ATTRIBUTE
+from harness.names import did_you_mean
+
+MAX_BYTES = 1 << 20
+"""The largest publication file, in bytes."""
+MAX_NESTING = 20
+"""The deepest nesting of tables and lists."""
+
+_TEXTS = ("name", "product", "version", "notes")
+_LISTS = ("testbeds", "sources")
+
+
+class PublicationFileError(ValueError):
+    """A publication file can't be used. The text names the file, what is wrong, and what to do."""
+
+    def __init__(self, path: Path, what: str, remedy: str) -> None:
+        super().__init__(f"{path}: {what}; {remedy}")
+        self.path = path
+        self.what = what
+        self.remedy = remedy
+
+
+@dataclass(frozen=True)
+class PublicationFile:
+    """A publication file as it was read. `attributes` is not judged yet; `name` is the file's stem if it gives none."""
+
+    path: str
+    attributes: dict[str, Any]
+    name: str
+    product: str = ""
+    version: str = ""
+    testbeds: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    notes: str = ""
+
+
+def read_publication_file(path: str | Path) -> PublicationFile:
+    """Read a publication from a `.toml` or `.json` file. Raises `PublicationFileError`."""
+    path = Path(path)
+    tables = read_table(path)
+    known = ("publication", ATTRIBUTE)
+    for key in tables:
+        if key not in known:
+            raise PublicationFileError(path, f"unknown top-level key {key[:60]!r}", did_you_mean(key, known))
+    if ATTRIBUTE not in tables:
+        raise PublicationFileError(path, f"it has no table {ATTRIBUTE}", f"add [{ATTRIBUTE}]; it may be empty")
+    attributes = tables[ATTRIBUTE]
+    if not isinstance(attributes, dict):
+        raise PublicationFileError(path, f"{ATTRIBUTE} is no table", "make it a table of keys and values")
+    about = tables.get("publication", {})
+    if not isinstance(about, dict):
+        raise PublicationFileError(path, "publication is no table", "make it a table of keys and values")
+    fields: dict[str, Any] = {}
+    for key, value in about.items():
+        if key in _TEXTS:
+            if not isinstance(value, str):
+                raise PublicationFileError(path, f"publication.{key} is no string", "put it in quotes")
+            fields[key] = value
+        elif key in _LISTS:
+            if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+                raise PublicationFileError(path, f"publication.{key} is no list of strings", 'write it as ["…", "…"]')
+            fields[key] = tuple(value)
+        else:
+            remedy = did_you_mean(key, (*_TEXTS, *_LISTS))
+            raise PublicationFileError(path, f"unknown key {key[:60]!r} in publication", remedy)
+    return PublicationFile(str(path), attributes, fields.pop("name", "") or path.stem, **fields)
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """The top-level table of a TOML or JSON file, of values that JSON can carry. Raises `PublicationFileError`."""
+    if path.suffix.lower() not in (".toml", ".json"):
+        raise PublicationFileError(path, "its name ends in neither .toml nor .json", "name it by its format")
+    text = _text(path)
+    try:
+        if path.suffix.lower() == ".toml":
+            tables: Any = tomllib.loads(text)
+        else:
+            tables = json.loads(text, object_pairs_hook=_without_repeats)
+    except RecursionError:
+        raise _nested(path) from None
+    except ValueError as error:
+        kind = path.suffix[1:].upper()
+        raise PublicationFileError(path, f"it is not well-formed {kind}: {error}", "mend it there") from None
+    if not isinstance(tables, dict):
+        raise PublicationFileError(path, "its top level is no table", f"write an object with {ATTRIBUTE}")
+    _look_through(path, tables)
+    return tables
+
+
+def _text(path: Path) -> str:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise PublicationFileError(path, "it is not a regular file", "give the path of a .toml or .json file")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise PublicationFileError(path, "there is no such file", "give an existing .toml or .json file") from None
+    except OSError as error:
+        what = f"it can't be read: {error.strerror or error}"
+        raise PublicationFileError(path, what, "let it be readable by the user who runs this") from None
+    except ValueError as error:  # a NUL in the name
+        raise PublicationFileError(path, f"its name can't be used: {error}", "give another path") from None
+    if len(content) > MAX_BYTES:
+        what = f"it is larger than {MAX_BYTES >> 20} MiB"
+        raise PublicationFileError(path, what, "a publication is a few lines; leave everything else out")
+    try:
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        what = f"it is not UTF-8: byte {error.start} is {content[error.start]:#04x}"
+        raise PublicationFileError(path, what, "save it as UTF-8") from None
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"key {twice[:60]!r} stands twice in one object")
+    return table
+
+
+def _nested(path: Path) -> PublicationFileError:
+    return PublicationFileError(path, f"it nests deeper than {MAX_NESTING} levels", "keep it flat")
+
+
+def _look_through(path: Path, tables: dict[str, Any]) -> None:
+    """Refuse what JSON can't carry, and deep nesting; without recursion."""
+    level: list[Any] = [tables]
+    for _ in range(MAX_NESTING):
+        below: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                below.extend(value.values())
+            elif isinstance(value, list):
+                below.extend(value)
+            elif isinstance(value, float) and not math.isfinite(value):
+                raise PublicationFileError(path, f"{value} is no value of a publication", "use a finite number")
+            elif not (value is None or isinstance(value, (str, int, float))):
+                what = f"a {type(value).__name__} ({value}) is no value of a publication"
+                raise PublicationFileError(path, what, "put it in quotes")
+        if not below:
+            return
+        level = below
+    raise _nested(path)

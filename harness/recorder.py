@@ -1,0 +1,143 @@
+"""The record of a run: control-plane events and columns of writes in one total order.
+
+A place in the order is an integer; it is drawn before a write is issued and after it was acknowledged, so that under
+the wall clock, too, a smaller place never means a later moment. The checker uses only places, never times.
+"""
+
+from __future__ import annotations
+
+import _thread
+import hashlib
+import itertools
+import json
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+UNACKNOWLEDGED = -1
+"""The acknowledgement place of a write that was not acknowledged."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One control-plane event: its place in the order, its time (ns), its kind (`area.what`) and what belongs to it."""
+
+    place: int
+    at_ns: int
+    kind: str
+    fields: dict[str, Any]
+
+
+class WriteLog:
+    """The writes to one volume, as columns; a row is a write.
+
+    Shapes: all columns have one entry a row. `blocks` in blocks from the volume's start, `stamps` unique in the run,
+    `issued` and `acknowledged` places in the total order, `issued_ns` and `acknowledged_ns` times.
+    """
+
+    __slots__ = (
+        "_guard",
+        "_now",
+        "_tick",
+        "acknowledged",
+        "acknowledged_ns",
+        "blocks",
+        "issued",
+        "issued_ns",
+        "stamps",
+        "volume_id",
+    )
+
+    def __init__(self, volume_id: str, tick: Callable[[], int], now: Callable[[], int]) -> None:
+        self.volume_id = volume_id
+        self._tick = tick
+        self._now = now
+        self._guard = _thread.allocate_lock()  # a real lock under either clock; never held while switching
+        self.blocks = array("q")
+        self.stamps = array("q")
+        self.issued = array("q")
+        self.issued_ns = array("q")
+        self.acknowledged = array("q")
+        self.acknowledged_ns = array("q")
+
+    def __len__(self) -> int:
+        return len(self.stamps)
+
+    def issue(self, block: int, stamp: int) -> int:
+        """Note that a write was issued; returns its row. Safe between threads."""
+        with self._guard:
+            row = len(self.stamps)
+            self.blocks.append(block)
+            self.stamps.append(stamp)
+            self.issued.append(self._tick())
+            self.issued_ns.append(self._now())
+            self.acknowledged.append(UNACKNOWLEDGED)
+            self.acknowledged_ns.append(UNACKNOWLEDGED)
+        return row
+
+    def acknowledge(self, row: int) -> None:
+        """Note that the write of that row was acknowledged."""
+        self.acknowledged_ns[row] = self._now()
+        self.acknowledged[row] = self._tick()
+
+
+class Recorder:
+    """Events and writes of one run.
+
+    `tick` draws the next place in the total order, `next_stamp` a stamp that no other write of the run has; both are
+    safe between threads.
+    """
+
+    def __init__(self, now: Callable[[], int]) -> None:
+        self._now = now
+        self.tick: Callable[[], int] = itertools.count(1).__next__
+        self.next_stamp: Callable[[], int] = itertools.count(1).__next__
+        self.events: list[Event] = []
+        self._logs: dict[str, WriteLog] = {}
+        self._listeners: list[Callable[[Event], None]] = []
+
+    def writes(self, volume_id: str) -> WriteLog:
+        """The write log of that volume, made on first use."""
+        log = self._logs.get(volume_id)
+        if log is None:
+            log = self._logs[volume_id] = WriteLog(volume_id, self.tick, self._now)
+        return log
+
+    def emit(self, kind: str, /, **fields: Any) -> Event:
+        """Record an event (`area.what`, JSON-like fields) and tell those who listen; returns it."""
+        event = Event(self.tick(), self._now(), kind, fields)
+        self.events.append(event)
+        for listener in tuple(self._listeners):
+            listener(event)
+        return event
+
+    def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
+        """Call `listener` with each event from now on, inside the task that emitted it; it must not block.
+
+        Returns a function that ends it.
+        """
+        self._listeners.append(listener)
+
+        def end() -> None:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+        return end
+
+    def find(self, kind: str, **fields: Any) -> list[Event]:
+        """The events of that kind whose fields have these values, in order."""
+        return [e for e in self.events if e.kind == kind and all(e.fields.get(k) == v for k, v in fields.items())]
+
+    def digest(self) -> str:
+        """SHA-256 over all events and write columns; equal digests mean equal runs. Taken once, at the end."""
+        sha = hashlib.sha256()
+        for event in self.events:
+            sha.update(repr((event.place, event.at_ns, event.kind)).encode())
+            sha.update(json.dumps(event.fields, sort_keys=True, default=repr).encode())
+        for volume_id in sorted(self._logs):
+            log = self._logs[volume_id]
+            sha.update(volume_id.encode())
+            for column in (log.blocks, log.stamps, log.issued, log.issued_ns, log.acknowledged, log.acknowledged_ns):
+                sha.update(repr(column.tolist()).encode())
+        return sha.hexdigest()

@@ -1,0 +1,131 @@
+"""Faults and choices as data: drawn from the seed, recorded, replayed.
+
+A choice is a function of the seed, the check and the choice's name alone. So it stands before the run begins, whatever
+order the code asks in, and adding one choice changes no other. What was drawn is recorded in the schedule; a schedule
+that is replayed answers from the record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+FAULT_KINDS = ("connection.break", "start.reply_lost", "job.fail", "job.unsupported", "drain.stall")
+"""The faults that a testbed may be asked for:
+
+connection.break   the connection of `caller` drops, at the event `on`
+start.reply_lost   the next start on the connection of `caller` takes effect, its answer is lost, the connection drops
+job.fail           the next job of verb `verb` on backend `backend` fails once it has moved `fraction` of its bytes
+job.unsupported    the next job of verb `verb` on backend `backend` is refused as unsupported, before any effect
+drain.stall        writes of `volume` that are under way when a hold begins stay unacknowledged for `for_ns`
+"""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault. `on` is the kind of the recorded event that triggers it ("" means now), its `nth` occurrence.
+
+    The other fields say what is hit; which of them a kind uses stands at `FAULT_KINDS`. `fraction` is 0…1 of a job's
+    bytes, `for_ns` nanoseconds.
+    """
+
+    kind: str
+    on: str = ""
+    nth: int = 1
+    backend: str = ""
+    caller: str = ""
+    volume: str = ""
+    verb: str = ""
+    fraction: float = 0.0
+    for_ns: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in FAULT_KINDS:
+            raise ValueError(f"unknown fault {self.kind!r}; known are {', '.join(FAULT_KINDS)}")
+
+
+def random_source(seed: int, *names: str) -> random.Random:
+    """A random source of its own for a name, so that what one part draws does not move what another gets."""
+    text = "\x1f".join((str(seed), *names)).encode()
+    return random.Random(int.from_bytes(hashlib.sha256(text).digest()[:16], "big"))
+
+
+@dataclass
+class Schedule:
+    """The choices and faults of one check's run.
+
+    `replay` answers choices from its record and falls back to the seed for what the record does not hold.
+    """
+
+    seed: int
+    check: str
+    choices: dict[str, Any] = field(default_factory=dict)
+    faults: list[Fault] = field(default_factory=list)
+
+    def source(self, name: str) -> random.Random:
+        """A random source for bulk use (a load's pauses, stamps' filler), named; not recorded choice by choice."""
+        return random_source(self.seed, self.check, name)
+
+    def integer(self, name: str, low: int, high: int) -> int:
+        """A whole number from `low` to `high`, both included."""
+        if name not in self.choices:
+            self.choices[name] = self.source(name).randint(low, high)
+        return int(self.choices[name])
+
+    def pick(self, name: str, options: Sequence[T]) -> T:
+        """One of `options`; the record holds its index."""
+        return options[self.integer(name, 0, len(options) - 1)]
+
+    def fraction(self, name: str, low: float = 0.0, high: float = 1.0) -> float:
+        """A number from `low` to `high`."""
+        if name not in self.choices:
+            self.choices[name] = self.source(name).uniform(low, high)
+        return float(self.choices[name])
+
+    def identifier(self, name: str) -> str:
+        """A UUID that varies with the seed, so that nothing can be fitted to it."""
+        if name not in self.choices:
+            bits = f"{self.source(name).getrandbits(128):032x}"
+            self.choices[name] = f"{bits[:8]}-{bits[8:12]}-4{bits[13:16]}-a{bits[17:20]}-{bits[20:]}"
+        return str(self.choices[name])
+
+    def add(self, fault: Fault) -> Fault:
+        """Note a fault that the run injects."""
+        self.faults.append(fault)
+        return fault
+
+    def to_json(self) -> str:
+        """The schedule as JSON, to be saved and replayed."""
+        return json.dumps(
+            {
+                "schema": "backend-activity/schedule/1",
+                "seed": self.seed,
+                "check": self.check,
+                "choices": self.choices,
+                "faults": [asdict(fault) for fault in self.faults],
+            },
+            sort_keys=True,
+            indent=1,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Schedule:
+        """Read what `to_json` wrote; the choices are replayed, faults are injected anew by the check.
+
+        Raises ValueError that says what is wrong.
+        """
+        try:
+            data = json.loads(text)
+        except ValueError as error:
+            raise ValueError(f"not a schedule: {error}") from None
+        if not isinstance(data, dict) or data.get("schema") != "backend-activity/schedule/1":
+            raise ValueError("not a schedule: its 'schema' must be 'backend-activity/schedule/1'")
+        if not isinstance(data.get("seed"), int) or not isinstance(data.get("choices"), dict):
+            raise ValueError("not a schedule: 'seed' must be an integer and 'choices' a table")
+        return cls(data["seed"], str(data.get("check", "")), dict(data["choices"]))

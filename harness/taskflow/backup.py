@@ -1,0 +1,141 @@
+"""Backups: who compresses, and with what (specification section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.backup_store import MemorySink
+from harness.compression import Decision, Limits, codec, negotiate
+from harness.contract import BackupSink
+from harness.model import GIB, Backup, Snapshot, Volume, backend_name
+from harness.runtime import SECOND, Runtime
+from harness.taskflow.ends import DriverEnd
+from harness.taskflow.errors import Refused
+from harness.taskflow.flow import Flow, FlowCore
+from harness.taskflow.methods import STATUS_WHILE, run_quiesced
+from harness.taskflow.quiesce import Quiesce
+from harness.testbed import Profile
+
+CHUNK_BYTES = 256 * 1024
+METHOD = "backup_volume"
+
+
+class CompressingSink:
+    """Compresses what a driver delivers uncompressed; chunks that a driver compressed all the same pass as they are,
+    so that data is never compressed twice (C-3)."""
+
+    def __init__(self, inner: BackupSink, technique: str, runtime: Runtime, throughput: float | None) -> None:
+        self._inner = inner
+        self._codec = codec(technique)
+        self._runtime = runtime
+        self._throughput = throughput
+
+    def write(self, offset: int, length: int, label: str, payload: bytes) -> None:
+        """See `harness.contract.BackupSink.write`."""
+        if label != "none" or self._codec.name == "none":
+            self._inner.write(offset, length, label, payload)
+            return
+        compressed = self._codec.compress(payload)
+        if self._throughput and self._runtime.virtual:
+            self._runtime.sleep(int(length / self._throughput * SECOND))
+        if len(compressed) < len(payload):
+            self._inner.write(offset, length, self._codec.name, compressed)
+        else:
+            self._inner.write(offset, length, "none", payload)
+
+
+class Backups:
+    """Takes backups by the ends of one taskflow."""
+
+    def __init__(self, core: FlowCore, profile: Profile) -> None:
+        self._core = core
+        self._profile = profile
+
+    def backup(
+        self, source_id: str, backup_id: str, acceptable: Sequence[str], limits: Limits | None = None
+    ) -> Backup:
+        """Back a volume or snapshot up, compressed with one of the `acceptable` techniques, best first.
+
+        Raises `Refused` for an unknown source, `ValueError` for an empty list.
+        """
+        core = self._core
+        source: Volume | Snapshot | None = core.catalog.volumes.get(source_id) or core.catalog.snapshots.get(source_id)
+        if source is None:
+            raise Refused(f"there is no volume or snapshot {source_id}")
+        volume = source if isinstance(source, Volume) else source.volume
+        end = core.ends[backend_name(volume.host)]
+        decision = negotiate(
+            acceptable,
+            end.publication.backup_compression_techniques,
+            self._profile.codecs,
+            limits,
+            has_hook=end.implements(METHOD),
+        )
+        size = volume.size if isinstance(source, Volume) else source.volume_size
+        backup = Backup(backup_id, volume.id, size, technique=decision.taskflow_technique or decision.technique or "none")
+        with core.flow("backup", source=source_id, backup=backup_id) as flow:
+            core.catalog.add(backup)
+            flow.record.completes.append(backup_id)
+            flow.undo_with("forget", id=backup_id)
+            # C-4: before the method is invoked
+            core.recorder.emit(
+                "compression.decided",
+                flow=flow.record.id,
+                where=decision.where,
+                driver_technique=decision.technique,
+                taskflow_technique=decision.taskflow_technique,
+                reason=decision.reason,
+            )
+            store = MemorySink(size * GIB)
+            with flow.step(METHOD):
+                self._take(flow, end, source, store, decision)
+            backup.chunks = list(store.chunks)
+        return backup
+
+    def _take(
+        self, flow: Flow, end: DriverEnd, source: Volume | Snapshot, store: MemorySink, decision: Decision
+    ) -> None:
+        if decision.where == "driver":
+            arguments = {"source": source, "technique": decision.technique, "sink": store}
+            run_quiesced(self._core, flow, end, METHOD, arguments, source)
+            return
+        technique = decision.taskflow_technique or "none"
+        figure = self._profile.codecs.get(technique)
+        sink = CompressingSink(store, technique, self._core.runtime, figure.throughput if figure else None)
+        if decision.technique is not None:
+            arguments = {"source": source, "technique": decision.technique, "sink": sink}
+            run_quiesced(self._core, flow, end, METHOD, arguments, source)
+        else:
+            self._read_through_host(flow, end, source, sink)
+
+    def _read_through_host(self, flow: Flow, end: DriverEnd, source: Volume | Snapshot, sink: BackupSink) -> None:
+        """C-2: without the hook the taskflow reads the volume itself, quiesced where hosts write to it."""
+        core = self._core
+        if isinstance(source, Snapshot):
+            raise Refused(f"{end.name} has no {METHOD}; a snapshot of it can't be read through a host")
+        before = source.status
+        attached = core.catalog.attachments(source.id)
+        status_undo = flow.undo_with("restore_status", id=source.id, status=before)
+        source.status = STATUS_WHILE[METHOD]
+        try:
+            if not attached:
+                self._read(end, source, sink)
+                return
+            undo = flow.undo_with("release", volume=source.id)
+            policy = core.policy
+            quiesce = Quiesce(
+                core.recorder, attached, flow.record.id, policy.quiesce_within_ns, policy.max_hold_ns
+            )
+            with quiesce.held():
+                self._read(end, source, sink)
+            flow.drop_undo(undo)
+        finally:
+            core.set_status(source, before)
+            flow.drop_undo(status_undo)
+
+    def _read(self, end: DriverEnd, source: Volume, sink: BackupSink) -> None:
+        with self._core.reading(end.backend, source.id) as attachment:
+            for start, length in attachment.extents():
+                for offset in range(start, start + length, CHUNK_BYTES):
+                    data = attachment.read(offset, min(CHUNK_BYTES, start + length - offset))
+                    sink.write(offset, len(data), "none", data)

@@ -1,0 +1,322 @@
+"""Flows: journalled steps with undo, and the way a driver's method is carried out in one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from harness.activity import ActivityState, ActivityStatus, HandleScope
+from harness.contract import METHODS, ActivityUnknown, BackendActivityError, ConnectionLost, Effect, NotSupported
+from harness.driver_kit import raise_for
+from harness.model import Volume
+from harness.recorder import Recorder
+from harness.runtime import Runtime, nanoseconds
+from harness.taskflow.catalog import Catalog
+from harness.taskflow.ends import DriverEnd
+from harness.taskflow.errors import DriverError, OutcomeUnknown, TaskflowError
+from harness.taskflow.journal import FlowRecord, Journal, Undo
+from harness.testbed import Attachment, Profile
+
+_STARTABLE = (Effect.COPIES, Effect.MOVES, Effect.REWRITES)
+_LEAST_POLL_NS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How long the taskflow waits, in nanoseconds.
+
+    `lost_activity_ns`: after which a connection-specific activity whose connection was lost is surely over (H-8).
+    """
+
+    quiesce_within_ns: int
+    max_hold_ns: int
+    lost_activity_ns: int
+    activity_timeout_ns: int
+
+    @classmethod
+    def of(cls, profile: Profile) -> Policy:
+        """The policy that a testbed's profile asks for."""
+        longest = profile.longest_activity_ns
+        return cls(profile.quiesce_timeout_ns, profile.max_hold_ns, profile.loss.bound_ns(longest), 20 * longest)
+
+
+class Flow:
+    """One flow under way."""
+
+    def __init__(self, core: FlowCore, record: FlowRecord) -> None:
+        self._core = core
+        self.record = record
+
+    def undo_with(self, action: str, **arguments: Any) -> Undo:
+        """Write down how to undo the step that comes next."""
+        undo = Undo(action, arguments)
+        self.record.undo.append(undo)
+        return undo
+
+    def replace_undo(self, old: Undo, **arguments: Any) -> Undo:
+        """Change the arguments of an undo that was written down."""
+        new = Undo(old.action, arguments)
+        self.record.undo[self.record.undo.index(old)] = new
+        return new
+
+    def drop_undo(self, undo: Undo) -> None:
+        """Strike an undo out: what it would undo is to stay, or is gone."""
+        self._core.runtime.checkpoint()  # the journal is no place that a dead taskflow can reach
+        self.record.undo.remove(undo)
+
+    @contextmanager
+    def step(self, name: str, **fields: Any) -> Iterator[None]:
+        """Note a step's start and end."""
+        recorder = self._core.recorder
+        self.record.steps.append(name)
+        recorder.emit("step.started", flow=self.record.id, step=name, **fields)
+        try:
+            yield
+        except Exception as error:
+            recorder.emit("step.failed", flow=self.record.id, step=name, error=type(error).__name__)
+            raise
+        recorder.emit("step.done", flow=self.record.id, step=name)
+
+    def run(self, end: DriverEnd, method: str, arguments: dict[str, Any]) -> Any:
+        """Carry a method out: as an activity where the driver has the hooks and takes it, else as a blocking call.
+
+        Returns the method's result. Raises `NotSupported` (no effect), `OutcomeUnknown`, `DriverError`.
+        """
+        recorder = self._core.recorder
+        fields = {"flow": self.record.id, "backend": end.backend, "method": method}
+        recorder.emit("method.invoked", **fields, **identify(arguments))
+        try:
+            if end.has_activity_hooks and METHODS[method].effect in _STARTABLE:
+                try:
+                    result = self._as_activity(end, method, arguments)
+                except NotSupported:
+                    result = end.call_positional(method, arguments)
+            else:
+                result = end.call_positional(method, arguments)
+        except ConnectionLost as error:
+            recorder.emit("method.lost", **fields)
+            raise OutcomeUnknown(f"{end.name}.{method}: {error}; its outcome is unknown") from error
+        except (BackendActivityError, TaskflowError) as error:
+            recorder.emit("method.failed", **fields, error=type(error).__name__)
+            raise
+        recorder.emit("method.returned", **fields)
+        return result
+
+    # ---- activities ------------------------------------------------------------------------------------------------
+
+    def _as_activity(self, end: DriverEnd, method: str, arguments: dict[str, Any]) -> Any:
+        record = self.record
+        record.request_id = f"{self._core.run_id}/{record.id}/{len(record.steps)}/{method}"
+        record.backend, record.handle, record.scope = end.backend, None, end.publication.handle_scope.value
+        record.started_ns = self._core.runtime.now()
+        handle = self._start(end, method, arguments, record.request_id)
+        if not isinstance(handle, str) or not handle:
+            raise DriverError(end.name, "start_activity", f"returned {type(handle).__name__}; a handle is a str")
+        record.handle = handle
+        self._core.recorder.emit("activity.accepted", flow=record.id, backend=end.backend, handle=handle)
+        status = self.wait_for(end, handle, record.started_ns)
+        record.handle = record.request_id = None
+        if METHODS[method].effect is Effect.MOVES and status.result is None:
+            return True  # an activity that is done has moved the volume, whether its backend says so or not
+        return status.result
+
+    def _start(self, end: DriverEnd, method: str, arguments: dict[str, Any], request_id: str) -> Any:
+        given = {name: value for name, value in arguments.items() if name != "context"}
+        try:
+            return end.call("start_activity", end.context, method, given, request_id=request_id)
+        except ConnectionLost:
+            if end.publication.handle_scope is HandleScope.CONNECTION:
+                raise
+        # H-8: a start whose answer was lost is repeated with the same request and yields the same handle
+        end.reopen()
+        return end.call("start_activity", end.context, method, given, request_id=request_id)
+
+    def wait_for(self, end: DriverEnd, handle: str, since_ns: int) -> ActivityStatus:
+        """Poll an activity until it is done.
+
+        Raises what `raise_for` raises for one that ended badly, `OutcomeUnknown` if it can't be reached any more,
+        and `TaskflowError` after the policy's time-out, the activity being aborted first.
+        """
+        core = self._core
+        while True:
+            try:
+                status = end.call("get_activity", end.context, handle)
+            except ConnectionLost:
+                if end.publication.handle_scope is HandleScope.CONNECTION:
+                    raise
+                end.reopen()
+                continue
+            except ActivityUnknown as error:
+                raise OutcomeUnknown(f"{end.name}.get_activity: {error}; that says nothing of its outcome") from error
+            if not isinstance(status, ActivityStatus) or not isinstance(status.state, ActivityState):
+                raise DriverError(end.name, "get_activity", f"returned {type(status).__name__}, no ActivityStatus")
+            if status.state.is_terminal:
+                try:
+                    raise_for(status)
+                except NotSupported:
+                    raise
+                except BackendActivityError as error:
+                    raise DriverError(end.name, "get_activity", f"the activity {error}", error) from error
+                return status
+            if core.runtime.now() - since_ns > core.policy.activity_timeout_ns:
+                self._abort(end, handle)
+                raise TaskflowError(f"activity {handle!r} of {end.name} took too long and was aborted")
+            core.runtime.sleep(max(_LEAST_POLL_NS, nanoseconds(status.poll_after)))
+
+    @staticmethod
+    def _abort(end: DriverEnd, handle: str) -> None:
+        try:
+            end.call("abort_activity", end.context, handle)
+        except BackendActivityError as error:
+            raise OutcomeUnknown(f"{end.name}.abort_activity: {error}") from error
+
+
+class FlowCore:
+    """What all flows of one taskflow share.
+
+    `run_id` makes the request ids of one deployment unique; `attach(backend, volume id)` attaches a volume to the
+    taskflow's own host.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        recorder: Recorder,
+        catalog: Catalog,
+        journal: Journal,
+        ends: Mapping[str, DriverEnd],
+        policy: Policy,
+        run_id: str,
+        attach: Callable[[str, str], Attachment],
+    ) -> None:
+        self.runtime = runtime
+        self.recorder = recorder
+        self.catalog = catalog
+        self.journal = journal
+        self.ends = ends
+        self.policy = policy
+        self.run_id = run_id
+        self._attach = attach
+
+    def set_status(self, volume: Volume, status: str) -> None:
+        """Set a volume's status; out of reach for a taskflow that is dead."""
+        self.runtime.checkpoint()
+        volume.status = status
+
+    def host_copy(self, source_id: str, source_backend: str, copy_id: str, copy_backend: str) -> None:
+        """Copy a volume's content through this taskflow's host."""
+        source = self._attach(source_backend, source_id)
+        try:
+            copy = self._attach(copy_backend, copy_id)
+            try:
+                source.copy_to(copy)
+            finally:
+                copy.detach()
+        finally:
+            source.detach()
+
+    @contextmanager
+    def reading(self, backend: str, volume_id: str) -> Iterator[Attachment]:
+        """An attachment of the taskflow's own host, for reading; detached afterwards."""
+        attachment = self._attach(backend, volume_id)
+        try:
+            yield attachment
+        finally:
+            attachment.detach()
+
+    @contextmanager
+    def flow(self, kind: str, **arguments: Any) -> Iterator[Flow]:
+        """Run a flow: on an error what it did is undone, and the error raised; what can't be undone now stays in the
+        journal for `clean_up`. A taskflow that dies in the body leaves the flow unfinished."""
+        record = self.journal.begin(kind, arguments)
+        self.recorder.emit("flow.started", flow=record.id, kind=kind)
+        try:
+            yield Flow(self, record)
+        except Exception as error:
+            self.recorder.emit("flow.failed", flow=record.id, error=type(error).__name__)
+            if isinstance(error, OutcomeUnknown):
+                self.runtime.sleep(self.policy.lost_activity_ns)
+            self.undo(record)
+            raise
+        self.finish(record)
+
+    def finish(self, record: FlowRecord) -> None:
+        """Mark a flow as done; the records that it completes become available."""
+        for record_id in record.completes:
+            for table in (self.catalog.volumes, self.catalog.snapshots, self.catalog.backups):
+                found = table.get(record_id)  # type: ignore[attr-defined]
+                if found is not None:
+                    found.status = "available"
+        record.state = "done"
+        self.recorder.emit("flow.done", flow=record.id)
+
+    def undo(self, record: FlowRecord) -> bool:
+        """Undo a flow, last step first; True if nothing is left to undo. Repeating it is harmless."""
+        left: list[Undo] = []
+        kept: list[str] = []
+        for undo in reversed(record.undo):
+            if undo.action == "forget" and undo.arguments["id"] in kept:
+                left.append(undo)  # what could not be deleted must not be forgotten
+                continue
+            try:
+                self.carry_out(undo, record)
+            except (BackendActivityError, TaskflowError) as error:
+                self.recorder.emit("undo.failed", flow=record.id, action=undo.action, error=str(error)[:200])
+                left.append(undo)
+                kept.append(undo.arguments.get("id", ""))
+        record.undo = left[::-1]
+        if not left:
+            record.state = "undone"
+            self.recorder.emit("flow.undone", flow=record.id)
+        return not left
+
+    def carry_out(self, undo: Undo, record: FlowRecord) -> None:
+        """Carry one undo out; raises what the driver raises."""
+        a = undo.arguments
+        match undo.action:
+            case "delete_volume":
+                volume = self.catalog.volumes.get(a["id"])
+                for backend in a["backends"]:
+                    end = self.ends[backend]
+                    if volume is not None:
+                        self._insist(end, "delete_volume", replace(volume, host=end.host))
+            case "delete_snapshot":
+                snapshot = self.catalog.snapshots.get(a["id"])
+                if snapshot is not None:
+                    self._insist(self.ends[a["backend"]], "delete_snapshot", snapshot)
+            case "forget":
+                self.catalog.remove(a["id"])
+            case "restore_status":
+                volume = self.catalog.volumes.get(a["id"])
+                if volume is not None:
+                    volume.update({"status": a["status"], "migration_status": None})
+            case "release":
+                for attachment in self.catalog.attachments(a["volume"]):
+                    attachment.gate.release(record.id)
+            case _:
+                raise TaskflowError(f"the journal asks for an unknown undo {undo.action!r}")
+
+    def _insist(self, end: DriverEnd, method: str, subject: Any) -> None:
+        """Delete something, over a new connection if the old one is gone, and again once lost activities are over."""
+        try:
+            end.call(method, subject)
+            return
+        except ConnectionLost:
+            end.reopen()
+        except (BackendActivityError, DriverError):
+            self.runtime.sleep(self.policy.lost_activity_ns)
+        end.call(method, subject)
+
+
+def identify(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The ids of the records among a method's arguments, for the record of the run."""
+    found = {}
+    for name, value in arguments.items():
+        record_id = getattr(value, "id", None)
+        if isinstance(record_id, str):
+            found[name] = record_id
+        elif isinstance(value, (str, int)):
+            found[name] = value  # type: ignore[assignment]
+    return found

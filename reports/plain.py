@@ -1,0 +1,108 @@
+"""Results as plain JSON values, whatever a driver put into them, and back.
+
+A publication or a witness may hold anything: sets, objects whose `repr` fails, a dictionary that contains itself. None
+of it may keep a report from being written.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import math
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from harness.results import SCHEMA, Report
+from reports.text import one_line
+
+_DEPTH = 40
+_INTEGER_BITS = 1024
+_SHOWN_ERRORS = 5
+
+
+class ReportError(Exception):
+    """A report can't be read or written; the message says which one, why, and what to do."""
+
+
+def plain(value: object, _around: tuple[int, ...] = ()) -> Any:
+    """`value` in JSON's own types; what has no such form becomes text, what is endless or nested too deeply "…"."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        text = str.__str__(value.value if isinstance(value, enum.Enum) else value)
+        return text.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, int):
+        bits = int.bit_length(value)
+        return int.__int__(value) if bits <= _INTEGER_BITS else f"an integer of {bits} bits"
+    if isinstance(value, float):
+        number = float.__float__(value)
+        return number if math.isfinite(number) else repr(number)
+    if id(value) in _around or len(_around) > _DEPTH:
+        return "…"
+    around = (*_around, id(value))
+    if isinstance(value, BaseModel):
+        return {name: plain(getattr(value, name), around) for name in type(value).model_fields}
+    try:
+        if isinstance(value, Mapping):
+            return {_key(key): plain(item, around) for key, item in value.items()}
+        if isinstance(value, AbstractSet):
+            return sorted((plain(item, around) for item in value), key=repr)
+        if isinstance(value, list | tuple):
+            return [plain(item, around) for item in value]
+        return plain(repr(value))
+    except Exception as error:  # a driver's object, so anything may go wrong in it
+        return f"<{type(value).__name__}, not shown: {type(error).__name__}>"
+
+
+def _key(key: object) -> str:
+    shown = plain(key if isinstance(key, str) else repr(key))
+    return str(shown)
+
+
+def to_json(report: Report) -> str:
+    """The text of `report.json`; the same report gives the same text."""
+    return json.dumps(plain(report), indent=1, ensure_ascii=True, allow_nan=False) + "\n"
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".") or "report"
+
+
+def load_report(path: str | Path) -> Report:
+    """The report that `write_report` wrote to `path`; a `ReportError` if it isn't one that this version reads."""
+    path = Path(path)
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+    except OSError as error:
+        raise ReportError(f"{path}: can't be read: {error.strerror or error}") from error
+    except json.JSONDecodeError as error:
+        raise ReportError(
+            f"{path}: is not complete JSON (line {error.lineno}, column {error.colno}: {error.msg}); "
+            "it was cut off or edited. Run the suites again to write it anew"
+        ) from error
+    except (ValueError, RecursionError) as error:  # not UTF-8, NaN, nested without end
+        raise ReportError(f"{path}: is not JSON: {one_line(error, 200)}") from error
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if version is None:
+        raise ReportError(f"{path}: has no schema_version, so it is not a report of this harness")
+    if version != SCHEMA:
+        raise ReportError(
+            f"{path}: has schema {one_line(version, 80)!r}, this version reads {SCHEMA!r}; "
+            "read it with the version of the harness that wrote it, or run the suites again"
+        )
+    try:
+        return Report.model_validate(data)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        lines = [f"  {one_line(_place(fault['loc']), 200)}: {one_line(fault['msg'], 200)}" for fault in faults]
+        more = len(lines) - _SHOWN_ERRORS
+        shown = [*lines[:_SHOWN_ERRORS], *([f"  and {more} more"] if more > 0 else [])]
+        raise ReportError("\n".join([f"{path}: does not follow {SCHEMA}:", *shown])) from error

@@ -1,0 +1,1 @@
+"""Studies: topology, workload, faults and drivers in, timings out."""

@@ -1,0 +1,1 @@
+"""A simulated iSCSI target (RFC 7143)."""

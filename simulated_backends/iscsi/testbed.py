@@ -1,0 +1,66 @@
+"""The testbed `iscsi-sim`: simulated iSCSI targets with redirect-on-write snapshots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import ClassVar
+
+from harness.runtime import SECOND
+from harness.runtime.agenda import Agenda
+from harness.schedule import random_source
+from harness.testbed import LossPolicy
+from simulated_backends.iscsi.session import IscsiTarget, KeepAlive, SessionTimes
+from simulated_backends.profiles import SimulatedProfile
+from simulated_backends.testbed import SimulatedTestbed
+
+
+class IscsiTestbed(SimulatedTestbed):
+    """The testbed port on simulated iSCSI targets.
+
+    A caller's host is its InitiatorName, its user the CHAP name. What a lost session leaves behind runs on to its end
+    and only its status is discarded, as SPC-4 has it for third-party copies (sections 5.17.4.5 and 5.17.5).
+    """
+
+    name: ClassVar[str] = "iscsi-sim"
+    protocol_keys: ClassVar[tuple[str, ...]] = (
+        "nop_in_interval_ns",
+        "nop_in_response_ns",
+        "target_time2wait_s",
+        "target_time2retain_s",
+        "initiator_time2wait_s",
+        "initiator_time2retain_s",
+    )
+    families: ClassVar[Mapping[str, str]] = {
+        "primary": "simulated-iscsi",
+        "sibling": "simulated-iscsi",
+        "stranger": "another-iscsi",
+    }
+
+    def loss_policy(self, loaded: SimulatedProfile) -> LossPolicy:
+        """Detection by NOP-In, then the negotiated Time2Wait and Time2Retain."""
+        numbers = loaded.protocol
+        target = SessionTimes(numbers["target_time2wait_s"], numbers["target_time2retain_s"])
+        initiator = SessionTimes(numbers["initiator_time2wait_s"], numbers["initiator_time2retain_s"])
+        agreed = target.negotiated_with(initiator)
+        return LossPolicy(
+            detection_ns=self._keep_alive(loaded).detection_ns,
+            time2wait_ns=agreed.time2wait_s * SECOND,
+            time2retain_ns=agreed.time2retain_s * SECOND,
+            abort_latency_ns=loaded.figures.abort_latency_ns,
+            then="finish",
+        )
+
+    def session_layer(self, backend: str, env: Agenda, loaded: SimulatedProfile) -> IscsiTarget:
+        """One target for each backend."""
+        target_name = f"iqn.2010-10.org.openstack:{backend}"
+        source = random_source(self.seed, "isid", backend)
+        return IscsiTarget(env, target_name, self._keep_alive(loaded), source)
+
+    def mint_identity(self, backend: str) -> Callable[[], str]:
+        """NAA identifiers (format 6h), as a logical unit shows them in VPD page 83h."""
+        source = random_source(self.seed, "identity", backend)
+        return lambda: f"naa.6001405{source.getrandbits(100):025x}"
+
+    @staticmethod
+    def _keep_alive(loaded: SimulatedProfile) -> KeepAlive:
+        return KeepAlive(loaded.protocol["nop_in_interval_ns"], loaded.protocol["nop_in_response_ns"])

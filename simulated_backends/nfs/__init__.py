@@ -1,0 +1,1 @@
+"""A simulated NFSv4 server (RFC 8881, RFC 7862)."""

@@ -1,0 +1,165 @@
+"""Profiles of the simulated backends: every figure with its source, in TOML beside this module.
+
+A profile file has `name`, `source`, a table `figures` of `{ value, source }`, and a table `codecs` of
+`{ bytes_per_s, ratio, source }`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from importlib import resources
+from typing import Any
+
+from harness.model import GIB
+from harness.runtime import SECOND
+from harness.testbed import CodecFigure, LossPolicy, Profile
+
+SNAPSHOT_KINDS = ("redirect-on-write", "full-copy")
+"""How a backend takes a snapshot: blocks are shared and it takes a fixed time, or all of them are copied."""
+
+
+class ProfileError(ValueError):
+    """A profile, or an option that overrides one of its figures, is not valid; the message says what and where."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The figures of a simulated backend. Bandwidths in bytes a second, times in nanoseconds, sizes in bytes.
+
+    `snapshot_ns` is the time that a redirect-on-write snapshot takes, `service_ns` and `service_jitter_ns` the least
+    time and the spread of one foreground block at the disk, `flush_ns` the flush of the write cache when a hold has
+    drained, `control_ns` a short operation such as a delete, `attach_ns` an attachment.
+    """
+
+    link_bytes_per_s: int
+    disk_read_bytes_per_s: int
+    disk_write_bytes_per_s: int
+    pool_bytes: int
+    round_trip_ns: int
+    service_ns: int
+    service_jitter_ns: int
+    flush_ns: int
+    control_ns: int
+    attach_ns: int
+    snapshot_kind: str
+    snapshot_ns: int
+    snapshots_depend_on_volume: bool
+    abort_latency_ns: int
+    max_hold_ns: int
+    quiesce_timeout_ns: int
+    retention_ns: int
+    settle_ns: int
+    think_ns: int
+
+    def __post_init__(self) -> None:
+        if self.snapshot_kind not in SNAPSHOT_KINDS:
+            known = ", ".join(SNAPSHOT_KINDS)
+            raise ProfileError(f"snapshot_kind is {self.snapshot_kind!r}; it must be one of {known}")
+        for figure in fields(self):
+            value = getattr(self, figure.name)
+            least = 1 if figure.name.endswith("bytes_per_s") else 0
+            if isinstance(value, int) and value < least:
+                raise ProfileError(f"{figure.name} is {value}; it must be at least {least}")
+
+    @property
+    def whole_copy_ns(self) -> int:
+        """How long a copy of a 1 GiB volume within the backend takes while nothing else is under way."""
+        slowest = min(self.disk_read_bytes_per_s, self.disk_write_bytes_per_s)
+        return -(-GIB * SECOND // slowest)
+
+
+@dataclass(frozen=True)
+class SimulatedProfile:
+    """A profile as it was read: its figures, those of its codecs, and the protocol's own numbers (`protocol`)."""
+
+    name: str
+    source: str
+    figures: Figures
+    codecs: Mapping[str, CodecFigure]
+    protocol: Mapping[str, int]
+
+    def published(self, loss: LossPolicy) -> Profile:
+        """The profile as the testbed port shows it, with the protocol's loss policy."""
+        figures = self.figures
+        return Profile(
+            name=self.name,
+            source=self.source,
+            loss=loss,
+            max_hold_ns=figures.max_hold_ns,
+            quiesce_timeout_ns=figures.quiesce_timeout_ns,
+            retention_ns=figures.retention_ns,
+            settle_ns=figures.settle_ns,
+            whole_copy_ns=figures.whole_copy_ns,
+            snapshots_depend_on_volume=figures.snapshots_depend_on_volume,
+            codecs=self.codecs,
+            think_ns=figures.think_ns,
+        )
+
+
+def load_profile(name: str, protocol_keys: tuple[str, ...], options: Mapping[str, Any]) -> SimulatedProfile:
+    """Read the profile `name`; `options` override figures and protocol numbers by their names.
+
+    `protocol_keys` are the numbers that the protocol wants in the table `protocol`. Raises `ProfileError`.
+    """
+    text = resources.files(__name__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    return parse_profile(text, f"profile {name}", protocol_keys, options)
+
+
+def parse_profile(
+    text: str, where: str, protocol_keys: tuple[str, ...], options: Mapping[str, Any]
+) -> SimulatedProfile:
+    """See `load_profile`; `where` names the text in messages."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ProfileError(f"{where} is not TOML: {error}") from None
+    _check_keys(where, data, ("name", "source", "figures", "codecs", "protocol"))
+    types = {figure.name: str(figure.type) for figure in fields(Figures)}
+    numbers = dict.fromkeys(protocol_keys, "int")
+    unknown = sorted(set(options) - set(types) - set(numbers))
+    if unknown:
+        known = ", ".join(sorted({**types, **numbers}))
+        raise ProfileError(f"unknown option {', '.join(unknown)}; {where} has {known}")
+    figures = _values(f"{where}, figures", data["figures"], types, options)
+    protocol = _values(f"{where}, protocol", data["protocol"], numbers, options)
+    codecs = {codec: _codec(f"{where}, codec {codec}", entry) for codec, entry in data["codecs"].items()}
+    return SimulatedProfile(data["name"], data["source"], Figures(**figures), codecs, protocol)
+
+
+_TYPES: Mapping[str, type] = {"int": int, "bool": bool, "str": str}
+
+
+def _values(
+    where: str, entries: Mapping[str, Any], types: Mapping[str, str], options: Mapping[str, Any]
+) -> dict[str, Any]:
+    _check_keys(where, entries, tuple(types))
+    values = {}
+    for key, type_name in types.items():
+        _check_keys(f"{where}, {key}", entries[key], ("value", "source"))
+        value = options.get(key, entries[key]["value"])
+        if type(value) is not _TYPES[type_name]:
+            raise ProfileError(f"{where}: {key} must be {type_name}, not {value!r}")
+        values[key] = value
+    return values
+
+
+def _codec(where: str, entry: Mapping[str, Any]) -> CodecFigure:
+    _check_keys(where, entry, ("bytes_per_s", "ratio", "source"))
+    throughput, ratio = entry["bytes_per_s"], entry["ratio"]
+    for key, value in (("bytes_per_s", throughput), ("ratio", ratio)):
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+            raise ProfileError(f"{where}: {key} must be a number above 0, not {value!r}")
+    return CodecFigure(throughput=float(throughput), ratio=float(ratio))
+
+
+def _check_keys(where: str, table: object, keys: tuple[str, ...]) -> None:
+    if not isinstance(table, Mapping):
+        raise ProfileError(f"{where} must be a table with {', '.join(keys)}")
+    unknown = sorted(set(table) - set(keys))
+    missing = [key for key in keys if key not in table]
+    if unknown:
+        raise ProfileError(f"{where} has unknown keys: {', '.join(unknown)}; known are {', '.join(keys)}")
+    if missing:
+        raise ProfileError(f"{where} lacks {', '.join(missing)}")

@@ -1,0 +1,119 @@
+"""What the simulated testbeds share: two backends of one family, one of another, a virtual clock, a fabric."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from harness.backend_jobs import JobEngine
+from harness.recorder import Recorder
+from harness.runtime import Runtime
+from harness.runtime.agenda import Agenda
+from harness.runtime.virtual import VirtualRuntime
+from harness.schedule import Fault, random_source
+from harness.storage import VolumeStore
+from harness.testbed import Capability, LossPolicy, Testbed
+from simulated_backends.attachment import HostLinks
+from simulated_backends.backend import SessionLayer, SimulatedBackend
+from simulated_backends.fabric import Fabric
+from simulated_backends.faults import FaultInjector, ReplyFaults
+from simulated_backends.profiles import SimulatedProfile, load_profile
+from simulated_backends.volume_store import Medium, SimulatedStore
+
+
+class SimulatedTestbed(Testbed):
+    """The testbed port for a protocol, which a subclass brings.
+
+    `options` override the figures and protocol numbers of the profile by their names; see `profiles`.
+    """
+
+    __test__: ClassVar[bool] = False
+    name: ClassVar[str]
+    virtual: ClassVar[bool] = True
+    offers: ClassVar[frozenset[Capability]] = frozenset(Capability)
+    protocol_keys: ClassVar[tuple[str, ...]]
+    families: ClassVar[Mapping[str, str]]
+    """The driver family of each backend, by the backend's name."""
+
+    def __init__(self, seed: int = 0, options: Mapping[str, Any] | None = None) -> None:
+        self.seed = seed
+        loaded = load_profile(self.name, self.protocol_keys, options or {})
+        self._clock = VirtualRuntime()
+        self.runtime: Runtime = self._clock
+        self.recorder = Recorder(self.runtime.now)
+        self.profile = loaded.published(self.loss_policy(loaded))
+        self._figures = loaded.figures
+        self._fabric = Fabric(self._clock.env)
+        self._hosts: dict[str, HostLinks] = {}
+        self._reply_faults = ReplyFaults()
+        self._backends: dict[str, SimulatedBackend] = {}
+        for backend, family in self.families.items():
+            self._backends[backend] = self._build(backend, family, loaded)
+        self._injector = FaultInjector(self._clock.env, self.recorder, self._backends, self._reply_faults)
+
+    @abstractmethod
+    def loss_policy(self, loaded: SimulatedProfile) -> LossPolicy:
+        """What the protocol makes of a lost connection, by the profile's numbers."""
+
+    @abstractmethod
+    def session_layer(self, backend: str, env: Agenda, loaded: SimulatedProfile) -> SessionLayer:
+        """The protocol's sessions at that backend."""
+
+    @abstractmethod
+    def mint_identity(self, backend: str) -> Callable[[], str]:
+        """What makes exported identities of volumes at that backend."""
+
+    def backend(self, name: str) -> SimulatedBackend:
+        """See `harness.testbed.Testbed.backend`."""
+        return self._backends[name]
+
+    def inject(self, fault: Fault) -> None:
+        """See `harness.testbed.Testbed.inject`."""
+        self._injector.inject(fault)
+
+    def close(self) -> None:
+        """See `harness.testbed.Testbed.close`."""
+        self.runtime.close()
+
+    def _build(self, name: str, family: str, loaded: SimulatedProfile) -> SimulatedBackend:
+        store = SimulatedStore(
+            self._clock,
+            self.recorder,
+            self._fabric,
+            name,
+            family,
+            Medium.of(name, self._figures),
+            self._figures,
+            self.mint_identity(name),
+        )
+        engine = JobEngine(self.runtime, self.recorder, store, self._peer, self.profile, self._handles(name))
+        return SimulatedBackend(
+            self._clock,
+            self.recorder,
+            self._fabric,
+            store,
+            engine,
+            self.session_layer(name, self._clock.env, loaded),
+            self._links_of,
+            self._reply_faults,
+            self.seed,
+        )
+
+    def _peer(self, name: str) -> VolumeStore:
+        return self._backends[name].store
+
+    def _links_of(self, host: str) -> HostLinks:
+        links = self._hosts.get(host)
+        if links is None:
+            links = self._hosts[host] = HostLinks.of(host, self._figures.link_bytes_per_s)
+        return links
+
+    def _handles(self, backend: str) -> Callable[[], str]:
+        source = random_source(self.seed, "handles", backend)
+
+        def mint() -> str:
+            bits = f"{source.getrandbits(128):032x}"
+            return f"{bits[:8]}-{bits[8:12]}-{bits[12:16]}-{bits[16:20]}-{bits[20:]}"
+
+        return mint

@@ -1,0 +1,203 @@
+"""Transfers of a simulated backend: copies that are flows or take a fixed time, and reading chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from harness.runtime import Runtime
+from harness.runtime.agenda import Agenda
+from harness.storage import BLOCK, StorageError, Transfer, TransferCancelled, TransferFailed
+from simulated_backends.content import runs, stored_bytes
+from simulated_backends.fabric import Fabric, Flow, Path
+
+_STRIDES = 256
+"""A whole read takes about this many flows, one after the other."""
+
+
+class Work(Protocol):
+    """What moves a transfer's bytes: a flow, or a fixed time."""
+
+    def moved(self) -> int:
+        """Bytes moved so far."""
+
+    def cancel(self) -> None:
+        """Stop; the end is not reported then."""
+
+
+class TimedWork:
+    """Work that takes `duration_ns` whatever else is under way, as a redirect-on-write snapshot does."""
+
+    def __init__(self, env: Agenda, duration_ns: int, size: int, on_end: Callable[[], None]) -> None:
+        self._env = env
+        self._started_ns = int(env.now)
+        self._duration_ns = max(1, duration_ns)
+        self._size = size
+        self._final: int | None = None
+        self._timer = env.alarm(self._duration_ns, on_end)
+
+    def moved(self) -> int:
+        """Bytes that count as moved by now."""
+        if self._final is not None:
+            return self._final
+        elapsed = min(int(self._env.now) - self._started_ns, self._duration_ns)
+        return self._size * elapsed // self._duration_ns
+
+    def cancel(self) -> None:
+        """Stop; the end is not reported then."""
+        self._final = self.moved()
+        self._timer.cancel()
+
+
+class BulkTransfer:
+    """A transfer under way; implements `harness.storage.Transfer`.
+
+    `finish` makes the target whole at the end, `discard` removes it if the transfer is cancelled or fails; one of them
+    is called, once, before any `wait` returns or raises.
+    """
+
+    def __init__(
+        self, runtime: Runtime, name: str, total: int, finish: Callable[[], None], discard: Callable[[], None]
+    ) -> None:
+        self.total = total
+        self._name = name
+        self._finish = finish
+        self._discard = discard
+        self._over = runtime.signal(f"{name} is over")
+        self._work: Work | None = None
+
+    def run(self, begin: Callable[[Callable[[], None]], Work]) -> BulkTransfer:
+        """Begin the work; `begin` is called with what to call at the work's end. Returns the transfer itself."""
+        self._work = begin(self._ended)
+        return self
+
+    def moved(self) -> int:
+        """See `harness.storage.Transfer.moved`."""
+        return self._work.moved() if self._work is not None else 0
+
+    def wait(self) -> None:
+        """See `harness.storage.Transfer.wait`."""
+        self._over.wait()
+
+    def cancel(self, reason: str) -> None:
+        """See `harness.storage.Transfer.cancel`."""
+        self._stop(TransferCancelled(f"{self._name} was cancelled: {reason}"))
+
+    def fail(self, reason: str) -> None:
+        """See `harness.storage.Transfer.fail`."""
+        self._stop(TransferFailed(f"{self._name} failed: {reason}"))
+
+    def _ended(self) -> None:
+        if not self._over.is_over:
+            self._finish()
+            self._over.set(None)
+
+    def _stop(self, error: StorageError) -> None:
+        if not self._over.is_over:
+            if self._work is not None:
+                self._work.cancel()
+            self._discard()
+            self._over.fail(error)
+
+
+class StreamTransfer:
+    """The transfer of a reader: one flow after the other, so that it waits while its consumer is busy."""
+
+    def __init__(self, runtime: Runtime, fabric: Fabric, path: Path, name: str, total: int) -> None:
+        self.total = total
+        self._runtime = runtime
+        self._fabric = fabric
+        self._path = path
+        self._name = name
+        self._over = runtime.signal(f"{name} is over")
+        self._error: StorageError | None = None
+        self._done = 0
+        self._flow: Flow | None = None
+        self._arrived = runtime.signal(f"{name}, next bytes")
+
+    def moved(self) -> int:
+        """See `harness.storage.Transfer.moved`."""
+        return self._done + (self._flow.moved() if self._flow is not None else 0)
+
+    def wait(self) -> None:
+        """See `harness.storage.Transfer.wait`."""
+        self._over.wait()
+
+    def cancel(self, reason: str) -> None:
+        """See `harness.storage.Transfer.cancel`."""
+        self._stop(TransferCancelled(f"{self._name} was cancelled: {reason}"))
+
+    def fail(self, reason: str) -> None:
+        """See `harness.storage.Transfer.fail`."""
+        self._stop(TransferFailed(f"{self._name} failed: {reason}"))
+
+    def advance(self, length: int) -> None:
+        """Block until the next `length` bytes are read. Raises what the transfer was stopped with."""
+        self.check()
+        self._arrived = self._runtime.signal(f"{self._name}, next bytes")
+        self._flow = self._fabric.start(self._path, length, lambda: self._arrived.set(None))
+        self._arrived.wait()
+        self._done += length
+        self._flow = None
+
+    def check(self) -> None:
+        """Raise what the transfer was stopped with, if it was."""
+        if self._error is not None:
+            raise self._error
+
+    def complete(self) -> None:
+        """All was read and consumed."""
+        self.check()
+        self._over.set(None)
+
+    def _stop(self, error: StorageError) -> None:
+        if self._over.is_over:
+            return
+        self._error = error
+        if self._flow is not None:
+            self._flow.cancel()
+        self._over.fail(error)
+        self._arrived.fail(error)
+
+
+class StreamReader:
+    """Reads an object chunk by chunk; implements `harness.storage.ChunkReader`.
+
+    `look` gives what the reader sees of the blocks from a first up to an end, once the transfer has passed them.
+    `release` is called, once, when reading ends, however it ends.
+    """
+
+    def __init__(
+        self,
+        transfer: StreamTransfer,
+        chunk_bytes: int,
+        look: Callable[[int, int], dict[int, int]],
+        release: Callable[[], None],
+    ) -> None:
+        self.transfer: Transfer = transfer
+        self._stream = transfer
+        self._chunk_blocks = max(1, chunk_bytes // BLOCK)
+        self._look = look
+        self._release = release
+        self._closed = False
+
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        transfer = self._stream
+        stride = max(self._chunk_blocks, transfer.total // _STRIDES // BLOCK)
+        end_of_all = transfer.total // BLOCK
+        for first in range(0, end_of_all, stride):
+            end = min(first + stride, end_of_all)
+            transfer.advance((end - first) * BLOCK)
+            seen = self._look(first, end)
+            for start, length in runs(seen, self._chunk_blocks):
+                transfer.check()
+                yield start * BLOCK, b"".join(stored_bytes(b, seen[b]) for b in range(start, start + length))
+        transfer.complete()
+        self.close()
+
+    def close(self) -> None:
+        """See `harness.storage.ChunkReader.close`."""
+        if not self._closed:
+            self._closed = True
+            self.transfer.cancel("its reader was closed")
+            self._release()

@@ -1,0 +1,241 @@
+"""The cell: whatever a driver does in there is an outcome, and the next call works."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.cell import Cell, CellLimits, CellOutcome, Kind
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def cell(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cell]:
+    """A cell with small limits that finds the deeds."""
+    monkeypatch.syspath_prepend(str(HERE))
+    limits = CellLimits(memory_bytes=256 << 20, output_bytes=10_000, message_bytes=1 << 20)
+    with Cell(limits, virtual=True, hash_seed=5) as made:
+        yield made
+
+
+def do(cell: Cell, deed: str, wall_s: float | None = None, **arguments: Any) -> CellOutcome:
+    """Let the cell do something."""
+    return cell.call(f"deeds:{deed}", arguments, deed, wall_s)
+
+
+def assert_works(cell: Cell) -> None:
+    """The cell takes another call."""
+    assert do(cell, "echo", ask=1).value == {"ask": 1}
+
+
+def end_of_pipe(fd: int) -> bool:
+    """Whether all processes that held the pipe's writing end are gone; waits for it, but not for ever."""
+    ready, _, _ = select.select([fd], [], [], 20)
+    return bool(ready) and os.read(fd, 1) == b""
+
+
+@pytest.fixture
+def fifo(tmp_path: Path) -> Iterator[tuple[str, int]]:
+    """A named pipe, open for reading."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    yield str(path), fd
+    os.close(fd)
+
+
+def test_value_comes_back(cell: Cell) -> None:
+    """What the function returns comes back as it was."""
+    value = {"text": "ä\n\u2028", "number": [1, 2.5, None, True], "nested": {"a": {}}}
+    outcome = do(cell, "echo", **value)
+    assert (outcome.kind, outcome.value, outcome.label) == (Kind.RETURNED, value, "echo")
+
+
+def test_cell_is_warm(cell: Cell) -> None:
+    """One process serves call after call, exceptions in between included."""
+    first = do(cell, "process_id").value
+    do(cell, "fail")
+    do(cell, "sys_exit", code=1)
+    assert do(cell, "process_id").value == first != os.getpid()
+
+
+def test_hash_seed(cell: Cell) -> None:
+    """The process hashes text with the seed that the cell was given."""
+    with Cell(hash_seed=5) as same, Cell(hash_seed=6) as other:
+        value = do(cell, "hash_of", text="x").value
+        assert do(same, "hash_of", text="x").value == value
+        assert do(other, "hash_of", text="x").value != value
+
+
+def test_working_directory_imports(cell: Cell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A vendor's module in the working directory is found, though the parent's import path does not have it."""
+    (tmp_path / "acme_driver_module.py").write_text("")
+    monkeypatch.chdir(tmp_path)
+    assert do(cell, "add_import_path_module", name="acme_driver_module").value.startswith(str(tmp_path))
+
+
+@pytest.mark.parametrize("deed", ["spin", "block"])
+def test_hang(cell: Cell, deed: str) -> None:
+    """A call that does not return is ended, and the outcome says where it stood."""
+    outcome = do(cell, deed, wall_s=0.5)
+    assert outcome.kind is Kind.HUNG
+    assert "0.5 s" in outcome.message
+    assert f"in {deed}" in outcome.traceback
+    assert_works(cell)
+
+
+def test_os_exit(cell: Cell) -> None:
+    """`os._exit` is an outcome with its exit code and what was printed before."""
+    outcome = do(cell, "leave", code=3)
+    assert (outcome.kind, outcome.exit_code, outcome.stdout) == (Kind.EXITED, 3, "going\n")
+    assert_works(cell)
+
+
+@pytest.mark.parametrize(("code", "expected"), [(4, 4), (None, 0), ("no array", 1)])
+def test_sys_exit(cell: Cell, code: Any, expected: int) -> None:
+    """SystemExit out of a call counts as an exit, and does not end the process."""
+    outcome = do(cell, "sys_exit", code=code)
+    assert (outcome.kind, outcome.exit_code) == (Kind.EXITED, expected)
+    assert "in sys_exit" in outcome.traceback
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV, signal.SIGTERM])
+def test_killed(cell: Cell, number: signal.Signals) -> None:
+    """A process that dies by a signal is an outcome that names it."""
+    outcome = do(cell, "kill_self", number=int(number))
+    assert (outcome.kind, outcome.signal) == (Kind.KILLED, number)
+    assert number.name in outcome.message
+    assert_works(cell)
+
+
+def test_crash_shows_where(cell: Cell) -> None:
+    """After a segmentation fault the outcome holds the Python stack."""
+    assert "in kill_self" in do(cell, "kill_self", number=int(signal.SIGSEGV)).traceback
+
+
+def test_raised(cell: Cell) -> None:
+    """An exception is an outcome with its type, message and traceback."""
+    outcome = do(cell, "fail")
+    assert (outcome.kind, outcome.error_type, outcome.error) == (Kind.RAISED, "RuntimeError", "the array is on fire")
+    assert "in fail" in outcome.traceback
+
+
+def test_unspeakable_exception(cell: Cell) -> None:
+    """An exception that can't describe itself is reported all the same."""
+    outcome = do(cell, "fail_unspeakably")
+    assert (outcome.kind, outcome.error_type) == (Kind.RAISED, "Unspeakable")
+
+
+@pytest.mark.parametrize("deed", ["hoard", "hoard_natively"])
+def test_memory(cell: Cell, deed: str) -> None:
+    """Using up the memory is told apart from other deaths, in Python and in native code; a new process follows."""
+    before = do(cell, "process_id").value
+    assert do(cell, deed).kind is Kind.OUT_OF_MEMORY
+    assert do(cell, "process_id").value != before
+
+
+def test_output_is_captured_by_stream(cell: Cell) -> None:
+    """What a call prints is kept with the call, apart for each stream, and not with the next."""
+    outcome = do(cell, "say", out="hello", err="warning")
+    assert (outcome.stdout, outcome.stderr, outcome.output) == ("hello\n", "warning\n", "hello\nwarning\n")
+    assert do(cell, "echo").output == ""
+
+
+def test_huge_output(cell: Cell) -> None:
+    """A driver that prints 50 MB is neither blocked nor kept in memory; what is missing is counted."""
+    outcome = do(cell, "chatter", lines=25_000)
+    assert outcome.value == "done"
+    assert len(outcome.stdout) < 11_000
+    assert outcome.stdout.endswith(f"… {25_000 * 1000 - 10_000} bytes more were printed")
+
+
+def test_standard_input_is_empty(cell: Cell) -> None:
+    """Reading standard input ends at once."""
+    assert do(cell, "read_stdin").value == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["hello\n", "half a line", '{"type": "no such"}\n', "[1]\n", "\xff" * 3_000_000 + "\n"]
+)
+def test_garbage_on_the_channel(cell: Cell, text: str) -> None:
+    """A driver that writes to the harness's descriptors gets an outcome of its own."""
+    assert do(cell, "scribble", text=text).kind is Kind.GARBLED
+    assert_works(cell)
+
+
+def test_closed_channel(cell: Cell) -> None:
+    """A driver that closes all descriptors is noticed."""
+    outcome = do(cell, "close_everything")
+    assert (outcome.kind, outcome.message) == (Kind.GARBLED, "wrote to the harness's own channel: it was closed")
+    assert_works(cell)
+
+
+@pytest.mark.parametrize(("deed", "arguments"), [("unserialisable", {}), ("bulky", {"size": 2 << 20}), ("absent", {})])
+def test_no_answer_possible(cell: Cell, deed: str, arguments: dict[str, Any]) -> None:
+    """A value that is no JSON, one that is too big, and a function that does not exist are told as exceptions."""
+    assert do(cell, deed, **arguments).kind is Kind.RAISED
+    assert_works(cell)
+
+
+def test_arguments_that_are_no_json(cell: Cell) -> None:
+    """Arguments that can't be sent are the caller's error."""
+    with pytest.raises(ValueError, match="can't be sent"):
+        do(cell, "echo", thing=object())
+
+
+@pytest.mark.parametrize("outcome", ["hang", "exit", "return"])
+def test_children_end_with_the_cell(cell: Cell, fifo: tuple[str, int], outcome: str) -> None:
+    """Child processes end with the process that started them, whether it hung, exited or was closed."""
+    path, fd = fifo
+    do(cell, "breed", wall_s=3.0, path=path, outcome=outcome)
+    if outcome == "return":
+        cell.close()
+    assert end_of_pipe(fd)
+    assert_works(cell)
+
+
+def test_death_between_calls(cell: Cell, tmp_path: Path) -> None:
+    """A leftover thread that ends the process between calls costs no later call, which says what it found."""
+    path = tmp_path / "trigger"
+    os.mkfifo(path)
+    pid = do(cell, "process_id").value
+    do(cell, "die_later", path=str(path))
+    path.write_bytes(b"!")
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    outcome = do(cell, "echo", ask=2)
+    assert outcome.value == {"ask": 2}
+    assert outcome.earlier == "after 'die_later' had returned, the process ended itself with exit code 9"
+
+
+def test_closing_twice_and_reopening(cell: Cell) -> None:
+    """Closing is harmless at any time, and a later call starts a new process."""
+    cell.close()
+    assert_works(cell)
+    cell.close()
+    cell.close()
+    assert_works(cell)
+
+
+def test_cell_dies_with_its_parent(fifo: tuple[str, int]) -> None:
+    """When the parent is killed, the busy worker and its children end too."""
+    path, fd = fifo
+    code = (
+        "import sys; from harness.cell import Cell; cell = Cell(); sys.path.append(sys.argv[1]); "
+        "cell.call('deeds:breed', {'path': sys.argv[2], 'outcome': 'return'}, 'x'); print('up', flush=True); "
+        "cell.call('deeds:spin', {}, 'y')"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code, str(HERE), path], stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == b"up\n"
+    parent.kill()
+    parent.communicate()
+    assert end_of_pipe(fd)

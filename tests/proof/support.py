@@ -1,0 +1,59 @@
+"""Runs whole suites through cells, the way the pytest plugin does, and collects what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from conformance.suite import CheckCase, cases
+from harness.cell import Cell, CellLimits, Kind
+from harness.loading import CandidateSpec
+from harness.results import CheckResult, Outcome
+
+
+@contextmanager
+def cell(virtual: bool = True, hash_seed: int = 0) -> Iterator[Cell]:
+    """A cell that is closed afterwards."""
+    opened = Cell(CellLimits(), virtual=virtual, hash_seed=hash_seed)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def run(where: Cell, spec: CandidateSpec, case: CheckCase, testbed: str, seed: int) -> CheckResult:
+    """Run one check in a cell."""
+    arguments: dict[str, Any] = {
+        **case.arguments(),
+        "candidate": spec.to_dict(),
+        "testbed": testbed,
+        "seed": seed,
+        "schedule": None,
+        "reproduce": "",
+    }
+    outcome = where.call("conformance.runner:run_check", arguments, case.name, 60.0)
+    assert outcome.kind is Kind.RETURNED, f"{case.name} on {testbed}: {outcome}"
+    return CheckResult.model_validate(outcome.value)
+
+
+def run_all(spec: CandidateSpec, testbed: str, seed: int, *clauses: str) -> list[CheckResult]:
+    """Run every check (of `clauses`, by default of all) in one cell."""
+    with cell(virtual=testbed != "files") as where:
+        return [run(where, spec, case, testbed, seed) for case in cases(*clauses)]
+
+
+def failed_clauses(results: list[CheckResult]) -> dict[str, str]:
+    """The clauses that failed, each with the first message and check."""
+    found: dict[str, str] = {}
+    for result in results:
+        for clause in result.clauses:
+            if clause.outcome is Outcome.FAILED:
+                found.setdefault(clause.clause, f"{result.check}: {clause.message}")
+    return found
+
+
+def not_good(results: list[CheckResult]) -> list[str]:
+    """Checks that neither passed nor were not applicable, with their message."""
+    good = (Outcome.PASSED, Outcome.NOT_APPLICABLE)
+    return [f"{r.check} [{r.testbed}] {r.outcome}: {r.message}" for r in results if r.outcome not in good]

@@ -1,0 +1,100 @@
+"""The suites can pass: the reference driver is honest for any publication."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness.activity import HandleScope
+from harness.contract import METHODS
+from harness.loading import CandidateSpec
+from harness.results import Outcome
+from tests.proof.support import not_good, run_all
+
+SCOPES = [scope.value for scope in HandleScope]
+
+
+def acted_out(name: str, publication: dict[str, Any]) -> CandidateSpec:
+    """The reference driver with that publication."""
+    spec = CandidateSpec.for_driver("reference")
+    return replace(spec, name=name, config={"publication": publication})
+
+
+def publications() -> Iterator[tuple[str, dict[str, Any]]]:
+    """2 × 2 × 2 × 4: stateless list empty or full, replication, no techniques or two, scopes."""
+    for full, replication, two, scope in itertools.product((False, True), (False, True), (False, True), SCOPES):
+        name = "-".join(
+            ("full" if full else "empty", "native" if replication else "fallback", "two" if two else "none", scope)
+        )
+        yield (
+            name,
+            {
+                "stateless_activities": sorted(METHODS) if full else [],
+                "snapshot_replication": replication,
+                "backup_compression_techniques": ["zstd", "zlib"] if two else [],
+                "handle_scope": scope,
+            },
+        )
+
+
+def pairwise_subsets() -> list[tuple[str, list[str]]]:
+    """Subsets of the methods in which each pair of methods occurs listed and not listed in all four combinations.
+
+    Method number n is listed in subset k if bit k of a code word of its own is set; words are distinct and of equal
+    weight, so that any two differ both ways, and an empty and a full subset add the rest.
+    """
+    methods = sorted(METHODS)
+    words = [word for word in range(1 << 6) if bin(word).count("1") == 3][: len(methods)]
+    subsets = [
+        (f"subset-{bit}", [method for method, word in zip(methods, words, strict=True) if word >> bit & 1])
+        for bit in range(6)
+    ]
+    return [*subsets, ("subset-none", []), ("subset-all", methods)]
+
+
+def expect_clean(spec: CandidateSpec, testbed: str, seed: int) -> None:
+    results = run_all(spec, testbed, seed)
+    assert any(result.outcome is Outcome.PASSED for result in results)
+    assert not not_good(results), "\n".join(not_good(results))
+
+
+@pytest.mark.parametrize("testbed", ["iscsi-sim", "nfs-sim"])
+@pytest.mark.parametrize(("name", "publication"), publications(), ids=lambda value: value if isinstance(value, str) else "")
+def test_reference_driver_passes_for_any_publication(testbed: str, name: str, publication: dict[str, Any]) -> None:
+    """For each of the 32 publications every check passes or is not applicable."""
+    expect_clean(acted_out(name, publication), testbed, seed=1)
+
+
+@pytest.mark.parametrize(("name", "listed"), pairwise_subsets(), ids=lambda value: value if isinstance(value, str) else "")
+def test_reference_driver_passes_for_any_pair_of_listed_methods(name: str, listed: list[str]) -> None:
+    """Whichever of two methods are listed, every check passes or is not applicable."""
+    publication = {"stateless_activities": listed, "snapshot_replication": True, "handle_scope": "user-specific"}
+    expect_clean(acted_out(name, publication), "iscsi-sim", seed=2)
+
+
+def test_subsets_are_pairwise() -> None:
+    """The subsets of methods hold each pair of methods in all four combinations of listed and not listed."""
+    subsets = [set(listed) for _, listed in pairwise_subsets()]
+    for one, other in itertools.combinations(sorted(METHODS), 2):
+        seen = {(one in subset, other in subset) for subset in subsets}
+        assert len(seen) == 4, (one, other, seen)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(3, 23))
+@pytest.mark.parametrize("testbed", ["iscsi-sim", "nfs-sim"])
+def test_reference_driver_passes_on_every_seed(testbed: str, seed: int) -> None:
+    """No seed makes a check of the reference driver fail, publishing everything or nothing."""
+    expect_clean(CandidateSpec.for_driver("reference"), testbed, seed)
+    expect_clean(acted_out("nothing", {}), testbed, seed)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [1, 2])
+def test_reference_driver_passes_on_real_files(seed: int) -> None:
+    """On real files every check passes or is not applicable as well, publishing nothing."""
+    expect_clean(acted_out("nothing", {}), "files", seed)

@@ -1,0 +1,263 @@
+"""The verdicts of specification section 8, as a table of cases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from harness.results import (
+    CheckResult,
+    ClauseInfo,
+    ClauseResult,
+    Description,
+    Evidence,
+    Finding,
+    Outcome,
+    Severity,
+    Verdict,
+    judge,
+    summarise,
+)
+
+CLAUSES = {
+    info.id: info
+    for info in (
+        ClauseInfo(id="A-1", who="D", mandatory=True, title="a mapping"),
+        ClauseInfo(id="Q-1", who="T", mandatory=True, title="quiesced first"),
+        ClauseInfo(id="Q-9", who="D", mandatory=True, title="point in time"),
+        ClauseInfo(id="Q-12", who="D", mandatory=False, title="under-claimed"),
+        ClauseInfo(id="H-2", who="D,T", mandatory=True, title="refused"),
+        ClauseInfo(id="H-6", who="D", mandatory=True, title="unique", checked=False),
+    )
+}
+
+P, F, N, U, W, E = (
+    Outcome.PASSED,
+    Outcome.FAILED,
+    Outcome.NOT_APPLICABLE,
+    Outcome.UNVERIFIABLE,
+    Outcome.WAIVED,
+    Outcome.ERROR,
+)
+DECLARED, MODELLED, EXERCISED, REAL = Evidence
+
+
+def result(clause: str, outcome: Outcome, evidence: Evidence | None = EXERCISED, message: str = "") -> ClauseResult:
+    """One clause result."""
+    return ClauseResult(clause=clause, outcome=outcome, evidence=evidence, message=message)
+
+
+def check(
+    name: str,
+    *clauses: ClauseResult,
+    outcome: Outcome = P,
+    testbed: str = "iscsi-sim",
+    findings: tuple[Finding, ...] = (),
+    message: str = "",
+) -> CheckResult:
+    """One check that spoke of these clauses."""
+    return CheckResult(
+        check=name,
+        driver="d",
+        testbed=testbed,
+        seed=1,
+        outcome=outcome,
+        clauses=list(clauses),
+        findings=list(findings),
+        message=message,
+    )
+
+
+def description(*findings: Finding, vendor_code: bool = True) -> Description:
+    """A driver with these findings on its publication."""
+    return Description(
+        driver="d",
+        target="acme:Driver",
+        vendor_code=vendor_code,
+        published={},
+        effective={},
+        defaults=[],
+        findings=list(findings),
+    )
+
+
+def violation(clause: str | None, severity: Severity = Severity.VIOLATION) -> Finding:
+    """One finding."""
+    return Finding(severity=severity, clause=clause, found="something wrong")
+
+
+GOOD = check(
+    "good",
+    result("A-1", P, DECLARED),
+    result("Q-1", P, MODELLED),
+    result("Q-9", P),
+    result("Q-12", N, None),
+    result("H-2", P, REAL),
+)
+OTHERS = check("others", result("A-1", P, DECLARED), result("Q-1", P, MODELLED), result("H-2", P))
+"""As GOOD, but for Q-9."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a run found, and the verdict that follows."""
+
+    name: str
+    verdict: Verdict
+    checks: tuple[CheckResult, ...]
+    about: Description = field(default_factory=description)
+    errors: tuple[str, ...] = ()
+
+
+CASES = [
+    Case("all passed on the vendor's code", Verdict.CONFORMANT, (GOOD,)),
+    Case("only a publication", Verdict.CONSISTENT, (GOOD,), description(vendor_code=False)),
+    Case("a driver clause on modelled evidence", Verdict.CONSISTENT, (OTHERS, check("q", result("Q-9", P, MODELLED)))),
+    Case("a driver clause on declared evidence", Verdict.CONSISTENT, (OTHERS, check("q", result("Q-9", P, DECLARED)))),
+    Case("a driver clause without evidence", Verdict.CONSISTENT, (OTHERS, check("q", result("Q-9", P, None)))),
+    Case(
+        "one part exercised, another only modelled",
+        Verdict.CONSISTENT,
+        (GOOD, check("q", result("Q-9", P, MODELLED))),
+    ),
+    Case(
+        "one check on two testbeds, exercised on one",
+        Verdict.CONFORMANT,
+        (GOOD, check("good", result("Q-9", P, MODELLED), testbed="files")),
+    ),
+    Case(
+        "nothing but the publication was read",
+        Verdict.CONSISTENT,
+        (check("a", result("A-1", P, DECLARED), result("Q-1", P), result("Q-9", N), result("H-2", N)),),
+    ),
+    Case(
+        "nothing of the driver's applies",
+        Verdict.INCOMPLETE,
+        (check("a", result("A-1", N), result("Q-1", P), result("Q-9", N), result("H-2", N)),),
+    ),
+    Case("a mandatory clause failed", Verdict.NON_CONFORMANT, (OTHERS, check("q", result("Q-9", F), outcome=F))),
+    Case("failed on one of two testbeds", Verdict.NON_CONFORMANT, (GOOD, check("good", result("Q-9", F), outcome=F))),
+    Case(
+        "failed for a publication",
+        Verdict.NON_CONFORMANT,
+        (OTHERS, check("q", result("Q-9", F, MODELLED), outcome=F)),
+        description(vendor_code=False),
+    ),
+    Case("a clause that binds both failed", Verdict.NON_CONFORMANT, (GOOD, check("h", result("H-2", F), outcome=F))),
+    Case("an advisory clause failed", Verdict.CONFORMANT, (GOOD, check("adv", result("Q-12", F), outcome=F))),
+    Case("an unchecked clause is open", Verdict.CONFORMANT, (GOOD, check("u", result("H-6", U), outcome=U))),
+    Case("an advisory clause is waived", Verdict.CONFORMANT, (GOOD, check("adv", result("Q-12", W), outcome=W))),
+    Case("unverifiable everywhere", Verdict.INCOMPLETE, (OTHERS, check("q", result("Q-9", U), outcome=U))),
+    Case(
+        "unverifiable on one testbed, passed on another",
+        Verdict.CONFORMANT,
+        (GOOD, check("good", result("Q-9", U), outcome=U, testbed="files")),
+    ),
+    Case(
+        "one check of a clause unverifiable, another passed",
+        Verdict.INCOMPLETE,
+        (GOOD, check("q", result("Q-9", U), outcome=U)),
+    ),
+    Case("a clause not run", Verdict.INCOMPLETE, (OTHERS,)),
+    Case("waived", Verdict.INCOMPLETE, (OTHERS, check("q", result("Q-9", W), outcome=W))),
+    Case(
+        "waived on one testbed, passed on another",
+        Verdict.INCOMPLETE,
+        (GOOD, check("good", result("Q-9", W), outcome=W, testbed="files")),
+    ),
+    Case("a whole check skipped", Verdict.INCOMPLETE, (GOOD, check("skipped", outcome=U, message="needs root"))),
+    Case("a whole check waived", Verdict.INCOMPLETE, (GOOD, check("skipped", outcome=W))),
+    Case(
+        "a waived check keeps its violation to itself",
+        Verdict.INCOMPLETE,
+        (OTHERS, check("q", result("Q-9", W), outcome=W, findings=(violation("Q-9"),))),
+    ),
+    Case("nothing was run", Verdict.HARNESS_ERROR, ()),
+    Case("a taskflow clause failed", Verdict.HARNESS_ERROR, (GOOD, check("q", result("Q-1", F), outcome=F))),
+    Case("a check broke", Verdict.HARNESS_ERROR, (GOOD, check("q", outcome=E, message="ZeroDivisionError"))),
+    Case(
+        "a clause of a failed check broke",
+        Verdict.HARNESS_ERROR,
+        (GOOD, check("q", result("Q-9", F), result("H-2", E), outcome=F)),
+    ),
+    Case(
+        "a failure does not hide an error",
+        Verdict.HARNESS_ERROR,
+        (GOOD, check("q", result("Q-9", F), outcome=F), check("r", outcome=E)),
+    ),
+    Case("a result for a clause that is none", Verdict.HARNESS_ERROR, (GOOD, check("q", result("Q-99", P)))),
+    Case("a waiver matched nothing", Verdict.HARNESS_ERROR, (GOOD,), errors=("waiver Q-9 matched nothing",)),
+    Case("failed without a clause", Verdict.NON_CONFORMANT, (GOOD, check("d", outcome=F, message="digests differ"))),
+    Case(
+        "failed without a clause in our own driver",
+        Verdict.HARNESS_ERROR,
+        (GOOD, check("d", outcome=F)),
+        description(vendor_code=False),
+    ),
+    Case("a violation without a clause", Verdict.NON_CONFORMANT, (GOOD, check("d", findings=(violation(None),)))),
+    Case(
+        "a violation without a clause in our own driver",
+        Verdict.HARNESS_ERROR,
+        (GOOD, check("d", findings=(violation(None),))),
+        description(vendor_code=False),
+    ),
+    Case(
+        "a violation of a clause that passed", Verdict.NON_CONFORMANT, (GOOD, check("d", findings=(violation("Q-9"),)))
+    ),
+    Case("a violation of an advisory clause", Verdict.CONFORMANT, (GOOD, check("d", findings=(violation("Q-12"),)))),
+    Case("a warning", Verdict.CONFORMANT, (GOOD, check("d", findings=(violation("Q-9", Severity.WARNING),)))),
+    Case("a violation in the publication", Verdict.NON_CONFORMANT, (GOOD,), description(violation("A-1"))),
+    Case(
+        "a violation in a publication without code",
+        Verdict.NON_CONFORMANT,
+        (GOOD,),
+        description(violation(None), vendor_code=False),
+    ),
+    Case(
+        "a violation in the publication, waived",
+        Verdict.INCOMPLETE,
+        (GOOD, check("a", result("A-1", W), outcome=W)),
+        description(violation("A-1")),
+    ),
+    Case("advice on the publication", Verdict.CONFORMANT, (GOOD,), description(violation("A-1", Severity.ADVISORY))),
+]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_each_case_gets_its_verdict(case: Case) -> None:
+    """Each case of the table leads to the verdict that the specification gives it, with a reason."""
+    rows = summarise(CLAUSES.values(), case.checks)
+    verdict, reasons = judge(CLAUSES, rows, case.checks, case.about, case.errors)
+    assert verdict is case.verdict, reasons
+    assert reasons
+    assert all(reasons)
+
+
+def test_a_summary_names_what_decided_it() -> None:
+    """A row carries the message of the result that decided it, each testbed's outcome, and its checks once each."""
+    checks = [
+        check("q[snapshot]", result("Q-9", P, message="fine")),
+        check("q[snapshot]", result("Q-9", U, message="no virtual time"), testbed="files", outcome=U),
+        check("q[clone]", result("Q-9", F, REAL, message="torn"), testbed="files", outcome=F),
+    ]
+    row = next(row for row in summarise(CLAUSES.values(), checks) if row.clause == "Q-9")
+    assert (row.outcome, row.message, row.evidence) == (F, "torn", REAL)
+    assert row.testbeds == {"iscsi-sim": P, "files": F}
+    assert row.checks == ["q[clone]", "q[snapshot]"]
+
+
+def test_a_clause_that_nobody_spoke_of_says_why() -> None:
+    """A clause without results tells "not run" from "this version has no check of it"."""
+    rows = {row.clause: row for row in summarise(CLAUSES.values(), [])}
+    assert rows["Q-9"].outcome is U
+    assert "was run" in rows["Q-9"].message
+    assert "this version" in rows["H-6"].message
+
+
+def test_reasons_name_the_weak_clauses() -> None:
+    """A consistent verdict on a vendor's code names the clauses that were not exercised, so that it can be mended."""
+    checks = [OTHERS, check("q", result("Q-9", P, MODELLED))]
+    _, reasons = judge(CLAUSES, summarise(CLAUSES.values(), checks), checks, description())
+    assert "Q-9 (modelled)" in reasons[0]
+    assert "A-1" not in reasons[0]

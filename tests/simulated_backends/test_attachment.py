@@ -1,0 +1,179 @@
+"""Foreground I/O of hosts: the gate, the record, reading, and copying through a host."""
+
+from __future__ import annotations
+
+import pytest
+from worlds import SPREAD, World, image_of
+
+from harness.recorder import UNACKNOWLEDGED
+from harness.runtime import SECOND, Abandoned, Expired
+from harness.schedule import Fault
+from harness.stamps import read_stamp
+from harness.storage import BLOCK, ObjectUnknown
+from harness.testbed import LoadSpec
+
+
+def test_a_host_reads_what_was_written(world: World) -> None:
+    """Bytes read back carry the stamps, extents cover what was written, the rest reads as zeros."""
+
+    def body() -> None:
+        attachment = world.volume()
+        expected = world.fill(attachment, (3, 4, 5, 900))
+        assert list(attachment.extents()) == [(3 * BLOCK, 3 * BLOCK), (900 * BLOCK, BLOCK)]
+        found = {block: read_stamp(data) for block, data in image_of(attachment).items()}
+        assert found == {block: (block, stamp) for block, stamp in expected.items()}
+        assert attachment.read(0, 2 * BLOCK) == bytes(2 * BLOCK)
+
+    world.run(body)
+
+
+def test_a_write_is_applied_between_issue_and_acknowledgement(world: World) -> None:
+    """A write is recorded before it is sent and acknowledged after it was applied, in the order of the record."""
+
+    def body() -> None:
+        attachment = world.volume()
+        log = world.recorder.writes("volume")
+        task = world.runtime.spawn("writer", lambda: attachment.write(7, 70))
+        world.runtime.sleep(1)
+        assert (len(log), log.acknowledged[0], world.store.image("volume")) == (1, UNACKNOWLEDGED, {})
+        task.wait()
+        assert world.store.image("volume") == {7: 70}
+        assert log.issued[0] < log.acknowledged[0] and log.issued_ns[0] < log.acknowledged_ns[0]
+
+    world.run(body)
+
+
+def test_nothing_is_applied_while_the_gate_holds(world: World) -> None:
+    """From quiesced to release the image stands still; held writes are applied afterwards, none is lost."""
+
+    def body() -> None:
+        attachment = world.volume()
+        load = world.busy(attachment)
+        world.runtime.sleep(SECOND)
+        attachment.gate.hold("test", SECOND, 60 * SECOND)
+        log = world.recorder.writes("volume")
+        quiesced = world.store.image("volume")
+        waiting = [row for row, place in enumerate(log.acknowledged) if place == UNACKNOWLEDGED]
+        world.runtime.sleep(5 * SECOND)
+        assert world.store.image("volume") == quiesced
+        attachment.gate.release("test")
+        load.stop()
+        assert all(place != UNACKNOWLEDGED for place in log.acknowledged)
+        assert all(log.issued_ns[row] <= log.acknowledged_ns[row] for row in waiting)
+
+    world.run(body)
+
+
+def test_a_stalled_drain_times_out_once(world: World) -> None:
+    """With drain.stall the writes under way stay unacknowledged, so that a hold times out; the next one does not."""
+
+    def body() -> None:
+        attachment = world.volume()
+        world.testbed.inject(Fault("drain.stall", volume="volume", for_ns=3 * SECOND))
+        load = attachment.load(LoadSpec(SPREAD, think_ns=0))
+        world.runtime.sleep(SECOND)
+        with pytest.raises(Expired):
+            attachment.gate.hold("first", SECOND, 60 * SECOND)
+        world.runtime.sleep(5 * SECOND)
+        attachment.gate.hold("second", SECOND, 60 * SECOND)
+        attachment.gate.release("second")
+        load.stop()
+        assert len(world.recorder.find("fault", fault="drain.stall")) == 1
+
+    world.run(body)
+
+
+def test_a_detached_volume_takes_no_writes(world: World) -> None:
+    """Detaching waits for the writes under way; later ones are refused, as are those to a deleted volume."""
+
+    def body() -> None:
+        attachment = world.volume()
+        writer = world.runtime.spawn("writer", lambda: attachment.write(1, 11))
+        world.runtime.sleep(1)
+        attachment.detach()
+        assert writer.is_over and world.store.image("volume") == {1: 11}
+        attachment.detach()
+        second = world.primary.attach("volume", "host-b")
+        world.store.delete("volume")
+        for gone in (attachment, second):
+            with pytest.raises(ObjectUnknown):
+                gone.write(2, 22)
+
+    world.run(body)
+
+
+def test_io_outside_the_volume_is_refused(world: World) -> None:
+    """Blocks beyond the end and parts of blocks are refused, and leave nothing in the record."""
+
+    def body() -> None:
+        attachment = world.volume()
+        for attempt in (
+            lambda: attachment.write(1 << 18, 1),
+            lambda: attachment.write(-1, 1),
+            lambda: attachment.read(1, BLOCK),
+            lambda: attachment.read(0, 2 << 30),
+        ):
+            with pytest.raises(ValueError, match="whole blocks"):
+                attempt()
+        assert len(world.recorder.writes("volume")) == 0
+
+    world.run(body)
+
+
+def test_a_host_copy_reaches_another_family(world: World) -> None:
+    """A host copies a volume to a backend of another family, over what the destination held before."""
+
+    def body() -> None:
+        source = world.volume()
+        expected = world.fill(source)
+        world.stranger.store.create_volume("copy", 1)
+        destination = world.stranger.attach("copy", "host-a")
+        destination.write(5, 55)
+        source.copy_to(destination)
+        assert world.stranger.store.image("copy") == expected
+        world.stranger.store.create_volume("wide", 2)
+        with pytest.raises(ValueError, match="too few"):
+            world.stranger.attach("wide", "host-a").copy_to(source)
+
+    world.run(body)
+
+
+def test_an_abandoned_host_copy_stops_where_it_was(world: World) -> None:
+    """When the copying task dies, what had arrived stays, and nothing is written any more."""
+
+    def body() -> None:
+        source = world.volume()
+        expected = world.fill(source)
+        world.sibling.store.create_volume("copy", 1)
+        destination = world.sibling.attach("copy", "host-a")
+        task = world.runtime.spawn("copier", lambda: source.copy_to(destination))
+        world.runtime.sleep(world.testbed.profile.whole_copy_ns // 2)
+        task.abandon()
+        with pytest.raises(Abandoned):
+            task.wait()
+        half = dict(world.sibling.store.image("copy"))
+        assert 0 < len(half) < len(expected) and half.items() <= expected.items()
+        world.runtime.sleep(60 * SECOND)
+        assert world.sibling.store.image("copy") == half
+        world.store.delete("volume")
+
+    world.run(body)
+
+
+def test_bulk_transfers_slow_foreground_writes() -> None:
+    """While copies keep the disk busy, a write takes longer than on an idle backend."""
+    world = World("nfs-sim", service_jitter_ns=0)
+
+    def latency(block: int, attachment: object) -> int:
+        attachment.write(block, block + 1)  # type: ignore[attr-defined]
+        log = world.recorder.writes("volume")
+        return log.acknowledged_ns[-1] - log.issued_ns[-1]
+
+    def body() -> None:
+        attachment = world.volume()
+        idle = latency(1, attachment)
+        for number in range(3):
+            world.copy("volume", f"copy-{number}")
+        assert latency(2, attachment) > idle
+
+    world.run(body)
