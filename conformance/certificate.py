@@ -93,7 +93,7 @@ def status_of(report: Report, gathered: Gathered) -> ExitCode:
     """The exit status of a run that has a report."""
     if gathered.interrupted:
         return ExitCode.INTERRUPTED
-    code = ExitCode.HARNESS_ERROR if report.errors else exit_code([driver.verdict for driver in report.drivers])
+    code = exit_code([driver.verdict for driver in report.drivers])
     if code is ExitCode.CONFORMANT and gathered.other_failures:
         return ExitCode.NON_CONFORMANT
     return code

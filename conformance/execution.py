@@ -143,7 +143,9 @@ class Executor:
             "schedule": self._settings.schedule,
             "reproduce": call.reproduce,
         }
-        return cell.call(f"{self._runner}:run_check", arguments, f"{call.name} on {call.place.testbed}", self._settings.timeout_s)
+        return cell.call(
+            f"{self._runner}:run_check", arguments, f"{call.name} on {call.place.testbed}", self._settings.timeout_s
+        )
 
     def _result(self, call: CheckCall, outcome: CellOutcome) -> CheckResult:
         if outcome.kind is Kind.RETURNED:

@@ -17,7 +17,7 @@ from harness.model import Caller, Context, Volume
 from harness.recorder import Event
 from harness.reference_driver import ReferenceDriver
 from harness.results import Finding, Severity, Timeline
-from harness.runtime import Task
+from harness.runtime import Expired, Task
 from harness.schedule import Fault, Schedule
 from harness.storage import BLOCKS_PER_GIB, Image
 from harness.taskflow.catalog import Catalog
@@ -90,9 +90,9 @@ class Lab:
         """
         who = caller or self.caller()
         connect = self.testbed.backend(backend).connect
-        if backend == "stranger":
-            cls, options = ReferenceDriver, {"publication": STRANGER}
-        else:
+        cls: type = ReferenceDriver
+        options: dict[str, Any] = {"publication": STRANGER}
+        if backend != "stranger":
             cls = self.candidate.driver_class(fresh=fresh)
             options = {**self.candidate.spec.config, "backend": backend, "user": who.user}
         opened: list[Connection] = []
@@ -215,7 +215,9 @@ class Lab:
             yield load
             self.runtime.sleep(20 * think_ns)
         finally:
-            load.stop()
+            # writes that are never acknowledged are for the check to judge, by the record
+            with contextlib.suppress(Expired):
+                load.stop(self.profile.max_hold_ns + 4 * self.profile.quiesce_timeout_ns)
 
     def crash(self, body: Callable[[], T], at: Callable[[Event], bool]) -> Task[T]:
         """Run `body` as a caller of its own and let that caller die at the first event that `at` accepts.
@@ -223,8 +225,7 @@ class Lab:
         Returns its task, which is over. `wait()` on it gives the value if the caller outlived the body.
         """
         task: Task[T] = self.runtime.spawn("caller that may crash", body)
-        end: Callable[[], None] | None = None
-        crashed = []
+        crashed: list[Event] = []
 
         def look(event: Event) -> None:
             if not crashed and at(event):

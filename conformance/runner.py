@@ -22,7 +22,7 @@ from harness.runtime import Limits, RuntimeLimit
 from harness.runtime.patches import seed as seed_randomness
 from harness.schedule import Schedule
 from harness.taskflow.errors import TaskflowError
-from harness.testbed import Capability, Testbed
+from harness.testbed import Capability
 
 LIMITS = Limits(wall_s=20.0)
 """What one check may use; the cell's own limits stand behind it."""
@@ -131,7 +131,8 @@ def describe(*, candidate: dict[str, Any], testbed: str = "") -> dict[str, Any]:
         described = bed.runtime.run(lambda: describe_candidate(loaded, lab.open_driver()), LIMITS)
     finally:
         bed.close()
-    return described.model_dump(mode="json")
+    dumped: dict[str, Any] = described.model_dump(mode="json")
+    return dumped
 
 
 def _quietly(ledger: Ledger, reason: str, clause: str) -> None:
@@ -158,8 +159,8 @@ def testbed_options(candidate: Candidate) -> dict[str, Any]:
 
 
 @functools.cache
-def testbed_class(name: str) -> type[Testbed] | Any:
-    """The testbed registered under that name. Raises LookupError that lists the known ones."""
+def testbed_class(name: str) -> Any:
+    """The testbed class registered under that name. Raises LookupError that lists the known ones."""
     known = entry_points(group="backend_activity.testbeds")
     for entry in known:
         if entry.name == name:

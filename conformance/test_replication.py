@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -198,7 +199,7 @@ def test_replicating_again_makes_no_second_copy(lab: Lab, way: str) -> None:
 @pytest.mark.parametrize("way", WAYS)
 @check("R-9", "R-4", needs=(Capability.JOB_FAULTS, Capability.CONNECTION_BREAK))
 def test_nothing_is_left_after_a_fault_and_one_clean_up(lab: Lab, way: str, fault: str) -> None:
-    """After a fault at any step and one clean-up both ends hold what they held before, and cleaning again is harmless."""
+    """After a fault at any step and one clean-up both ends hold what they held before; cleaning again is harmless."""
     if (fault == "replicate fails") is not (way == "native") and fault not in ("crash", "break"):
         lab.not_applicable(f"{fault!r} is no step of replicating by {way!r}")
     case = prepare(lab, way)
@@ -251,10 +252,8 @@ def _replicate_with_fault(lab: Lab, case: Case, fault: str) -> bool:
             lambda event: event.kind in kinds and next(counter) == nth,
         )
     else:
-        try:
+        with contextlib.suppress(TaskflowError):
             flow.replicate(case.snapshot.id, case.destination, case.new_id)
-        except TaskflowError:
-            pass
     return bool(lab.recorder.find("fault"))
 
 

@@ -5,6 +5,7 @@ The table is used by every testbed of ours; the conformance suites judge it by a
 
 from __future__ import annotations
 
+import _thread
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -101,26 +102,29 @@ class HandleTable:
         self._mint = mint
         self._retention_ns = retention_ns
         self._by_handle: dict[str, Activity] = {}
+        self._guard = _thread.allocate_lock()  # under the wall clock jobs and callers are threads
 
     def register(
         self, identity: ConnectionIdentity, scope: HandleScope, request_id: str, verb: str, target: str
     ) -> tuple[Activity, bool]:
         """The activity of this request, and whether it is new (H-8: the same request gives the same handle)."""
-        self._forget_old()
-        for activity in self._by_handle.values():
-            if activity.request_id == request_id and self.may_reach(activity, identity):
-                return activity, False
-        handle = self._mint()
-        while handle in self._by_handle:
+        with self._guard:
+            self._forget_old()
+            for activity in self._by_handle.values():
+                if activity.request_id == request_id and self.may_reach(activity, identity):
+                    return activity, False
             handle = self._mint()
-        activity = Activity(handle, scope, identity, request_id, verb, target)
-        self._by_handle[handle] = activity
-        return activity, True
+            while handle in self._by_handle:
+                handle = self._mint()
+            activity = Activity(handle, scope, identity, request_id, verb, target)
+            self._by_handle[handle] = activity
+            return activity, True
 
     def look_up(self, handle: str, identity: ConnectionIdentity) -> Activity | None:
         """The activity, or None where it is unknown or out of the caller's reach."""
-        self._forget_old()
-        activity = self._by_handle.get(handle)
+        with self._guard:
+            self._forget_old()
+            activity = self._by_handle.get(handle)
         if activity is None or not self.may_reach(activity, identity):
             return None
         return activity
@@ -144,16 +148,19 @@ class HandleTable:
 
     def started_on(self, connection_id: str) -> list[Activity]:
         """The activities that were started on that connection, in the order of their start."""
-        return [a for a in self._by_handle.values() if a.started_by.connection_id == connection_id]
+        with self._guard:
+            return [a for a in self._by_handle.values() if a.started_by.connection_id == connection_id]
 
     def all(self) -> list[Activity]:
         """Every live and retained activity, in the order of their start."""
-        self._forget_old()
-        return list(self._by_handle.values())
+        with self._guard:
+            self._forget_old()
+            return list(self._by_handle.values())
 
     def discard(self, activity: Activity) -> None:
         """Forget an activity at once (held status of a lost connection, SPC-4 §5.17.4.5)."""
-        self._by_handle.pop(activity.handle, None)
+        with self._guard:
+            self._by_handle.pop(activity.handle, None)
 
     def _forget_old(self) -> None:
         horizon = self._now() - self._retention_ns

@@ -22,8 +22,11 @@ POLL_S = 0.05
 CLOSED_GRACE_S = 1.0
 """How long a process may live after its channel was closed (seconds): an ending process closes it first."""
 
-STACKS_S = 1.0
+STACKS_S = 2.0
 """How long a hung process has to say where it stands (seconds)."""
+
+OUTERMOST_FRAME = "in _run_module_as_main"
+"""What ends the stack of a worker's main thread, unless that runs something with a stack of its own."""
 
 _CHUNK = 1 << 16
 
@@ -204,9 +207,8 @@ class CellProcess:
         with contextlib.suppress(OSError):
             os.kill(self._popen.pid, signal.SIGUSR2)
         deadline = time.monotonic() + STACKS_S
-        while time.monotonic() < deadline and "most recent call first" not in self.trace.text():
+        while time.monotonic() < deadline and OUTERMOST_FRAME not in self.trace.text():
             self._pump(POLL_S)
-        self._pump(POLL_S)
         return self.trace.text()
 
     def kill(self) -> None:

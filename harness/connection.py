@@ -52,6 +52,8 @@ class BackendConnection:
         """See `harness.testbed.Connection.start`."""
         self._travel()
         handle = self._engine.start(self.identity, job, request_id)
+        if self._state != "open":  # it broke while the job was being registered, so its end did not see the job
+            self._engine.connection_ended(self.identity.connection_id, self._state == "broken")
         if self._lose_next_reply:
             self._lose_next_reply = False
             self._recorder.emit("fault", fault="start.reply_lost", host=self.caller.host, handle=handle)

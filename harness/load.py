@@ -40,8 +40,8 @@ class StreamLoad:
             if self._think_ns:
                 self._runtime.sleep(1 + int(rng.expovariate(1.0) * self._think_ns))
 
-    def stop(self) -> None:
-        """Stop after the outstanding writes; re-raises what a writer met."""
+    def stop(self, within_ns: int | None = None) -> None:
+        """Stop after the outstanding writes; re-raises what a writer met, `Expired` after `within_ns` nanoseconds."""
         self._stopping = True
         for task in self._tasks:
-            task.wait()
+            task.wait(within_ns)

@@ -14,11 +14,7 @@ _SHOWN = 20
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that is most like `name`, or None if none is near."""
     folded = {candidate.lower(): candidate for candidate in known}
-    name = name[:_LONGEST].lower()
-    text = name.replace("-", "_").replace(" ", "_")
-    close = difflib.get_close_matches(text, folded, n=1, cutoff=0.6)
-    if not close:
-        close = difflib.get_close_matches(name, folded, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(name[:_LONGEST].lower(), folded, n=1, cutoff=0.6)
     return folded[close[0]] if close else None
 
 

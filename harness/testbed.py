@@ -124,8 +124,11 @@ class LoadSpec:
 class Load(Protocol):
     """A running workload."""
 
-    def stop(self) -> None:
-        """Stop after the outstanding writes; blocks until they are acknowledged. Re-raises what a writer met."""
+    def stop(self, within_ns: int | None = None) -> None:
+        """Stop after the outstanding writes; blocks until they are acknowledged.
+
+        Re-raises what a writer met; `Expired` if a stream's write is not acknowledged within `within_ns` nanoseconds.
+        """
 
 
 class Attachment(Protocol):

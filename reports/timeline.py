@@ -210,7 +210,7 @@ def _tag(tag: str, prefix: str) -> str:
 def _inline(svg: str, timeline: Timeline, prefix: str) -> str:
     """matplotlib's SVG made fit to stand in a page: own ids, a title, a description, colours that a page can set."""
     svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"\s*<metadata>.*?</metadata>|\s*<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"\s*<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<[^>]*>", lambda tag: _tag(tag[0], prefix), svg)  # tags only: text is as the driver chose it
     view = re.search(r'viewBox="[^"]*"', svg)
     assert view is not None

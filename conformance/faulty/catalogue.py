@@ -36,8 +36,8 @@ def catalogue() -> list[FaultyDriver]:
         for name, cls in vars(module).items():
             if not inspect.isclass(cls) or cls.__module__ != module.__name__ or "must_fail" not in vars(cls):
                 continue
+            declared = vars(cls)
             flaw = (cls.__doc__ or "").strip().splitlines()[0]
-            found.append(
-                FaultyDriver(f"{module.__name__}:{name}", flaw, cls.must_fail, vars(cls).get("may_fail", ()))
-            )
+            reference = f"{module.__name__}:{name}"
+            found.append(FaultyDriver(reference, flaw, declared["must_fail"], declared.get("may_fail", ())))
     return found

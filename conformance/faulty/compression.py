@@ -29,7 +29,7 @@ class _Spoiling:
 class _SpoilingDriver(ReferenceDriver):
     """A reference driver whose backups go through `spoil`."""
 
-    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:  # type: ignore[override]
+    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:
         job = super()._job(method, arguments)
         if method != "backup_volume" or job.sink is None:
             return job

@@ -55,7 +55,7 @@ class KeyedByAddress(ReferenceDriver):
         """As published."""
         return MappingProxyType({**EVERYTHING, "handle_scope": HandleScope.SOURCE.value})
 
-    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:  # type: ignore[override]
+    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:
         return dataclasses.replace(super()._job(method, arguments), scope=HandleScope.UNRESTRICTED)
 
     def start_activity(self, context: Context, method: str, arguments: dict[str, Any], *, request_id: str) -> str:
@@ -89,7 +89,7 @@ class OpenToAll(ReferenceDriver):
         """As published."""
         return MappingProxyType({**EVERYTHING, "handle_scope": HandleScope.USER.value})
 
-    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:  # type: ignore[override]
+    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:
         return dataclasses.replace(super()._job(method, arguments), scope=HandleScope.UNRESTRICTED)
 
 

@@ -17,7 +17,7 @@ class CrawlingSnapshot(ReferenceDriver):
 
     must_fail = ("Q-9",)
 
-    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:  # type: ignore[override]
+    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:
         job = super()._job(method, arguments)
         return dataclasses.replace(job, point_in_time=False) if method == "create_snapshot" else job
 
@@ -27,7 +27,7 @@ class CrawlingBackup(ReferenceDriver):
 
     must_fail = ("Q-9",)
 
-    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:  # type: ignore[override]
+    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:
         job = super()._job(method, arguments)
         return dataclasses.replace(job, point_in_time=False) if method == "backup_volume" else job
 
@@ -37,7 +37,7 @@ class MoveWithoutMirror(ReferenceDriver):
 
     must_fail = ("Q-9",)
 
-    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:  # type: ignore[override]
+    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:
         job = super()._job(method, arguments)
         return dataclasses.replace(job, point_in_time=False) if method == "migrate_volume" else job
 

@@ -19,7 +19,7 @@ class ReplicatesTheVolume(ReferenceDriver):
     must_fail = ("R-3",)
     may_fail = ("R-9",)
 
-    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:  # type: ignore[override]
+    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:
         job = super()._job(method, arguments)
         if method == "replicate_snapshot":
             return dataclasses.replace(job, source=arguments["snapshot"].volume_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from harness.backup_store import MemorySink
 from harness.compression import Decision, Limits, codec, negotiate
@@ -72,7 +73,8 @@ class Backups:
             has_hook=end.implements(METHOD),
         )
         size = volume.size if isinstance(source, Volume) else source.volume_size
-        backup = Backup(backup_id, volume.id, size, technique=decision.taskflow_technique or decision.technique or "none")
+        technique = decision.taskflow_technique or decision.technique or "none"
+        backup = Backup(backup_id, volume.id, size, technique=technique)
         with core.flow("backup", source=source_id, backup=backup_id) as flow:
             core.catalog.add(backup)
             flow.record.completes.append(backup_id)
@@ -96,15 +98,15 @@ class Backups:
         self, flow: Flow, end: DriverEnd, source: Volume | Snapshot, store: MemorySink, decision: Decision
     ) -> None:
         if decision.where == "driver":
-            arguments = {"source": source, "technique": decision.technique, "sink": store}
-            run_quiesced(self._core, flow, end, METHOD, arguments, source)
+            given: dict[str, Any] = {"source": source, "technique": decision.technique, "sink": store}
+            run_quiesced(self._core, flow, end, METHOD, given, source)
             return
         technique = decision.taskflow_technique or "none"
         figure = self._profile.codecs.get(technique)
         sink = CompressingSink(store, technique, self._core.runtime, figure.throughput if figure else None)
         if decision.technique is not None:
-            arguments = {"source": source, "technique": decision.technique, "sink": sink}
-            run_quiesced(self._core, flow, end, METHOD, arguments, source)
+            given = {"source": source, "technique": decision.technique, "sink": sink}
+            run_quiesced(self._core, flow, end, METHOD, given, source)
         else:
             self._read_through_host(flow, end, source, sink)
 

@@ -5,6 +5,8 @@ Records are entered with status "creating" before a driver is called, as Cinder 
 
 from __future__ import annotations
 
+from typing import Any
+
 from harness.model import Backup, Snapshot, Volume
 from harness.testbed import Attachment
 
@@ -23,7 +25,7 @@ class Catalog:
 
     def add(self, record: Volume | Snapshot | Backup) -> None:
         """Enter a record. Raises ValueError if its id is taken by a record of its kind."""
-        table = self._table(record)
+        table: dict[str, Any] = self._table(record)
         if record.id in table:
             raise ValueError(f"{type(record).__name__.lower()} {record.id} exists already")
         table[record.id] = record
@@ -75,11 +77,17 @@ class Catalog:
         """The hidden volumes that were kept because this snapshot depends on them (R-8)."""
         return [v for v in self.volumes.values() if v.admin_metadata.get(ANCHOR_FOR) == snapshot_id]
 
-    def _table(self, record: Volume | Snapshot | Backup) -> dict[str, Volume] | dict[str, Snapshot] | dict[str, Backup]:  # type: ignore[return]
+    def set_available(self, record_id: str) -> None:
+        """Mark the record of that id as available, whatever it is."""
+        tables: tuple[dict[str, Any], ...] = (self.volumes, self.snapshots, self.backups)
+        for table in tables:
+            if record_id in table:
+                table[record_id].status = "available"
+
+    def _table(self, record: Volume | Snapshot | Backup) -> dict[str, Any]:
         match record:
             case Volume():
                 return self.volumes
             case Snapshot():
                 return self.snapshots
-            case Backup():
-                return self.backups
+        return self.backups

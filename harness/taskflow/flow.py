@@ -245,10 +245,7 @@ class FlowCore:
     def finish(self, record: FlowRecord) -> None:
         """Mark a flow as done; the records that it completes become available."""
         for record_id in record.completes:
-            for table in (self.catalog.volumes, self.catalog.snapshots, self.catalog.backups):
-                found = table.get(record_id)  # type: ignore[attr-defined]
-                if found is not None:
-                    found.status = "available"
+            self.catalog.set_available(record_id)
         record.state = "done"
         self.recorder.emit("flow.done", flow=record.id)
 

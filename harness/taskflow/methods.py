@@ -201,7 +201,7 @@ class Methods:
             self._core.host_copy(volume.id, source.backend, copy.id, destination.backend)
         old = replace(volume)
         volume.host = destination.host  # the cut-over: from here on the copy is the volume, and never deleted
-        flow.drop_undo(undo)
+        flow.replace_undo(undo, backends=[source.backend], id=volume.id)
         with flow.step("delete_source"):
             flow.run(source, "delete_volume", {"volume": old})
 

@@ -1,6 +1,7 @@
 """Publications are read, judged by A-1 to A-9, and frozen with the defaults of A-4."""
 
 import enum
+import json
 import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -21,6 +22,7 @@ from harness.attributes import (
     same_publication,
 )
 from harness.contract import METHODS
+from harness.frozen import Opaque, deep_freeze, shorten
 from harness.results import Finding, Severity
 
 HONEST = types.MappingProxyType(
@@ -278,8 +280,33 @@ def test_hostile_value_is_reported_within_bounds(make: Callable[[], object]) -> 
         assert len(finding.subject) <= 60
         assert len(finding.remedy) < 600
         finding.model_dump_json()
+    assert json.dumps(publication.published_as_json(), ensure_ascii=False, allow_nan=False).encode()
     assert publication.handle_scope is HandleScope.CONNECTION
     assert publication.snapshot_replication is False
+
+
+def test_too_many_keys_are_a_violation() -> None:
+    """Reading ends after a thousand keys, and says so first."""
+    publication, findings = read_publication({f"key{n}": n for n in range(1001)}, everything)
+    assert "more than 1000 keys" in findings[0].found
+    assert len(publication.raw) == 1000
+
+
+def test_value_that_contains_itself_is_cut_where_it_does() -> None:
+    """A cycle is cut at its first return, and what is kept can't be changed."""
+    frozen = deep_freeze(endless())
+    assert frozen["deeper"] == (Opaque("dict that contains itself"),)
+    assert deep_freeze({"a": [{"b"}]}) == {"a": (frozenset({"b"}),)}
+    with pytest.raises(TypeError):
+        frozen["deeper"] = 1
+
+
+def test_value_in_a_message_is_cut() -> None:
+    """However long a value is, a message shows one line of at most 120 characters."""
+    assert shorten(["name\n" * 10] * 40).endswith("…")
+    assert len(shorten(["name\n" * 10] * 40)) == 120
+    assert "\n" not in shorten(["name\n" * 10] * 40)
+    assert shorten(("a", 1)) == "['a', 1]"
 
 
 def test_string_subclass_is_taken_by_its_characters() -> None:
@@ -323,6 +350,7 @@ def test_change_of_a_publication_is_found_and_named() -> None:
     assert text is not None
     assert "'stateless_activities' was ['create_snapshot', 'retype'] at first" in text
     assert not same_publication(first, read_publication(ABSENT)[0])
+    assert "present at first" in str(publication_difference(read_publication({})[0], read_publication(ABSENT)[0]))
 
 
 class WithProperty:

@@ -15,6 +15,7 @@ ON_FILES = ("CrawlingSnapshot", "MoveWithoutMirror", "ReturnsTooSoon", "SecondCo
 
 
 def judge(faulty: FaultyDriver, testbed: str, seed: int, *clauses: str) -> None:
+    """Run the checks and compare what failed with what the driver declares."""
     results = run_all(CandidateSpec.for_driver(faulty.reference), testbed, seed, *clauses)
     errors = [f"{r.check}: {r.message}" for r in results if r.outcome is Outcome.ERROR]
     failed = failed_clauses(results)

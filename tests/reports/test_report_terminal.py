@@ -80,6 +80,6 @@ def test_a_plain_ascii_console_is_no_reason_to_fail() -> None:
 def test_errors_and_empty_runs_are_not_passes() -> None:
     """A run without checks, with errors, or without drivers says so."""
     assert "! harness error" in printed(empty())
-    assert "waiver Q-9 matched nothing" in printed(broken())
+    assert "! harness error: waiver Q-9 matched nothing" in printed(broken())
     assert "again: pytest" in printed(broken())
     assert "No driver was examined." in printed(report().model_copy(update={"drivers": []}))

@@ -144,8 +144,9 @@ def test_drawing_leaves_global_settings_alone() -> None:
     """The caller's matplotlib settings neither change nor leak into the figure, and pyplot is not loaded."""
     code = (
         f"import sys; sys.path[:0] = {sys.path!r}; import reports; assert 'matplotlib' not in sys.modules\n"
-        "from report_samples import fallback_timeline as f; from reports.timeline import draw_timeline as d\na = d(f())\n"
-        "import matplotlib as m; m.rcParams['axes.facecolor'] = 'red'; m.rcParams['font.size'] = 30\n"
+        "from report_samples import fallback_timeline as f; from reports.timeline import draw_timeline as d\n"
+        "a = d(f())\n"
+        "import matplotlib as m; m.rcParams['xtick.labelsize'] = 40; m.rcParams['font.size'] = 30\n"
         "assert d(f()) == a and m.rcParams['font.size'] == 30 and 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -173,6 +173,11 @@ CASES = [
         Verdict.INCOMPLETE,
         (OTHERS, check("q", result("Q-9", W), outcome=W, findings=(violation("Q-9"),))),
     ),
+    Case(
+        "a waived check keeps a violation of no clause to itself",
+        Verdict.INCOMPLETE,
+        (GOOD, check("d", outcome=W, findings=(violation(None),))),
+    ),
     Case("nothing was run", Verdict.HARNESS_ERROR, ()),
     Case("a taskflow clause failed", Verdict.HARNESS_ERROR, (GOOD, check("q", result("Q-1", F), outcome=F))),
     Case("a check broke", Verdict.HARNESS_ERROR, (GOOD, check("q", outcome=E, message="ZeroDivisionError"))),

@@ -68,7 +68,7 @@ def test_a_stopped_read_raises_at_the_next_chunk(world: World, stop: str, error:
     """A reader whose transfer was stopped yields nothing more, and frees the volume."""
 
     def body() -> None:
-        world.fill(world.volume())
+        world.fill(world.volume(), tuple(range(64)))
         reader = world.store.begin_read("volume", True, CHUNK)
         chunks = iter(reader)
         next(chunks)

@@ -160,20 +160,26 @@ def test_an_abandoned_host_copy_stops_where_it_was(world: World) -> None:
     world.run(body)
 
 
-def test_bulk_transfers_slow_foreground_writes() -> None:
-    """While copies keep the disk busy, a write takes longer than on an idle backend."""
+def test_bulk_transfers_slow_foreground_writes_where_the_volume_is() -> None:
+    """While copies keep a disk busy, writes to a volume there take longer; once it has moved away they do not."""
     world = World("nfs-sim", service_jitter_ns=0)
-
-    def latency(block: int, attachment: object) -> int:
-        attachment.write(block, block + 1)  # type: ignore[attr-defined]
-        log = world.recorder.writes("volume")
-        return log.acknowledged_ns[-1] - log.issued_ns[-1]
 
     def body() -> None:
         attachment = world.volume()
-        idle = latency(1, attachment)
-        for number in range(3):
-            world.copy("volume", f"copy-{number}")
-        assert latency(2, attachment) > idle
+        world.store.create_volume("other", 1)
+        log = world.recorder.writes("volume")
+
+        def latency(block: int) -> int:
+            attachment.write(block, block + 1)
+            return log.acknowledged_ns[-1] - log.issued_ns[-1]
+
+        idle = latency(1)
+        copies = [world.copy("other", f"copy-{number}") for number in range(3)]
+        assert latency(2) > idle
+        for copy in copies:
+            copy.wait()
+        world.store.begin_move("volume", world.sibling.store, live=True).wait()
+        world.copy("other", "last")
+        assert latency(3) == idle
 
     world.run(body)

@@ -1,0 +1,1 @@
+"""Measurements, apart from the tests: ratios taken in one run, medians of several."""

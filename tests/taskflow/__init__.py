@@ -1,0 +1,1 @@
+"""Flows of the taskflow, run in a cell as a user's run does."""
