@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import platform
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from conformance.session import ExitCode, Settings, exit_code
@@ -87,6 +90,26 @@ def make_report(
         drivers=drivers,
         errors=gathered.errors,
     )
+
+
+def save_schedules(report: Report, directory: Path) -> list[Path]:
+    """Write the schedule of each failed check to `directory`/schedules, for `--schedule`; returns the files.
+
+    Those of an earlier run are removed: they would be taken for this one's.
+    """
+    for old in (directory / "schedules").glob("*.json"):
+        old.unlink()
+    written = []
+    for driver in report.drivers:
+        for check in driver.checks:
+            if check.outcome is not Outcome.FAILED or check.schedule is None:
+                continue
+            name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{check.driver}-{check.testbed}-{check.check}").strip("-")[:150]
+            path = directory / "schedules" / f"{name}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(check.schedule, sort_keys=True, indent=1) + "\n", encoding="utf-8")
+            written.append(path)
+    return written
 
 
 def status_of(report: Report, gathered: Gathered) -> ExitCode:

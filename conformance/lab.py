@@ -73,9 +73,7 @@ class Lab:
 
     def note(self, found: str, clause: str, remedy: str = "") -> None:
         """An advisory finding: worth telling, no failure."""
-        self.ledger.findings.append(
-            Finding(severity=Severity.ADVISORY, clause=clause, found=found, remedy=remedy)
-        )
+        self.ledger.findings.append(Finding(severity=Severity.ADVISORY, clause=clause, found=found, remedy=remedy))
 
     # ---- drivers ---------------------------------------------------------------------------------------------------
 

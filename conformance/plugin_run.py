@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import reports
-from conformance.certificate import Gathered, Selection, make_report, one_line, status_of
+from conformance.certificate import Gathered, Selection, make_report, one_line, save_schedules, status_of
 from conformance.checks import spec_of
 from conformance.execution import CheckCall, Executor
 from conformance.session import ExitCode, Place, Settings, UsageProblem, check_name, is_repeated, is_virtual
@@ -159,6 +159,7 @@ class Run:
             command = self.config.stash.get(COMMAND, shlex.join(["pytest", *self.config.invocation_params.args]))
             self.report = make_report(self.settings, self.clauses, self._descriptions, gathered, command)
             self.written = reports.write_report(self.report, self.settings.report)
+            save_schedules(self.report, self.settings.report)
             session.exitstatus = status_of(self.report, gathered)
         except UsageProblem as error:
             gathered.errors.append(str(error))

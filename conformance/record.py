@@ -40,7 +40,8 @@ def timeline(recorder: Recorder, title: str, volume_id: str) -> Timeline:
             )
             text = str(event.fields.get(label, kind))
             bars.append(TimelineStep(label=text, start_ns=event.at_ns, end_ns=end, kind=kind))
-    flows = [bar for bar in bars if bar.kind == "step" and bar.label not in ("create_volume",)]
+    bars = [bar for bar in bars if bar.label != "create_volume"]  # how the check came by its volume
+    flows = [bar for bar in bars if bar.kind == "step"]
     if not flows:
         return Timeline(title=title, steps=bars)
     start, end = min(bar.start_ns for bar in flows), max(bar.end_ns for bar in flows)

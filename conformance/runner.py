@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import importlib
 import json
 import time
@@ -74,7 +75,7 @@ def run_check(
     result.clauses = ledger.results()
     result.findings = ledger.findings
     result.timeline = ledger.timeline
-    result.schedule = {"seed": plan.seed, "choices": plan.choices}
+    result.schedule = json.loads(plan.to_json())
     result.wall_s = time.perf_counter() - started
     if result.outcome is not Outcome.ERROR or not result.message:
         result.outcome = combine(c.outcome for c in result.clauses)
@@ -93,6 +94,7 @@ def _run(
     ledger: Ledger,
     result: CheckResult,
 ) -> None:
+    gc.disable()  # a finaliser that runs at an unpredictable moment would be part of the run
     seed_randomness(plan.source("random").getrandbits(64))
     bed = testbed_class(testbed)(seed=plan.source("testbed").getrandbits(32), options=testbed_options(candidate))
     lab = Lab(bed, candidate, plan, ledger)
@@ -120,6 +122,7 @@ def _run(
         if Capability.DIGESTS in bed.offers:
             result.digest = bed.recorder.digest()
         bed.close()
+        gc.enable()
 
 
 def describe(*, candidate: dict[str, Any], testbed: str = "") -> dict[str, Any]:

@@ -225,9 +225,7 @@ def test_volume_is_released_on_every_exit(lab: Lab, way_out: str) -> None:
         lab.inject("connection.break", on="activity.started", caller=lab.node)
     with lab.load_on(attachment, max(lab.profile.think_ns, lab.profile.max_hold_ns // 400)):
         if way_out == "taskflow death":
-            task = lab.crash(
-                lambda: invoke(lab, method, volume), lambda event: event.kind == "activity.started"
-            )
+            task = lab.crash(lambda: invoke(lab, method, volume), lambda event: event.kind == "activity.started")
             lab.runtime.sleep(lab.profile.max_hold_ns + lab.profile.settle_ns)
             if not task.is_abandoned:
                 lab.unverifiable("the taskflow did not die while the method ran")

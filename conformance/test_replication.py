@@ -65,9 +65,7 @@ def test_replica_equals_its_source(lab: Lab, way: str) -> None:
     case = prepare(lab, way)
     quota, listed = lab.catalog.quota_gib(), len(lab.catalog.visible_volumes())
     seen: list[tuple[int, int]] = []
-    end = lab.recorder.listen(
-        lambda event: seen.append((len(lab.catalog.visible_volumes()), _volume_quota(lab)))
-    )
+    end = lab.recorder.listen(lambda event: seen.append((len(lab.catalog.visible_volumes()), _volume_quota(lab))))
     volume_quota = _volume_quota(lab)
     first_event = len(lab.recorder.events)
     with lab.load_on(case.attachment):
@@ -116,8 +114,9 @@ def _judge_way(lab: Lab, way: str, events: list[Event]) -> None:
     )
     moved = "delete_clone" not in steps
     deleted_at_source = [
-        e for e in events if e.kind == "method.invoked" and e.fields["method"] == "delete_volume"
-        and e.fields["backend"] == "primary"
+        e
+        for e in events
+        if e.kind == "method.invoked" and e.fields["method"] == "delete_volume" and e.fields["backend"] == "primary"
     ]
     lab.expect("R-7", not (moved and deleted_at_source), "migrating moved the clone, yet it was deleted again")
     held = [e for e in events if e.kind == "gate.hold"]

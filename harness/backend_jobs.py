@@ -76,9 +76,7 @@ class JobEngine:
             raise ValueError(f"a {job.verb} job needs a source or a target")
         if not isinstance(job.scope, HandleScope):
             raise ValueError(f"scope must be a HandleScope, not {job.scope!r}")
-        activity, is_new = self.table.register(
-            identity, job.scope, request_id, job.verb, job.target or job.source
-        )
+        activity, is_new = self.table.register(identity, job.scope, request_id, job.verb, job.target or job.source)
         if is_new:
             activity.over = self._runtime.signal(f"activity {activity.handle} is over")
             activity.poll_after = max(0.005, self._profile.whole_copy_ns / SECOND / _POLL_STEPS)
@@ -116,6 +114,7 @@ class JobEngine:
             return
         if not activity.abortable:
             raise ActivityNotAbortable(f"activity {handle!r} can't be aborted")
+        self._runtime.sleep(self._profile.loss.abort_latency_ns)
         self._cancel(activity, "aborted by its caller")
         activity.over.wait()
 
@@ -239,8 +238,8 @@ class JobEngine:
         return None
 
     def _fail_when_due(self, fault: Fault, activity: Activity) -> None:
-        if activity.verb in ("create_volume", "extend_volume", "delete"):
-            raise StorageError("injected failure")
+        if activity.verb in ("create_volume", "extend_volume", "delete", "write"):
+            raise StorageError("injected failure")  # these have no transfer that could fail half-way
 
         def watch() -> None:
             step = max(self._profile.whole_copy_ns // 400, 1)

@@ -156,9 +156,7 @@ def _shown_rows(
     return shown, None
 
 
-def _impossible(
-    log: WriteColumns, block: int, stamp: int, held: int, row: int | None, initial: Image
-) -> Verdict:
+def _impossible(log: WriteColumns, block: int, stamp: int, held: int, row: int | None, initial: Image) -> Verdict:
     witness: Witness = {"block": block, "stamp": stamp}
     if stamp == FOREIGN:
         return Verdict(Flaw.FOREIGN, f"block {block} holds bytes that carry no whole stamp", witness)
@@ -283,8 +281,7 @@ def compare_images(expected: Image, found: Image, blocks: Collection[int] | None
     differing = [
         block
         for block in considered
-        if (blocks is None or block in blocks)
-        and expected.get(block, NEVER_WRITTEN) != found.get(block, NEVER_WRITTEN)
+        if (blocks is None or block in blocks) and expected.get(block, NEVER_WRITTEN) != found.get(block, NEVER_WRITTEN)
     ]
     if not differing:
         return None

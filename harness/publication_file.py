@@ -1,15 +1,15 @@
 """A publication without code: what a vendor writes down of a driver, as a TOML or JSON file.
 
-    [publication]                          # optional, as is every key in it
-    name = "Thin driver"
-    product = "Example Array 9"
-    version = "4.2"
-    testbeds = ["iscsi-sim"]
-    sources = ["https://example.org/manual, page 12"]
-    notes = "…"
+[publication]                          # optional, as is every key in it
+name = "Thin driver"
+product = "Example Array 9"
+version = "4.2"
+testbeds = ["iscsi-sim"]
+sources = ["https://example.org/manual, page 12"]
+notes = "…"
 
-    [backend_activity_attributes]          # required; may be empty
-    stateless_activities = ["create_snapshot"]
+[backend_activity_attributes]          # required; may be empty
+stateless_activities = ["create_snapshot"]
 """
 
 from __future__ import annotations

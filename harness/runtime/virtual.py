@@ -312,8 +312,6 @@ class VirtualRuntime:
             raise RuntimeError("a task can't close the runtime that it runs in")
         self._state = "closed"
         self.hub = greenlet.getcurrent()
-        for task in self._tasks:
-            task._fenced = True  # all of them first: what one task wakes must not go on
         for task in list(self._tasks):
             self._clock_reads = 0
             task.end()

@@ -52,9 +52,7 @@ class Backups:
         self._core = core
         self._profile = profile
 
-    def backup(
-        self, source_id: str, backup_id: str, acceptable: Sequence[str], limits: Limits | None = None
-    ) -> Backup:
+    def backup(self, source_id: str, backup_id: str, acceptable: Sequence[str], limits: Limits | None = None) -> Backup:
         """Back a volume or snapshot up, compressed with one of the `acceptable` techniques, best first.
 
         Raises `Refused` for an unknown source, `ValueError` for an empty list.
@@ -125,9 +123,7 @@ class Backups:
                 return
             undo = flow.undo_with("release", volume=source.id)
             policy = core.policy
-            quiesce = Quiesce(
-                core.recorder, attached, flow.record.id, policy.quiesce_within_ns, policy.max_hold_ns
-            )
+            quiesce = Quiesce(core.recorder, attached, flow.record.id, policy.quiesce_within_ns, policy.max_hold_ns)
             with quiesce.held():
                 self._read(end, source, sink)
             flow.drop_undo(undo)

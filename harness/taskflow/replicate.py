@@ -55,9 +55,7 @@ class Replication:
         return both and source.implements(HOOK) and source.family == destination.family
 
     @staticmethod
-    def _natively(
-        flow: Flow, source: DriverEnd, destination: DriverEnd, snapshot: Snapshot, new: Snapshot
-    ) -> bool:
+    def _natively(flow: Flow, source: DriverEnd, destination: DriverEnd, snapshot: Snapshot, new: Snapshot) -> bool:
         """The driver's own replication; False if it says, before any effect, that it can't."""
         undo = flow.undo_with("delete_snapshot", backend=destination.backend, id=new.id)
         arguments = {"snapshot": snapshot, "destination": destination.destination, "new_snapshot": new}

@@ -32,10 +32,7 @@ def test_chunks_of_any_cut_restore_the_volume(image: dict[int, int], cuts: list[
     """However a volume is cut into chunks, labelled and ordered, decoding by the labels restores its image (C-5)."""
     volume = b"".join(block_bytes(block, image.get(block, 0)) for block in range(10))
     bounds = [0, *sorted(cuts), len(volume)]
-    chunks = [
-        chunk_of(volume[low:high], low, source.choice(TECHNIQUES))
-        for low, high in itertools.pairwise(bounds)
-    ]
+    chunks = [chunk_of(volume[low:high], low, source.choice(TECHNIQUES)) for low, high in itertools.pairwise(bounds)]
     source.shuffle(chunks)
     assert restore_image(chunks) == image
 

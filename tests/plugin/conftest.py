@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-pytest_plugins = ["pytester"]
 SAMPLE = Path(__file__).parent / "sample"
 
 

@@ -92,9 +92,7 @@ def test_checker_agrees_with_the_definition(case: tuple[History, int, int]) -> N
     history, invoked, returned = case
     log = history.log
     allowed = images_by_definition(log, invoked, returned)
-    choices = [
-        [None] + [s for b, s in zip(log.blocks, log.stamps, strict=True) if b == block] for block in range(3)
-    ]
+    choices = [[None] + [s for b, s in zip(log.blocks, log.stamps, strict=True) if b == block] for block in range(3)]
     for shown in itertools.product(*choices):
         image = {block: stamp for block, stamp in enumerate(shown) if stamp is not None}
         verdict = check_image(log, image, invoked, returned)

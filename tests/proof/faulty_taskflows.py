@@ -247,5 +247,3 @@ def quiesces_everybody() -> None:
         return real(core, running, end, method, arguments, subject)
 
     methods.run_quiesced = run
-
-

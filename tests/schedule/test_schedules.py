@@ -91,6 +91,7 @@ def test_unknown_fault_is_refused() -> None:
     [
         ("{", "not a schedule"),
         ("[]", "schema"),
+        ('{"schema": "backend-activity/schedule/2", "seed": 1, "choices": {}}', "'schema' must be"),
         ('{"schema": "backend-activity/schedule/1", "seed": "1", "choices": {}}', "'seed' must be an integer"),
         ('{"schema": "backend-activity/schedule/1", "seed": 1, "choices": []}', "'choices' a table"),
     ],

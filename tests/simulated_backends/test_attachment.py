@@ -93,8 +93,15 @@ def test_a_detached_volume_takes_no_writes(world: World) -> None:
         attachment.detach()
         assert writer.is_over and world.store.image("volume") == {1: 11}
         attachment.detach()
+        with pytest.raises(ObjectUnknown, match="not attached"):
+            attachment.write(2, 22)
         second = world.primary.attach("volume", "host-b")
+        second.gate.hold("test", SECOND, 60 * SECOND)
+        held = world.runtime.spawn("held writer", lambda: second.write(3, 33))
         world.store.delete("volume")
+        second.gate.release("test")
+        with pytest.raises(ObjectUnknown):
+            held.wait()
         for gone in (attachment, second):
             with pytest.raises(ObjectUnknown):
                 gone.write(2, 22)
@@ -151,6 +158,9 @@ def test_an_abandoned_host_copy_stops_where_it_was(world: World) -> None:
         task.abandon()
         with pytest.raises(Abandoned):
             task.wait()
+        began = world.runtime.now()
+        world.copy("volume", "beside").wait()
+        assert world.runtime.now() - began == world.testbed.profile.whole_copy_ns
         half = dict(world.sibling.store.image("copy"))
         assert 0 < len(half) < len(expected) and half.items() <= expected.items()
         world.runtime.sleep(60 * SECOND)
