@@ -22,7 +22,7 @@ from harness.results import CheckResult, Evidence, Finding, Outcome, Severity, c
 from harness.runtime import Limits, RuntimeLimit
 from harness.runtime.patches import seed as seed_randomness
 from harness.schedule import Schedule
-from harness.taskflow.errors import TaskflowError
+from harness.taskflow.errors import OutOfMemory, TaskflowError
 from harness.testbed import Capability
 
 LIMITS = Limits(wall_s=20.0)
@@ -102,6 +102,8 @@ def _run(
         bed.runtime.run(lambda: check(lab, **parameters), LIMITS)
     except CheckEnded:
         pass
+    except OutOfMemory as error:
+        raise MemoryError(str(error)) from None  # for the cell, which knows what that means
     except MemoryError:
         raise
     except (TaskflowError, BackendActivityError, RuntimeLimit, SystemExit, KeyboardInterrupt, GeneratorExit) as error:

@@ -18,7 +18,7 @@ from harness.contract import (
 from harness.model import Context
 from harness.recorder import Recorder
 from harness.runtime import RuntimeLimit
-from harness.taskflow.errors import DriverError
+from harness.taskflow.errors import DriverError, OutOfMemory
 
 
 class DriverEnd:
@@ -96,6 +96,8 @@ def call_driver(driver: Any, method: str, *args: Any, **kwargs: Any) -> Any:
         raise DriverError(name, method, f"the backend says: {error}", error) from error
     except (BackendActivityError, RuntimeLimit):
         raise
+    except MemoryError:
+        raise OutOfMemory(f"{name}.{method} took all memory") from None
     except Exception as error:
         raise DriverError(name, method, f"raised {describe(error)}", error) from error
 

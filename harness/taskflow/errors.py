@@ -29,5 +29,12 @@ class DriverError(TaskflowError):
         self.cause = cause
 
 
+class OutOfMemory(BaseException):
+    """The driver took all the memory that its process may have. No flow goes on from here: the check is over.
+
+    A BaseException, since undoing would call the driver again, in a process without memory.
+    """
+
+
 class Refused(TaskflowError):
     """The control plane does not allow this now; nothing was done."""
