@@ -33,7 +33,10 @@ STRANGER = {"driver_family": "stranger", "handle_scope": "user-specific"}
 """What the driver on the backend of another family publishes; it is always the reference driver."""
 
 WORKING_SET = 48
-"""Blocks of a test volume that are written, spread over the whole volume."""
+"""Blocks of a test volume that are written, spread over the whole volume; `Lab.working_blocks` starts with it."""
+
+WIDE_SET = 256
+"""The same where a lost write must not be written over before anybody has looked."""
 
 
 class Lab:
@@ -51,6 +54,7 @@ class Lab:
         self.journal = Journal()
         self.user = f"user-{schedule.integer('user', 100, 999)}"
         self.node = f"node-{schedule.integer('node', 100, 999)}"
+        self.working_blocks = WORKING_SET
         self._taskflow: Taskflow | None = None
         self._connections: list[tuple[Any, list[Connection]]] = []
 
@@ -179,9 +183,9 @@ class Lab:
 
     def working_set(self, size: int = 1) -> tuple[int, ...]:
         """The blocks that the test writes: spread evenly over the volume, shifted by the seed."""
-        stride = size * BLOCKS_PER_GIB // WORKING_SET
+        stride = size * BLOCKS_PER_GIB // self.working_blocks
         shift = self.schedule.integer("working set", 0, stride - 1)
-        return tuple(number * stride + shift for number in range(WORKING_SET))
+        return tuple(number * stride + shift for number in range(self.working_blocks))
 
     def volume(self, name: str = "volume", size: int = 1) -> Volume:
         """A volume of `size` GiB on `primary` whose working set has been written once."""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from conformance.checks import check
-from conformance.lab import Lab
+from conformance.lab import WIDE_SET, Lab
 from conformance.record import foreground, writes_acknowledged_between
 from harness.backup_store import ImageService, restore_image
 from harness.contract import METHODS, Effect
@@ -145,6 +145,7 @@ def test_listed_copy_is_a_point_in_time_image(lab: Lab, method: str) -> None:
 def test_listed_move_loses_no_acknowledged_write(lab: Lab, method: str) -> None:
     """A listed moving method loses no write that was acknowledged while it moved the volume."""
     _needs(lab, method, listed=True)
+    lab.working_blocks = WIDE_SET
     volume = lab.volume()
     attachment = lab.attach(volume)
     log = lab.recorder.writes(volume.id)
@@ -258,7 +259,7 @@ def test_method_is_not_invoked_where_the_volume_cannot_be_quiesced(lab: Lab) -> 
     attachment = lab.attach(volume)
     lab.inject("drain.stall", volume=volume.id, for_ns=3 * lab.profile.quiesce_timeout_ns)
     refused = False
-    with lab.load_on(attachment):
+    with lab.load_on(attachment, max(1, lab.profile.think_ns // 100)):  # so that some write is always under way
         try:
             invoke(lab, method, volume)
         except QuiesceTimeout:
