@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from harness.runtime.virtual import VirtualRuntime, VirtualTask
+
+class ParkingTask(Protocol):
+    """What the lock needs of a task."""
+
+    def park(self, waiting_for: object, ns: int | None) -> None:
+        """Block until woken."""
+
+    def wake_soon(self) -> None:
+        """Let it go on, at the current instant."""
+
+
+class LockingRuntime(Protocol):
+    """What the lock needs of its runtime."""
+
+    def checkpoint(self) -> None:
+        """Raise if the running task was abandoned."""
+
+    def blocking_task(self, wanted: object) -> ParkingTask:
+        """The running task, which is about to wait for `wanted`."""
 
 
 class VirtualLock:
     """See `harness.runtime.RuntimeLock`. It is handed from the owner straight to the task that waited longest."""
 
-    def __init__(self, runtime: VirtualRuntime, name: str) -> None:
+    def __init__(self, runtime: LockingRuntime, name: str) -> None:
         self.name = name
         self._runtime = runtime
-        self._owner: VirtualTask[Any] | None = None
-        self._waiters: dict[VirtualTask[Any], None] = {}
+        self._owner: ParkingTask | None = None
+        self._waiters: dict[ParkingTask, None] = {}
 
     def __repr__(self) -> str:
         holder = "" if self._owner is None else f", held by {self._owner!r}"

@@ -58,7 +58,7 @@ def scaled_profile(whole_copy_s: float, snapshots_depend_on_volume: bool) -> Pro
         ),
         max_hold_ns=SECOND,
         quiesce_timeout_ns=SECOND // 2,
-        retention_ns=5 * SECOND,
+        retention_ns=2 * SECOND,
         settle_ns=50 * MILLISECOND,
         whole_copy_ns=nanoseconds(whole_copy_s),
         snapshots_depend_on_volume=snapshots_depend_on_volume,
