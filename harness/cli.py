@@ -6,12 +6,19 @@ name is the verb. One that can't be imported is named and left out; the others w
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import entry_points
 from typing import Annotated
 
 import typer
 
 from harness import __version__
+
+USAGE_ERROR = 4
+INTERRUPTED = 2
+"""Exit statuses that every verb shares; pytest's own, so that both ways of running agree."""
+
+_USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[1]  # Typer exports no name for it
 
 COMMAND_GROUP = "backend_activity.commands"
 """The entry point group of the verbs."""
@@ -52,8 +59,15 @@ def make_app() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line."""
-    make_app()()
+    """Run the command line; ends the process with the verb's exit status, 4 for a command line that is no good."""
+    try:
+        status = make_app()(standalone_mode=False)
+    except _USAGE_ERROR as error:
+        error.show()  # type: ignore[attr-defined]
+        sys.exit(USAGE_ERROR)
+    except typer.Abort:
+        sys.exit(INTERRUPTED)
+    sys.exit(status if isinstance(status, int) else 0)
 
 
 if __name__ == "__main__":

@@ -163,3 +163,12 @@ def test_inspect_what_cannot_be_described(command: Command, target: str, status:
     done = command("inspect", target, "--runner=sample_runner", "--testbed=sample-sim")
     assert done.returncode == status
     assert said in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["no-such-verb"], ["inspect"], ["inspect", "reference", "--no-such-option"]])
+def test_unusable_command_line_ends_with_status_4(arguments: list[str]) -> None:
+    """A verb or option that does not exist, or a missing argument, is a usage error as every other one."""
+    command = [sys.executable, "-m", "harness.cli", *arguments]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 4
+    assert "Error" in ended.stderr
