@@ -1,20 +1,22 @@
 """The model of backups by codec (the Cinder specification `cinder-victoria-spec`), on this project's fabric.
 
-What happens there: Cinder's chunked backup driver reads a chunk of the volume, hashes it, compresses it and writes it to
-the export, and only then reads the next; a restore reads, decompresses and writes, chunk by chunk, and hashes nothing.
-So the stages of a backup add up. Only the part of the volume that holds data costs compression and is stored; the rest
-is zeros, which compress to nothing (published speeds are for data).
+What happens there: Cinder's chunked backup driver reads a chunk of the volume, hashes it, compresses it and writes it
+to the export, and only then reads the next; a restore reads, decompresses and writes, chunk by chunk, and hashes
+nothing. So the stages of a backup add up. Only the part of the volume that holds data costs compression and is stored;
+the rest is zeros, which compress to nothing (published speeds are for data).
 
 Parameters:
 
 * stated (`setup.csv`): size of the volume, of its data, and of a chunk;
 * published speeds and ratios (`codec_speeds.csv`), one core: zlib at level 6, which Python's zlib takes by default, and
   zstd at level 1, the only published level;
-* calibration (the row without compression): reading and writing, taken as equally fast since volume and export are on the
-  same host, from the restore; hashing, from what the backup takes longer than the restore.
+* calibration (the row without compression): reading and writing, taken as equally fast since volume and export are on
+  the same host, from the restore; hashing, from what the backup takes longer than the restore.
 
 Left out, because nothing stated gives its size: that the machine's core and its data are not those of the published
-speeds, the several cores of zstd, and the flush after each chunk of a restore.
+speeds, the several cores of zstd, and the flush after each chunk of a restore. So restores come out too fast.
+
+No number was set from a row that the model is compared with; the structure was chosen with these rows in view.
 """
 
 from __future__ import annotations
