@@ -19,6 +19,7 @@ from harness.results import (
     Outcome,
     Severity,
 )
+from harness.taskflow.errors import DriverError
 
 RUNNER = "conformance.runner"
 """The module whose `run_check` and `describe` are called in the cell."""
@@ -28,6 +29,9 @@ WALL_LIMITS = CellLimits(wall_s=60.0)
 
 HANGS_ENOUGH = 3
 """After so many checks that hung, a driver's other checks on that testbed are not run: the run has to end in time."""
+
+_USAGE_ERRORS = ("CandidateError", "PublicationFileError", "UsageProblem")
+"""What `describe` raises in the cell for what the user can't use; for what the driver raises it is a `DriverError`."""
 
 _REMEDIES = {
     Kind.HUNG: "find what the driver waits or loops for (the stack shows where it stood), and bound it",
@@ -92,8 +96,9 @@ class Executor:
     def describe(self, driver: DriverUnderTest, testbed: str) -> Description:
         """How a driver describes itself, asked for on `testbed`.
 
-        Raises `UsageProblem` for a driver that can't be loaded, `CellError` where the harness failed. A driver that
-        does not survive its own start is described by that.
+        Raises `UsageProblem` for a driver that can't be loaded and for options that the testbed does not take,
+        `CellError` where the harness failed. A driver that does not survive its own start, or raises, is described
+        by that.
         """
         cell = self._cell(Place(driver, testbed))
         arguments = {"candidate": driver.spec, "testbed": testbed}
@@ -107,10 +112,12 @@ class Executor:
                 description.findings.append(_printed(outcome))
             return description
         option = " ".join(driver.option)
-        if outcome.kind is Kind.RAISED and outcome.error_type in ("CandidateError", "PublicationFileError"):
+        if outcome.kind is Kind.RAISED and outcome.error_type in _USAGE_ERRORS:
             raise UsageProblem(f"{option}: {outcome.error}")
-        if outcome.kind is Kind.RAISED or not driver.vendor_code:
+        raised = outcome.kind is Kind.RAISED and outcome.error_type == DriverError.__name__
+        if not driver.vendor_code or (outcome.kind is Kind.RAISED and not raised):
             raise CellError(f"{option} can't be described: {outcome.message}\n{outcome.traceback}".rstrip())
+        finding = _broken(outcome) if raised else _death(outcome, "when it was loaded and set up, the driver")
         return Description(
             driver=str(driver.spec.get("name", driver.label)),
             target=str(driver.spec.get("target", driver.label)),
@@ -118,7 +125,7 @@ class Executor:
             published={},
             effective={},
             defaults=[],
-            findings=[_death(outcome, "when it was loaded and set up, the driver")],
+            findings=[finding, *([_printed(outcome)] if outcome.stdout else [])],
         )
 
     def _cell(self, place: Place) -> Cell:
@@ -249,6 +256,15 @@ def _death(outcome: CellOutcome, who: str) -> Finding:
         subject=outcome.kind.value,
         found=f"{who} {_ended(outcome)}",
         remedy=_REMEDIES[outcome.kind],
+    )
+
+
+def _broken(outcome: CellOutcome) -> Finding:
+    return Finding(
+        severity=Severity.VIOLATION,
+        subject="setup",
+        found=f"the driver could not be set up and described: {outcome.error}",
+        remedy="let Class(configuration=…, host=…), do_setup(context) and check_for_setup_error() return",
     )
 
 

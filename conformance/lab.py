@@ -17,7 +17,7 @@ from harness.model import Caller, Context, Volume
 from harness.recorder import Event
 from harness.reference_driver import ReferenceDriver
 from harness.results import Finding, Severity, Timeline
-from harness.runtime import Expired, Task
+from harness.runtime import Abandoned, Expired, Task
 from harness.schedule import Fault, Schedule
 from harness.storage import BLOCKS_PER_GIB, Image
 from harness.taskflow.catalog import Catalog
@@ -106,7 +106,9 @@ class Lab:
         configuration = DriverConfiguration(options, backend_connect)
         try:
             driver = cls(configuration=configuration, host=self.cinder_host(backend))
-        except Exception as error:
+        except Abandoned:
+            raise
+        except BaseException as error:
             raise DriverError(cls.__name__, "__init__", f"raised {describe(error)}", error) from error
         call_driver(driver, "do_setup", Context(user_id=who.user))
         call_driver(driver, "check_for_setup_error")
@@ -196,6 +198,13 @@ class Lab:
         attachment.detach()
         return volume
 
+    def write_over(self, volume: Volume) -> None:
+        """Change what an unattached volume on `primary` holds, so that it differs from its snapshots."""
+        attachment = self.testbed.backend("primary").attach(volume.id, self.node)
+        for block in self.working_set(volume.size)[::3]:
+            attachment.write(block, self.recorder.next_stamp())
+        attachment.detach()
+
     def attach(self, volume: Volume, backend: str = "primary") -> Attachment:
         """Attach a volume to a compute host of its own."""
         host = f"compute-{self.schedule.integer('compute', 10, 99)}"
@@ -226,20 +235,44 @@ class Lab:
 
         Returns its task, which is over. `wait()` on it gives the value if the caller outlived the body.
         """
-        task: Task[T] = self.runtime.spawn("caller that may crash", body)
         crashed: list[Event] = []
+        tasks: list[Task[T]] = []
 
         def look(event: Event) -> None:
             if not crashed and at(event):
                 crashed.append(event)
                 self.recorder.emit("fault", fault="caller.crash", at=event.kind)
-                task.abandon()
+                for each in tasks:
+                    each.abandon()
 
-        end = self.recorder.listen(look)
+        end = self.recorder.listen(look)  # before the caller begins: under the wall clock it does so at once
+        may_begin = self.runtime.signal("the caller that may crash begins")
+
+        def begin() -> T:
+            may_begin.wait()
+            return body()
+
+        task = self.runtime.spawn("caller that may crash", begin)
+        tasks.append(task)
+        may_begin.set(None)
         with contextlib.suppress(BaseException):
             task.wait()
         end()
         return task
+
+    def watch_status(self, volume: Volume) -> list[str]:
+        """Note every status that the volume's record is given from now on, by whomever; returns the growing list."""
+        seen: list[str] = []
+
+        class Watched(Volume):
+            def __setattr__(self, name: str, value: Any) -> None:
+                if name == "status":
+                    seen.append(value)
+                super().__setattr__(name, value)
+
+        Watched.__name__ = Watched.__qualname__ = Volume.__name__
+        volume.__class__ = Watched
+        return seen
 
     # ---- observation -------------------------------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ from conformance.session import (
     ExitCode,
     UsageProblem,
     make_settings,
+    prepare_report,
 )
 from harness.cell import CellError
 from harness.results import CheckResult, ClauseInfo, Outcome
@@ -85,8 +86,12 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
     clauses: Mapping[str, ClauseInfo] = importlib.import_module(option.check_clauses).CLAUSES
     run = config.stash[KEY] = Run(config, settings, clauses, requested=_is_requested(config))
-    if run.requested and not option.xmlpath and not run.is_worker and not option.collectonly:
-        option.xmlpath = str(settings.report / "junit.xml")
+    if run.requested and not run.is_worker and not option.collectonly:
+        try:
+            prepare_report(settings.report)
+        except UsageProblem as error:
+            raise pytest.UsageError(str(error)) from None
+        option.xmlpath = option.xmlpath or str(settings.report / "junit.xml")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -183,10 +188,13 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Write the report and set the exit status."""
+    """Write the report and set the exit status; or say that the schedule could not be replayed."""
     run = session.config.stash.get(KEY, None)
     if run is not None and not run.is_worker:
-        run.finish(session)
+        try:
+            run.finish(session)
+        except UsageProblem as error:
+            raise pytest.UsageError(str(error)) from None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

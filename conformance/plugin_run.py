@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -68,7 +69,11 @@ class Run:
                 places = [place for place in self.settings.places if place.driver is driver]
                 # a simulated testbed, if there is one: it costs least
                 places.sort(key=lambda place: not is_virtual(place.testbed))
-                self._descriptions[driver.index] = self.executor.describe(driver, places[0].testbed)
+                description = self.executor.describe(driver, places[0].testbed)
+                if driver.spec.get("testbed_options"):  # each testbed has to take them
+                    for place in places[1:]:
+                        self.executor.describe(driver, place.testbed)
+                self._descriptions[driver.index] = description
 
     def apply_schedule(self, items: list[pytest.Item]) -> list[pytest.Item]:
         """Keep only the check that the schedule is of; returns the checks that were dropped."""
@@ -141,7 +146,10 @@ class Run:
         self.gathered.interrupted = type(excinfo.value) is KeyboardInterrupt
 
     def finish(self, session: pytest.Session) -> None:
-        """Write the report and set the exit status; leave both alone if this was no certification."""
+        """Write the report and set the exit status; leave both alone if this was no certification.
+
+        Raises `UsageProblem` for a schedule that could not be replayed.
+        """
         gathered = self.gathered
         seen = bool(gathered.results or gathered.selection.selected or gathered.selection.deselected)
         if self.config.option.collectonly or not (self.requested or seen):
@@ -154,6 +162,7 @@ class Run:
             if not gathered.interrupted:
                 session.exitstatus = ExitCode.HARNESS_ERROR
             return
+        self._look_for_misfit()
         try:
             self.describe_drivers()
             command = self.config.stash.get(COMMAND, shlex.join(["pytest", *self.config.invocation_params.args]))
@@ -183,6 +192,14 @@ class Run:
         if self.written is not None:
             lines.append(f"report: {self.written}")
         return lines
+
+    def _look_for_misfit(self) -> None:
+        """Raise `UsageProblem` if the schedule held a choice that the check could not use."""
+        for _, result in self.gathered.results:
+            found = re.search(r"\bScheduleError: (.*)", result.message) if result.outcome is Outcome.ERROR else None
+            if self.settings.schedule is not None and found is not None:
+                self._refused = True
+                raise UsageProblem(f"--schedule {self.config.option.schedule}: {found[1]}; use it as it was saved")
 
     def _note_other(self, report: pytest.TestReport) -> None:
         if str(report.when) == "???":  # xdist's report of a worker that died

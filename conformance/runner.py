@@ -6,23 +6,30 @@ import functools
 import gc
 import importlib
 import json
+import re
 import time
 import traceback
+from collections.abc import Mapping
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from conformance.checks import CheckSpec, spec_of
 from conformance.clauses import CLAUSES
 from conformance.lab import Lab
+from conformance.session import UsageProblem
 from conformance.verdicts import CheckEnded, Ledger
 from harness.contract import BackendActivityError
-from harness.loading import Candidate, CandidateSpec
+from harness.loading import Candidate, CandidateError, CandidateSpec
 from harness.loading import describe as describe_candidate
+from harness.names import nearest
 from harness.results import CheckResult, Evidence, Finding, Outcome, Severity, combine
 from harness.runtime import Limits, RuntimeLimit
 from harness.runtime.patches import seed as seed_randomness
 from harness.schedule import Schedule
-from harness.taskflow.errors import OutOfMemory, TaskflowError
+from harness.storage import StorageError
+from harness.taskflow.ends import describe as in_words
+from harness.taskflow.errors import DriverError, OutOfMemory, TaskflowError
 from harness.testbed import Capability
 
 LIMITS = Limits(wall_s=20.0)
@@ -106,7 +113,7 @@ def _run(
         raise MemoryError(str(error)) from None  # for the cell, which knows what that means
     except MemoryError:
         raise
-    except (TaskflowError, BackendActivityError, RuntimeLimit, SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+    except (TaskflowError, BackendActivityError, RuntimeLimit, StorageError) as error:
         what = f"{type(error).__name__}: {error}"
         ledger.fail_rest(what)
         remedy = "make the driver return, or raise one of the contract's exceptions"
@@ -128,16 +135,71 @@ def _run(
 
 
 def describe(*, candidate: dict[str, Any], testbed: str = "") -> dict[str, Any]:
-    """Describe a driver: its publication with defaults applied, findings, and what follows for each method."""
-    loaded = load_candidate(_frozen(candidate))
-    bed = testbed_class(testbed or "iscsi-sim")(seed=0, options=testbed_options(loaded))
+    """Describe a driver: its publication with defaults applied, findings, and what follows for each method.
+
+    Raises `CandidateError` for a driver that can't be imported, `UsageProblem` for options that the testbed does not
+    take, `DriverError` where the driver raises or stalls; anything else is the harness's own.
+    """
+    try:
+        loaded = load_candidate(_frozen(candidate))
+    except Exception:
+        raise
+    except BaseException as error:
+        text = f"{candidate['reference']} raised {in_words(error)} while it was imported ({_where(error)})"
+        raise CandidateError(f"{text}; mend it there") from error
+    testbed = testbed or "iscsi-sim"
+    try:
+        bed = testbed_class(testbed)(seed=0, options=testbed_options(loaded))
+    except (ValueError, TypeError, LookupError, ArithmeticError, OSError) as error:
+        if not testbed_options(loaded):
+            raise
+        raise _unusable_options(testbed, testbed_options(loaded), error) from error
     lab = Lab(bed, loaded, Schedule(0, "describe"), Ledger((), Evidence.DECLARED))
     try:
         described = bed.runtime.run(lambda: describe_candidate(loaded, lab.open_driver()), LIMITS)
+    except OutOfMemory as error:
+        raise MemoryError(str(error)) from None  # for the cell, which knows what that means
+    except (DriverError, BackendActivityError, RuntimeLimit) as error:
+        raise _broken_setup(loaded, error) from error
+    except (Exception, SystemExit):
+        raise
+    except BaseException as error:  # the harness raises none of these
+        raise _broken_setup(loaded, error) from error
     finally:
         bed.close()
     dumped: dict[str, Any] = described.model_dump(mode="json")
     return dumped
+
+
+def _unusable_options(testbed: str, options: Mapping[str, Any], error: Exception) -> UsageProblem:
+    told = str(error)
+    words = re.findall(r"[A-Za-z_]\w+", told)
+    named = next((word for word in words if word in options), "")
+    like = nearest(named, [word for word in words if word not in options])
+    near = f"; for {named!r}, did you mean {like!r}?" if named and like is not None else ""
+    given = ", ".join(f"{name} = {value!r}" for name, value in options.items())
+    what = f"the testbed {testbed} does not take the options of the table [testbed] ({given})"
+    return UsageProblem(f"{what}: {type(error).__name__}: {told}{near}")
+
+
+def _broken_setup(candidate: Candidate, error: BaseException) -> DriverError:
+    if isinstance(error, DriverError):
+        if isinstance(error.cause, MemoryError):
+            raise MemoryError(str(error)) from None
+        place = "" if error.cause is None else _where(error.cause)
+        what = str(error).removeprefix(f"{error.driver}.{error.method}: ")
+        return DriverError(error.driver, error.method, f"{what} ({place})" if place else what, error.cause)
+    place = _where(error)
+    told = f"raised {in_words(error)}" + (f" ({place})" if place else "")
+    return DriverError(candidate.spec.name, "its setup or its publication", told, error)
+
+
+def _where(error: BaseException) -> str:
+    """File and line of the innermost frame that is not this harness's own, or "" if there is none."""
+    own = Path(__file__).parents[1]
+    ours = tuple(f"{own / package}/" for package in ("harness", "conformance", "simulated_backends"))
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((*ours, "<"))]
+    return f"{frames[-1].filename}, line {frames[-1].lineno}" if frames else ""
 
 
 def _quietly(ledger: Ledger, reason: str, clause: str) -> None:
@@ -159,8 +221,7 @@ def load_candidate(text: str) -> Candidate:
 
 def testbed_options(candidate: Candidate) -> dict[str, Any]:
     """What a driver's configuration asks of the testbed: its table `testbed`, if it has one."""
-    options = candidate.spec.config.get("testbed", {})
-    return dict(options) if isinstance(options, dict) else {}
+    return dict(candidate.testbed_options)
 
 
 @functools.cache

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import shlex
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -164,9 +165,22 @@ def make_settings(
                 f"{shlex.join(driver.option)} applies to testbeds {', '.join(driver.testbeds)} only, "
                 f"and the run has {', '.join(chosen)}; add --testbed {driver.testbeds[0]} or mend its list"
             )
-    if Path(report).exists() and not Path(report).is_dir():
-        raise UsageProblem(f"--report {report}: that is a file; name a directory for the report")
     return Settings(tuple(made), chosen, seed, Path(report), replayed, timeout_s)
+
+
+def prepare_report(report: Path) -> None:
+    """Make the report's directory, and see that it can be written to. Raises `UsageProblem`."""
+    try:
+        report.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=report):
+            pass
+    except FileExistsError:
+        raise UsageProblem(f"--report {report}: that is a file; name a directory for the report") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        what = (error.strerror if isinstance(error, OSError) else None) or error
+        raise UsageProblem(
+            f"--report {report}: the report can't be written there: {what}; name a directory that can be written to"
+        ) from None
 
 
 def driver_spec(target: str, config_file: str | None) -> CandidateSpec:
@@ -237,11 +251,16 @@ def _under_test(
     return DriverUnderTest(index, label, option, data, spec.reference != REFERENCE_DRIVER, tuple(spec.testbeds))
 
 
+_NAME_A_SCHEDULE = "name a JSON file that a run saved for a failed check, in schedules/ beside its report"
+
+
 def _read_schedule(path: str) -> dict[str, Any]:
     try:
         schedule = Schedule.from_json(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageProblem(f"--schedule {path}: {error.strerror or error}; name a saved schedule") from None
+        raise UsageProblem(f"--schedule {path}: {error.strerror or error}; {_NAME_A_SCHEDULE}") from None
+    except UnicodeDecodeError:
+        raise UsageProblem(f"--schedule {path}: not a schedule: it is no UTF-8 text; {_NAME_A_SCHEDULE}") from None
     except ValueError as error:
-        raise UsageProblem(f"--schedule {path}: {error}") from None
+        raise UsageProblem(f"--schedule {path}: {error}; {_NAME_A_SCHEDULE}") from None
     return dict(json.loads(schedule.to_json()))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from conformance.checks import check
+from conformance.invocations import COPYING, MOVING, WAYS, choose_way, invoke
 from conformance.lab import Lab
 from harness.activity import HandleScope
-from harness.attributes import ABSENT, published_object, read_publication
+from harness.attributes import Publication, publication_difference, read_driver, read_publication
 from harness.compression import canonical, negotiate
 from harness.contract import implements
 from harness.results import Evidence, Severity
@@ -26,10 +29,9 @@ _CLAIMS = {
 def test_publication_is_well_formed(lab: Lab) -> None:
     """What the driver publishes has the form that the specification gives, clause by clause."""
     driver = lab.open_driver()
-    published = published_object(driver)
-    if published is ABSENT:
+    publication, findings = read_driver(driver, lambda name: implements(driver, name))
+    if not publication.present:
         lab.not_applicable("nothing is published, so the defaults apply")
-    publication, findings = read_publication(published, lambda name: implements(driver, name))
     lab.ledger.findings.extend(f for f in findings if f.clause in _CLAIMS)
     for clause, claim in _CLAIMS.items():
         if claim is not None and claim not in publication.published:
@@ -45,25 +47,42 @@ def test_publication_is_well_formed(lab: Lab) -> None:
         )
 
 
+@pytest.mark.parametrize("way", WAYS)
 @check("A-2")
-def test_publication_stays_as_it_was(lab: Lab) -> None:
+def test_publication_stays_as_it_was(lab: Lab, way: str) -> None:
     """Read again after activities, and from another instance, the publication equals what was read first."""
+    choose_way(lab, way)
     end = lab.taskflow.core.ends["primary"]
-    if published_object(end.driver) is ABSENT:
-        lab.not_applicable("nothing is published")
     first = end.publication
+    if not first.present:
+        lab.not_applicable("nothing is published")
     volume = lab.volume()
-    snapshot = lab.taskflow.methods.create_snapshot(volume.id, lab.identifier("snapshot"))
-    lab.taskflow.methods.delete_snapshot(snapshot.id)
-    lab.taskflow.methods.delete_volume(volume.id)
-    for driver, which in ((end.driver, "after activities"), (lab.open_driver(), "from another instance")):
-        again, _ = read_publication(published_object(driver), lambda name, d=driver: implements(d, name))  # type: ignore[misc]
-        lab.expect(
-            "A-2",
-            again.raw == first.raw,
-            f"read again {which}, the publication differs from what was read first; publish a constant",
-            {"first": repr(first.raw)[:300], "again": repr(again.raw)[:300]},
-        )
+    done = "create_volume"
+    for method in (*COPYING, *MOVING, "delete_snapshot", "delete_volume"):
+        if not lab.implements(method):
+            continue
+        if method == "delete_snapshot" and lab.identifier("made create_snapshot") in lab.catalog.snapshots:
+            lab.taskflow.methods.delete_snapshot(lab.identifier("made create_snapshot"))
+        elif method == "delete_volume":
+            beside = lab.taskflow.methods.create_volume(lab.identifier("beside"), 1, "primary")
+            lab.taskflow.methods.delete_volume(beside.id)
+        elif method in COPYING or (method in MOVING and not lab.catalog.snapshots):
+            invoke(lab, method, volume, lab.identifier(f"made {method}"))
+        done = method
+        _expect_same(lab, first, end.driver, f"after {done}")
+    _expect_same(lab, first, end.driver, f"after {done}")
+    _expect_same(lab, first, lab.open_driver(), "from another instance")
+
+
+def _expect_same(lab: Lab, first: Publication, driver: Any, which: str) -> None:
+    again, _ = read_driver(driver, lambda name: implements(driver, name))
+    difference = publication_difference(first, again)
+    lab.expect(
+        "A-2",
+        difference is None,
+        f"read again {which}, the publication differs from what was read first; publish a constant",
+        {"difference": str(difference)[:300]},
+    )
 
 
 @pytest.mark.parametrize(
@@ -72,26 +91,45 @@ def test_publication_stays_as_it_was(lab: Lab) -> None:
 @check("A-4")
 def test_what_is_not_published_means_the_safest_choice(lab: Lab, key: str) -> None:
     """With a key taken out of the driver's publication, the taskflow goes by the safest choice for it."""
-    driver = lab.open_driver()
-    whole, _ = read_publication(published_object(driver), lambda name: implements(driver, name))
-    rest = {k: v for k, v in whole.raw.items() if k != key}
-    publication, _ = read_publication(rest, lambda name: implements(driver, name))
-    safest = {
-        "stateless_activities": (),
-        "snapshot_replication": False,
-        "backup_compression_techniques": (),
-        "handle_scope": HandleScope.CONNECTION,
-    }[key]
-    found = getattr(publication, key)
-    lab.expect("A-4", found == safest, f"without {key} the taskflow takes {found!r}, not {safest!r}")
+    ends = lab.taskflow.core.ends
+    for name in ("primary", "sibling"):
+        raw = {k: v for k, v in ends[name].publication.raw.items() if k != key}
+        ends[name].publication, _ = read_publication(raw, ends[name].implements)
+    reduced = lab.publication
+    volume = lab.volume()
+    if key == "handle_scope":
+        safe = reduced.handle_scope is HandleScope.CONNECTION
+        lab.expect("A-4", safe, f"without {key} the taskflow takes handles for {reduced.handle_scope.value}")
+        return
+    if key == "stateless_activities":
+        method = next((m for m in COPYING if lab.implements(m)), None)
+        if method is None:
+            lab.not_applicable("the driver copies nothing")
+            return
+        lab.attach(volume)
+        invoke(lab, method, volume)
+        held = lab.recorder.find("gate.quiesced", volume=volume.id)
+        lab.expect("A-4", bool(held), f"without {key} {method} was invoked on a volume that was not quiesced")
+        return
+    if key == "snapshot_replication":
+        if not lab.implements("create_snapshot"):
+            lab.not_applicable("the driver makes no snapshots")
+        snapshot = lab.taskflow.methods.create_snapshot(volume.id, lab.identifier("snapshot"))
+        lab.taskflow.replication.replicate(snapshot.id, "sibling", lab.identifier("replica"))
+        asked = lab.recorder.find("method.invoked", method="replicate_snapshot")
+        lab.expect("A-4", not asked, f"without {key} the driver was asked to replicate natively")
+        return
+    lab.taskflow.backups.backup(volume.id, lab.identifier("backup"), ["zlib"])
+    calls = lab.recorder.find("method.invoked", method="backup_volume")
+    given = {call.fields["technique"] for call in calls}
+    lab.expect("A-4", given <= {"none"}, f"without {key} the driver was called with {', '.join(sorted(given))}")
 
 
 @check("A-8")
 def test_unknown_technique_is_never_selected(lab: Lab) -> None:
     """A technique that the harness does not know is not selected, even where the caller asks for it by name."""
     driver = lab.open_driver()
-    published = published_object(driver)
-    publication, findings = read_publication(published, lambda name: implements(driver, name))
+    publication, findings = read_driver(driver, lambda name: implements(driver, name))
     if "backup_compression_techniques" not in publication.published:
         lab.not_applicable("no compression technique is published")
     lab.ledger.findings.extend(f for f in findings if f.clause == "A-8")
@@ -105,6 +143,7 @@ def test_unknown_technique_is_never_selected(lab: Lab) -> None:
         chosen is not None and canonical(chosen) is not None,
         f"{chosen!r} was selected, which is no known technique",
         {"published": [str(name)[:40] for name in raw][:20]},
+        Evidence.DECLARED,
     )
 
 
@@ -113,5 +152,7 @@ def test_publication_is_judged_per_configuration(lab: Lab) -> None:
     """Each instance's own publication decides what the taskflow does with it, not what another one published."""
     ends = lab.taskflow.core.ends
     for name, end in ends.items():
-        own, _ = read_publication(published_object(end.driver), lambda m, e=end: implements(e.driver, m))  # type: ignore[misc]
-        lab.expect("A-10", own.raw == end.publication.raw, f"the publication used for {name} is not its own")
+        own, _ = read_driver(end.driver, lambda m, e=end: implements(e.driver, m))  # type: ignore[misc]
+        difference = publication_difference(end.publication, own)
+        message = f"the publication used for {name} is not its own: {difference}"
+        lab.expect("A-10", difference is None, message, evidence=Evidence.DECLARED)

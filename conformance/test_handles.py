@@ -3,184 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import pytest
 
+from conformance.activities import (
+    CONTEXT,
+    METHOD,
+    OTHERS,
+    caller_in,
+    judge,
+    look,
+    start,
+    start_method,
+    takes_clones,
+    tell,
+    wait_until_over,
+)
 from conformance.checks import check
-from conformance.expected_handles import RELATIONS, Answer, expected, expected_afterwards
+from conformance.expected_handles import RELATIONS, expected, expected_afterwards
 from conformance.lab import Lab
 from harness.activity import ActivityState, ActivityStatus
-from harness.contract import (
-    ACTIVITY_HOOKS,
-    ActivityNotAbortable,
-    ActivityUnknown,
-    BackendActivityError,
-    NotSupported,
-)
-from harness.model import Caller, Context, Volume
+from harness.contract import ACTIVITY_HOOKS, ActivityNotAbortable, ActivityUnknown
 from harness.point_in_time import compare_images
-from harness.taskflow.errors import DriverError, TaskflowError
+from harness.taskflow.errors import TaskflowError
 from harness.testbed import Capability
-
-METHOD = "create_cloned_volume"
-CONTEXT = Context()
-
-
-@dataclass
-class Running:
-    """An activity under way: a clone that takes a while."""
-
-    driver: Any
-    handle: str
-    source: Volume
-    target: Volume
-
-
-def start(lab: Lab, driver: Any = None, name: str = "clone") -> Running:
-    """Start a clone as an activity; not applicable for a driver without the hooks or that does not start clones."""
-    primary = lab.taskflow.core.ends["primary"]
-    if not all(lab.implements(hook) for hook in ACTIVITY_HOOKS):
-        lab.not_applicable("the driver has no activity hooks, so there are no handles")
-    source = lab.catalog.volumes.get(lab.identifier("volume")) or lab.volume()
-    target = Volume(lab.identifier(name), source.size, primary.host, status="creating", source_volid=source.id)
-    driver = driver or lab.open_driver()
-    arguments = {"volume": target, "src_vref": source}
-    try:
-        handle = lab.call(driver, "start_activity", CONTEXT, METHOD, arguments, request_id=lab.identifier(f"rq {name}"))
-    except NotSupported:
-        lab.not_applicable(f"the driver does not start {METHOD} as an activity")
-    lab.runtime.sleep(lab.profile.whole_copy_ns // 20)
-    return Running(driver, handle, source, target)
-
-
-def caller_in(lab: Lab, relation: str) -> Caller:
-    """A caller who stands in that relation to this deployment's own."""
-    other_host, other_user = f"other-{lab.node}", f"other-{lab.user}"
-    return {
-        "new connection": lab.caller(),
-        "same host, other user": lab.caller(user=other_user),
-        "other host, same user": lab.caller(host=other_host, address="192.0.2.77"),
-        "other host, other user": lab.caller(host=other_host, user=other_user, address="192.0.2.77"),
-    }[relation]
-
-
-def unknown_like(handle: str) -> str:
-    """A handle of the same make that nobody was given."""
-    turned = [chr((ord(c) - 48 + 3) % 10 + 48) if c.isdigit() else c for c in handle]
-    made = "".join(turned)
-    return made if made != handle else handle + "0"
-
-
-def look(lab: Lab, driver: Any, handle: str) -> ActivityStatus | BackendActivityError | DriverError:
-    """The status, or the error that came instead."""
-    try:
-        found = lab.call(driver, "get_activity", CONTEXT, handle)
-    except (BackendActivityError, DriverError) as error:
-        return error
-    return found  # type: ignore[no-any-return]
-
-
-def state(lab: Lab, driver: Any, handle: str) -> ActivityState | None:
-    """The state as the driver sees it, or None where it sees none."""
-    found = look(lab, driver, handle)
-    return found.state if isinstance(found, ActivityStatus) else None
-
-
-def judge(lab: Lab, running: Running, driver: Any, answer: Answer, yes: str, no: str, where: str) -> None:
-    """Judge look-up and abort by one caller against the table; `yes` and `no` are the clauses that it touches."""
-    scope = lab.publication.handle_scope.value
-    before = lab.testbed.backend("primary").inspect()
-    if not any(a.target == running.target.id and a.state in ("queued", "running") for a in before.activities):
-        lab.unverifiable("the activity was over before anybody looked")
-    found = look(lab, driver, running.handle)
-    if answer == "may":
-        lab.expect(
-            yes,
-            isinstance(found, (ActivityStatus, ActivityUnknown)),
-            f"{scope}, {where}: status gave {_name(found)}, neither a status nor ActivityUnknown",
-        )
-        return
-    if answer == "yes":
-        if lab.expect(
-            yes,
-            isinstance(found, ActivityStatus) and not found.state.is_terminal,
-            f"{scope}, {where}: status of the running activity gave {_name(found)}",
-            {"relation": where, "scope": scope, "got": _name(found)},
-        ):
-            _judge_abort(lab, running, driver, yes, f"{scope}, {where}")
-        return
-    _judge_refusal(lab, running, driver, found, no, f"{scope}, {where}")
-
-
-def _judge_abort(lab: Lab, running: Running, driver: Any, clause: str, where: str) -> None:
-    try:
-        lab.call(driver, "abort_activity", CONTEXT, running.handle)
-    except ActivityNotAbortable:
-        lab.expect(
-            clause,
-            state(lab, driver, running.handle) is not None,
-            f"{where}: abort was refused as not abortable, and then the activity was gone",
-        )
-        return
-    except (BackendActivityError, DriverError) as error:
-        lab.expect(clause, False, f"{where}: abort gave {_name(error)}", {"got": _name(error)})
-        return
-    now = lab.testbed.backend("primary").inspect()
-    still = [a for a in now.activities if a.target == running.target.id and a.state in ("queued", "running")]
-    lab.expect(clause, not still, f"{where}: abort has returned, yet the activity still runs")
-    used = now.used_bytes
-    lab.settled()
-    grown = lab.testbed.backend("primary").inspect().used_bytes - used
-    lab.expect(clause, grown <= 0, f"{where}: abort has returned, yet {grown} bytes were written afterwards")
-
-
-def _judge_refusal(lab: Lab, running: Running, driver: Any, found: object, clause: str, where: str) -> None:
-    published = lab.publication.raw.get("handle_scope") == lab.publication.handle_scope.value  # and not the default
-    fake = unknown_like(running.handle)
-    unknown = look(lab, driver, fake)
-    if isinstance(found, ActivityStatus) and not published:
-        lab.note(f"{where}: the handle works beyond the default scope; publish a wider handle_scope", clause)
-        lab.expect(clause, True, "")
-        return
-    refused = isinstance(found, ActivityUnknown) and isinstance(unknown, ActivityUnknown)
-    lab.expect(
-        clause,
-        refused,
-        f"{where}: the look-up gave {_name(found)} (and {_name(unknown)} for a handle that does not exist); both are "
-        f"to raise ActivityUnknown",
-        {"refused": _name(found), "unknown": _name(unknown)},
-    )
-    if refused:
-        texts = (str(found).replace(running.handle, "*"), str(unknown).replace(fake, "*"))
-        lab.expect(
-            clause,
-            texts[0] == texts[1],
-            f"{where}: the refusal tells more than an unknown handle would",
-            {"refused": texts[0], "unknown": texts[1]},
-        )
-    try:
-        lab.call(driver, "abort_activity", CONTEXT, running.handle)
-        lab.expect(clause, not published, f"{where}: abort was carried out instead of refused")
-        return
-    except ActivityUnknown:
-        pass
-    except (BackendActivityError, DriverError) as error:
-        lab.expect(clause, False, f"{where}: abort gave {_name(error)}, not ActivityUnknown")
-    now = lab.testbed.backend("primary").inspect()
-    alive = [a for a in now.activities if a.target == running.target.id and a.state in ("running", "done")]
-    whole = now.find(running.target.id)
-    lab.expect(
-        clause, bool(alive) or (whole is not None and whole.complete), f"{where}: the refused look-up disturbed it"
-    )
-
-
-def _name(found: object) -> str:
-    if isinstance(found, ActivityStatus):
-        return f"the status {found.state.value!r}"
-    return f"{type(found).__name__}: {found}"[:200]
 
 
 @pytest.mark.parametrize("relation", RELATIONS)
@@ -192,6 +39,31 @@ def test_handle_works_exactly_where_its_scope_says(lab: Lab, relation: str) -> N
     driver = running.driver if relation == "same connection" else lab.open_driver(caller=caller_in(lab, relation))
     lab.ledger.set_aside("H-2" if answer != "no" else "H-1", f"the table says {answer!r} for {relation}")
     judge(lab, running, driver, answer, "H-1", "H-2", relation)
+
+
+@pytest.mark.parametrize("relation", RELATIONS)
+@pytest.mark.parametrize("method", OTHERS)
+@check("H-1", "H-2")
+def test_scope_holds_for_whatever_is_started(lab: Lab, method: str, relation: str) -> None:
+    """The published scope is that of every activity that the driver starts, not of clones only."""
+    starter = lab.open_driver()
+    running = start_method(lab, starter, method, f"made by {method}")
+    if running is None:
+        lab.not_applicable(f"the driver does not start {method} as an activity")
+        return
+    scope = lab.publication.handle_scope.value
+    answer = expected(scope, relation)
+    lab.ledger.set_aside("H-2" if answer != "no" else "H-1", f"the table says {answer!r} for {relation}")
+    driver = starter if relation == "same connection" else lab.open_driver(caller=caller_in(lab, relation))
+    found = look(lab, driver, running.handle)
+    where = f"{scope}, {method}, {relation}"
+    if answer == "no":
+        default = lab.publication.raw.get("handle_scope") != scope
+        refused = isinstance(found, ActivityUnknown) or (default and isinstance(found, ActivityStatus))
+        lab.expect("H-2", refused, f"{where}: the look-up gave {tell(found)}, not ActivityUnknown")
+        return
+    fine = isinstance(found, ActivityStatus) or (answer == "may" and isinstance(found, ActivityUnknown))
+    lab.expect("H-1", fine, f"{where}: status gave {tell(found)}", {"scope": scope, "got": tell(found)})
 
 
 @pytest.mark.parametrize("relation", [r for r in RELATIONS if r != "same connection"])
@@ -260,7 +132,12 @@ def test_handles_are_unique(lab: Lab) -> None:
     third = start(lab, lab.open_driver(caller=caller_in(lab, "other host, other user")), "third clone")
     handles = [first.handle, second.handle, third.handle]
     lab.expect("H-6", len(set(handles)) == len(handles), "two activities share a handle", {"handles": handles})
-    lab.expect("H-6", all(isinstance(h, str) and h for h in handles), f"a handle is a str, not {handles!r}")
+    lab.expect(
+        "H-6",
+        first.repeated == first.handle,
+        "the same request was given two handles, so that a start whose answer was lost would be carried out twice",
+        {"first": first.handle, "again": first.repeated},
+    )
     if all(h.isdigit() for h in handles):
         lab.note("handles are plain numbers, which can be guessed", "H-6", "draw them at random")
 
@@ -274,7 +151,7 @@ def test_progress_and_outcome_are_kept(lab: Lab) -> None:
     for _ in range(400):
         found = look(lab, running.driver, running.handle)
         if not isinstance(found, ActivityStatus):
-            lab.expect("H-7", False, f"polling gave {_name(found)} before the activity was over")
+            lab.expect("H-7", False, f"polling gave {tell(found)} before the activity was over")
             return
         if found.progress is not None:
             seen.append(found.progress)
@@ -292,7 +169,29 @@ def test_progress_and_outcome_are_kept(lab: Lab) -> None:
         lab.runtime.sleep(lab.profile.retention_ns * 3 // 10)
         again = look(lab, running.driver, running.handle)
         same = isinstance(again, ActivityStatus) and again.state is final.state and again.result == final.result
-        lab.expect("H-7", same, f"the outcome {final.state.value!r} became {_name(again)} within the retention time")
+        lab.expect("H-7", same, f"the outcome {final.state.value!r} became {tell(again)} within the retention time")
+
+
+@check("H-7", needs=(Capability.JOB_FAULTS,))
+def test_failure_is_reported_as_failure(lab: Lab) -> None:
+    """An activity that failed at the backend is reported as failed, and one that was aborted not as done."""
+    driver = lab.open_driver()
+    probe = start(lab, driver, "probe")
+    wait_until_over(lab, driver, probe.handle)
+    lab.inject("job.fail", backend="primary", verb=probe.verb, fraction=lab.schedule.fraction("at", 0.2, 0.6))
+    running = start(lab, driver)
+    ended = wait_until_over(lab, driver, running.handle)
+    if not lab.recorder.find("activity.ended", target=running.target.id, state="failed"):
+        lab.unverifiable("the backend's job did not fail")
+    lab.expect("H-7", ended is ActivityState.FAILED, f"an activity that failed is reported as {ended}")
+    made = lab.testbed.backend("primary").inspect().find(running.target.id)
+    gone = made is None or not running.makes
+    lab.expect("H-7", gone, "what a failed activity made is still there", {"left": running.target.id})
+    second = start(lab, driver, "second clone")
+    with contextlib.suppress(ActivityNotAbortable):
+        lab.call(driver, "abort_activity", CONTEXT, second.handle)
+        state = wait_until_over(lab, driver, second.handle)
+        lab.expect("H-7", state is not ActivityState.DONE, "an activity that was aborted is reported as done")
 
 
 @pytest.mark.parametrize("fault", ["taskflow death", "start's reply lost"])
@@ -312,8 +211,11 @@ def test_taskflow_goes_on_where_the_scope_allows(lab: Lab, fault: str) -> None:
         lab.inject("start.reply_lost", caller=lab.node)
         with contextlib.suppress(TaskflowError):
             lab.taskflow.methods.clone(volume.id, new)
-    if not lab.recorder.find("fault"):
-        lab.unverifiable("the driver started no activity")
+    started = lab.recorder.find("activity.started", target=new)
+    if not lab.recorder.find("fault") or not takes_clones(lab):
+        lab.not_applicable(f"the driver does not start {METHOD} as an activity")
+    if fault != "taskflow death" and not started:
+        lab.unverifiable("the lost answer was that of another call")
     lab.restart()
     lab.taskflow.recover()
     started = lab.recorder.find("activity.started", target=new)

@@ -8,44 +8,14 @@ from typing import Any
 import pytest
 
 from conformance.checks import check
+from conformance.invocations import COPYING, MOVING, WAYS, ImageOf, choose_way, expect_way, invoke, place_of, read
 from conformance.lab import WIDE_SET, Lab
 from conformance.record import foreground, writes_acknowledged_between
-from harness.backup_store import ImageService, restore_image
 from harness.contract import METHODS, Effect
 from harness.model import Volume
 from harness.point_in_time import check_image, compare_images, coverage, exact_image, lost_writes
-from harness.storage import Image
-from harness.taskflow.errors import QuiesceTimeout, TaskflowError
+from harness.taskflow.errors import QuiesceTimeout, Refused, TaskflowError
 from harness.testbed import Attachment, Capability
-
-COPYING = ("create_snapshot", "create_cloned_volume", "copy_volume_to_image", "backup_volume")
-MOVING = ("migrate_volume", "retype")
-
-
-def invoke(lab: Lab, method: str, volume: Volume) -> Callable[[], Image | None]:
-    """Invoke a method on a volume through the taskflow; returns a function that reads the image that it made."""
-    new = lab.identifier("made")
-    flows = lab.taskflow
-    if method == "create_snapshot":
-        flows.methods.create_snapshot(volume.id, new)
-    elif method == "create_cloned_volume":
-        flows.methods.clone(volume.id, new)
-    elif method == "copy_volume_to_image":
-        images = ImageService()
-        flows.methods.upload(volume.id, images, new)
-        return lambda: restore_image(images.chunks(new))
-    elif method == "backup_volume":
-        backup = flows.backups.backup(volume.id, new, ["zlib", "none"])
-        return lambda: restore_image(backup.chunks)
-    elif method in MOVING:
-        flows.methods.migrate(volume.id, "sibling", method)
-        return lambda: lab.image("sibling", volume.id)
-    elif method == "extend_volume":
-        flows.methods.extend(volume.id, volume.size + 1)
-        return lambda: lab.image("primary", volume.id)
-    else:
-        raise LookupError(method)
-    return lambda: lab.image("primary", new)
 
 
 def _needs(lab: Lab, method: str, listed: bool) -> None:
@@ -55,23 +25,32 @@ def _needs(lab: Lab, method: str, listed: bool) -> None:
         lab.not_applicable(f"{method} is {'not ' if listed else ''}listed as stateless")
 
 
-def _refuses_family_move(lab: Lab, method: str) -> bool:
-    """Whether the driver answered that it can't move the volume, so that there was nothing to judge."""
-    return method in MOVING and not lab.recorder.find("activity.started", verb="move")
+def _invoke(lab: Lab, method: str, volume: Volume) -> ImageOf:
+    """Invoke a method; not applicable where a driver answers that it can't move an attached volume (R-2 provides)."""
+    try:
+        return invoke(lab, method, volume)
+    except Refused as error:
+        if method in MOVING:
+            lab.not_applicable(f"the driver leaves {method} of an attached volume to others: {error}")
+        raise
 
 
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("method", [*COPYING, *MOVING, "extend_volume"])
 @check("Q-1", "Q-2", "Q-4", "Q-10")
-def test_unlisted_method_works_on_a_quiesced_volume(lab: Lab, method: str) -> None:
+def test_unlisted_method_works_on_a_quiesced_volume(lab: Lab, method: str, way: str) -> None:
     """A method that is not listed finds the volume quiesced, and makes of it what it held at the quiesce point."""
     _needs(lab, method, listed=False)
+    choose_way(lab, way)
     volume = lab.volume()
+    size = volume.size
     attachment = lab.attach(volume)
     log = lab.recorder.writes(volume.id)
     with lab.load_on(attachment):
-        image_of = invoke(lab, method, volume)
-        first = _read(image_of)
+        image_of = _invoke(lab, method, volume)
+        first = read(image_of)
     lab.settled()
+    expect_way(lab, way, method)
     lab.ledger.timeline = lab.timeline(f"{method} on a volume in use, quiesced", volume.id)
     window = lab.window(method)
     quiesced = lab.recorder.find("gate.quiesced", volume=volume.id)
@@ -86,7 +65,7 @@ def test_unlisted_method_works_on_a_quiesced_volume(lab: Lab, method: str) -> No
         return
     strays = writes_acknowledged_between(log, quiesced[0].place, released[-1].place)
     lab.expect("Q-2", not strays, f"{len(strays)} writes were applied while {volume.id} was quiesced", _first(strays))
-    settled = (_read(image_of), "after the backends settled")
+    settled = (read(image_of), "after the backends settled")
     for (found, flaw), moment in ((first, "at once"), settled) if method in COPYING else ():
         difference = {"missing": flaw} if found is None else compare_images(exact_image(log, quiesced[0].place), found)
         lab.expect(
@@ -95,7 +74,7 @@ def test_unlisted_method_works_on_a_quiesced_volume(lab: Lab, method: str) -> No
             f"read {moment}, what {method} made of the quiesced volume is not its content at the quiesce point",
             difference,
         )
-    where = "sibling" if volume.host == lab.cinder_host("sibling") else "primary"
+    where = place_of(lab, volume)
     lost = lost_writes(log, lab.image(where, volume.id) or {}, lab.recorder.tick())
     unacknowledged = sum(1 for place in log.acknowledged if place < 0)
     lab.expect(
@@ -106,29 +85,36 @@ def test_unlisted_method_works_on_a_quiesced_volume(lab: Lab, method: str) -> No
     )
     if method not in COPYING:
         lab.expect("Q-10", not lost, f"after {method} {len(lost)} blocks lost their content", lost[0] if lost else None)
+    if method == "extend_volume":
+        stored = lab.testbed.backend("primary").inspect().find(volume.id)
+        now = stored.size if stored else 0
+        lab.expect("Q-10", now == size + 1, f"extended from {size} to {size + 1} GiB, the volume has {now} GiB")
     if not foreground(log, lab.recorder.find("gate.hold", volume=volume.id)[0].place, released[-1].place):
         lab.unverifiable("no write arrived while the volume was held", "Q-2", "Q-4", "Q-10")
 
 
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("method", COPYING)
 @check("Q-9")
-def test_listed_copy_is_a_point_in_time_image(lab: Lab, method: str) -> None:
+def test_listed_copy_is_a_point_in_time_image(lab: Lab, method: str, way: str) -> None:
     """What a listed copying method makes of a volume that is being written is a point-in-time image."""
     _needs(lab, method, listed=True)
+    choose_way(lab, way)
     volume = lab.volume()
     attachment = lab.attach(volume)
     log = lab.recorder.writes(volume.id)
     with lab.load_on(attachment):
         image_of = invoke(lab, method, volume)
-        first = _read(image_of)
+        first = read(image_of)
     lab.settled()
+    expect_way(lab, way, method)
     window = lab.window(method)
     if window is None:
         lab.unverifiable(f"{method} never returned")
         return
     lab.ledger.timeline = lab.timeline(f"{method} on a volume in use, listed as stateless", volume.id)
     invoked, returned = window
-    for (image, flaw), moment in ((first, "at once"), (_read(image_of), "after the backends settled")):
+    for (image, flaw), moment in ((first, "at once"), (read(image_of), "after the backends settled")):
         if image is None:
             lab.expect("Q-9", False, f"what {method} made can't be read {moment}: {flaw}")
             return
@@ -140,30 +126,28 @@ def test_listed_copy_is_a_point_in_time_image(lab: Lab, method: str) -> None:
         lab.unverifiable(covered.reason, "Q-9")
 
 
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("method", MOVING)
 @check("Q-9", needs=(Capability.LIVE_MOVE,))
-def test_listed_move_loses_no_acknowledged_write(lab: Lab, method: str) -> None:
+def test_listed_move_loses_no_acknowledged_write(lab: Lab, method: str, way: str) -> None:
     """A listed moving method loses no write that was acknowledged while it moved the volume."""
     _needs(lab, method, listed=True)
+    choose_way(lab, way)
     lab.working_blocks = WIDE_SET
     volume = lab.volume()
     attachment = lab.attach(volume)
     log = lab.recorder.writes(volume.id)
     with lab.load_on(attachment):
-        try:
-            image_of = invoke(lab, method, volume)
-        except TaskflowError:
-            if _refuses_family_move(lab, method):
-                lab.not_applicable(f"the driver moves no volume to a backend of its family by {method}")
-            raise
+        image_of = _invoke(lab, method, volume)
         until = lab.recorder.tick()  # read under load: writes to come would hide what the move has lost
-        first, _ = _read(image_of)
+        first, _ = read(image_of)
     lab.settled()
+    expect_way(lab, way, method)
     window = lab.window(method)
     if window is None:
         lab.unverifiable(f"{method} never returned")
         return
-    last, _ = _read(image_of)
+    last, _ = read(image_of)
     for image, before, moment in (
         (first, until, "at once"),
         (last, lab.recorder.tick(), "after the backends settled"),
@@ -180,32 +164,26 @@ def test_listed_move_loses_no_acknowledged_write(lab: Lab, method: str) -> None:
         lab.unverifiable(covered.reason, "Q-9")
 
 
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("method", [*COPYING, *MOVING, "extend_volume"])
 @check("Q-7")
-def test_listed_method_changes_no_volume_state(lab: Lab, method: str) -> None:
+def test_listed_method_changes_no_volume_state(lab: Lab, method: str, way: str) -> None:
     """A listed method leaves status, attachments, exported identity, size and content of its volume alone."""
     _needs(lab, method, listed=True)
+    choose_way(lab, way)
     volume = lab.volume()
     attachment = lab.attach(volume)
-    seen: list[str] = []
-    end = lab.recorder.listen(lambda event: seen.append(volume.status))
     before = _state(lab, volume, attachment, "primary")
-    try:
-        invoke(lab, method, volume)
-    except TaskflowError:
-        if _refuses_family_move(lab, method):
-            lab.not_applicable(f"the driver moves no volume to a backend of its family by {method}")
-        raise
-    finally:
-        end()
-    where = "sibling" if method in MOVING and volume.host == lab.cinder_host("sibling") else "primary"
-    after = _state(lab, volume, attachment, where)
+    seen = lab.watch_status(volume)
+    _invoke(lab, method, volume)
+    expect_way(lab, way, method)
+    after = _state(lab, volume, attachment, place_of(lab, volume))
     if method == "extend_volume":
         before["size"] += 1  # its defined effect
         before["backend size"] += 1
     changed = {key: {"before": before[key], "after": after[key]} for key in before if before[key] != after[key]}
-    others = sorted(set(seen) - {before["status"]})
     lab.expect("Q-7", not changed, f"{method} is listed as stateless, yet it changed {', '.join(changed)}", changed)
+    others = sorted(set(seen) - {before["status"]})
     lab.expect("Q-7", not others, f"{method} is listed as stateless, yet the status was {', '.join(others)} meanwhile")
 
 
@@ -277,19 +255,13 @@ def test_method_is_not_invoked_where_the_volume_cannot_be_quiesced(lab: Lab) -> 
 @check("Q-11")
 def test_unattached_volume_is_not_quiesced(lab: Lab) -> None:
     """A volume that nobody has attached, and a snapshot, are not quiesced: nothing waits at any gate."""
+    if not lab.implements("create_snapshot"):
+        lab.not_applicable("the driver makes no snapshots")
     volume = lab.volume()
     snapshot = lab.taskflow.methods.create_snapshot(volume.id, lab.identifier("snapshot"))
     lab.taskflow.methods.create_volume_from_snapshot(snapshot.id, lab.identifier("from snapshot"))
     held = lab.recorder.find("gate.hold")
     lab.expect("Q-11", not held, "a gate was closed although no volume was attached")
-
-
-def _read(image_of: Callable[[], Image | None]) -> tuple[Image | None, str]:
-    """The image, or None and why there is none."""
-    try:
-        return image_of(), "it is not there"
-    except ValueError as error:
-        return None, str(error)
 
 
 def _state(lab: Lab, volume: Volume, attachment: Attachment, backend: str) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from conformance.checks import check
+from conformance.invocations import WAYS as CALLS
+from conformance.invocations import choose_way
 from conformance.lab import Lab
 from harness.model import Snapshot, Volume
 from harness.point_in_time import compare_images, lost_writes
@@ -23,6 +25,15 @@ WAYS = ("native", "fallback", "other family")
 FALLBACK_STEPS = ("clone", "migrate", "snapshot", "delete_copy")
 
 FAULTS = ("clone fails", "migrate fails", "snapshot fails", "delete fails", "replicate fails", "crash", "break")
+
+VERBS = {
+    "clone fails": "copy",
+    "migrate fails": "move",
+    "snapshot fails": "snapshot",
+    "delete fails": "delete",
+    "replicate fails": "replicate",
+}
+"""The verb of the backend job that a fault lets fail."""
 
 
 @dataclass
@@ -49,6 +60,8 @@ def prepare(lab: Lab, way: str) -> Case:
     destination = "stranger" if way == "other family" else "sibling"
     if destination not in ends:
         lab.unverifiable(f"the testbed has no backend of another family ({Capability.SECOND_FAMILY.value})")
+    if not lab.implements("create_snapshot"):
+        lab.not_applicable("the driver makes no snapshots")
     volume = lab.volume()
     snapshot = lab.taskflow.methods.create_snapshot(volume.id, lab.identifier("snapshot"))
     attachment = lab.attach(volume)
@@ -58,10 +71,12 @@ def prepare(lab: Lab, way: str) -> Case:
     return Case(volume, attachment, snapshot, destination, lab.identifier("replica"), dict(before))
 
 
+@pytest.mark.parametrize("calls", CALLS)
 @pytest.mark.parametrize("way", WAYS)
 @check("R-1", "R-2", "R-3", "R-4", "R-6", "R-7", "R-8", "R-11")
-def test_replica_equals_its_source(lab: Lab, way: str) -> None:
+def test_replica_equals_its_source(lab: Lab, way: str, calls: str) -> None:
     """A snapshot arrives whole at the destination, by the right way, and nothing else has changed."""
+    choose_way(lab, calls)
     case = prepare(lab, way)
     quota, listed = lab.catalog.quota_gib(), len(lab.catalog.visible_volumes())
     seen: list[tuple[int, int]] = []
@@ -158,7 +173,7 @@ def _judge_leftovers(lab: Lab, case: Case) -> None:
     lab.expect("R-8", not rest, f"after the replica was deleted, {', '.join(rest)} is left", {"left": rest})
 
 
-@check("R-1", "R-3", needs=(Capability.JOB_FAULTS,))
+@check("R-1", "R-3", "R-8", needs=(Capability.JOB_FAULTS,))
 def test_refusal_before_any_effect_permits_the_fallback(lab: Lab) -> None:
     """Where the native way is refused as not supported, before any effect, the fallback is taken."""
     case = prepare(lab, "native")
@@ -172,6 +187,7 @@ def test_refusal_before_any_effect_permits_the_fallback(lab: Lab) -> None:
     image = lab.image(case.destination, case.new_id)
     difference = {"missing": True} if image is None else compare_images(case.before, image)
     lab.expect("R-3", difference is None, "after the fallback the replica differs from its source", difference)
+    _judge_leftovers(lab, case)  # "before any effect": what it refused has left nothing either
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -207,6 +223,8 @@ def test_nothing_is_left_after_a_fault_and_one_clean_up(lab: Lab, way: str, faul
     reached = _replicate_with_fault(lab, case, fault)
     lab.restart()
     lab.taskflow.recover()
+    if not reached and fault in VERBS:
+        lab.not_applicable(f"replicating by {way!r} takes no {VERBS[fault]!r} job of the backend here")
     if not reached:
         lab.unverifiable(f"the fault {fault!r} was not reached")
     if lab.catalog.snapshots.get(case.new_id) is not None:
@@ -229,16 +247,9 @@ def _replicate_with_fault(lab: Lab, case: Case, fault: str) -> bool:
     """Replicate with one fault on the way; whether the fault was reached."""
     at = lab.schedule.fraction("fault.at", 0.1, 0.9)
     flow = lab.taskflow.replication
-    verbs = {
-        "clone fails": ("primary", "copy"),
-        "migrate fails": ("primary", "move"),
-        "snapshot fails": (case.destination, "snapshot"),
-        "delete fails": (case.destination, "delete"),
-        "replicate fails": ("primary", "replicate"),
-    }
-    if fault in verbs:
-        backend, verb = verbs[fault]
-        lab.inject("job.fail", backend=backend, verb=verb, fraction=at)
+    if fault in VERBS:
+        backend = case.destination if fault in ("snapshot fails", "delete fails") else "primary"
+        lab.inject("job.fail", backend=backend, verb=VERBS[fault], fraction=at)
     if fault == "break":
         nth = lab.schedule.integer("fault.activity", 1, 2 if not _is_native(lab, case) else 1)
         lab.inject("connection.break", on="activity.started", nth=nth, caller=lab.node)

@@ -39,9 +39,6 @@ class Ledger:
         """
         if clause not in self._clauses:
             raise LookupError(f"this check does not declare clause {clause}; it declares {', '.join(self._clauses)}")
-        known = self._results.get(clause)
-        if known is not None and known.outcome is Outcome.FAILED:
-            return condition
         if condition:
             self._put(clause, Outcome.PASSED, "", evidence=evidence)
         else:
@@ -67,11 +64,16 @@ class Ledger:
         raise CheckEnded
 
     def fail_rest(self, message: str) -> None:
-        """The driver broke the check off: clauses that bind drivers and were not judged are failed, others open."""
+        """The driver broke the check off: clauses that bind drivers are failed, others that were not judged are open.
+
+        A pass so far does not stand: the check had not come to its end.
+        """
         for clause in self._clauses:
-            if clause not in self._results:
-                outcome = Outcome.FAILED if CLAUSES[clause].binds_driver else Outcome.UNVERIFIABLE
-                self._put(clause, outcome, message)
+            known = self._results.get(clause)
+            if CLAUSES[clause].binds_driver and (known is None or known.outcome is Outcome.PASSED):
+                self._put(clause, Outcome.FAILED, message)
+            elif known is None:
+                self._put(clause, Outcome.UNVERIFIABLE, message)
 
     def results(self) -> list[ClauseResult]:
         """One result for each clause of the check, in its order."""
@@ -88,6 +90,9 @@ class Ledger:
         witness: dict[str, Any] | None = None,
         evidence: Evidence | None = None,
     ) -> None:
+        known = self._results.get(clause)
+        if known is not None and known.outcome is Outcome.FAILED:
+            return  # whatever else is found out, a failure stands
         judged = outcome in (Outcome.PASSED, Outcome.FAILED)
         self._results[clause] = ClauseResult(
             clause=clause,

@@ -63,15 +63,21 @@ class CandidateSpec:
         testbed: Any = {}
         if config_file is not None:
             try:
-                config = read_table(Path(config_file))
+                config = read_table(Path(config_file), "driver's configuration")
             except PublicationFileError as error:
                 raise CandidateError(f"configuration of {target}: {error}") from None
-            reserved = sorted(set(config) & _RESERVED)
-            if reserved:
-                raise CandidateError(f"{config_file}: option {reserved[0]!r} is reserved; give it another name")
+            for option in sorted(set(config) & (_RESERVED | _SET_BY_HARNESS)):
+                what = (
+                    "the harness itself sets it" if option in _SET_BY_HARNESS else "the configuration has such a method"
+                )
+                raise CandidateError(f"{config_file}: option {option!r} is reserved, {what}; give it another name")
             testbed = config.pop("testbed", {})
             if not isinstance(testbed, dict):
                 raise CandidateError(f"{config_file}: testbed is no table; write the testbed's options as [testbed]")
+            published = config.get("publication")
+            if reference == REFERENCE_DRIVER and not (published is None or isinstance(published, dict)):
+                remedy = "write what the reference driver is to publish as a table, [publication]"
+                raise CandidateError(f"{config_file}: option 'publication' is no table; {remedy}")
         return cls(target, "class", reference.rpartition(":")[2], reference, config, testbed_options=testbed)
 
     @classmethod
@@ -108,6 +114,12 @@ class CandidateSpec:
 
 def _resolve(target: str) -> str:
     """The class that the user means, as `module:Class`; nothing is imported but the entry points' names."""
+    path, _, name = target.partition(":")
+    if path.endswith(".py"):
+        parts = Path(path).with_suffix("").parts
+        module = ".".join(parts) if all(part.isidentifier() for part in parts) else parts[-1]
+        remedy = f"write it as '{module}:{name or 'Class'}', and have the module where Python finds it"
+        raise CandidateError(f"{target!r} is a path and names no class; {remedy}")
     if ":" in target:
         module, _, qualname = target.partition(":")
         if not _is_dotted(module) or not _is_dotted(qualname):
@@ -194,6 +206,9 @@ class DriverConfiguration:
 
 
 _RESERVED = frozenset({"safe_get", "backend_connect"})
+"""Methods of a driver's configuration."""
+_SET_BY_HARNESS = frozenset({"backend", "user"})
+"""Options that every driver is given: the name of its backend, and the user that it runs for."""
 
 
 def describe(candidate: Candidate, driver: object) -> Description:

@@ -74,6 +74,12 @@ class Volume(CinderRecord):
     source_volid: str | None = None
     provider_location: str | None = None
     provider_id: str | None = None
+    provider_auth: str | None = None
+    provider_geometry: str | None = None
+    replication_status: str | None = None
+    replication_extended_status: str | None = None
+    replication_driver_data: str | None = None
+    multiattach: bool = False
     use_quota: bool = True
     project_id: str = "project"
     user_id: str = "user"
@@ -99,6 +105,7 @@ class Snapshot(CinderRecord):
     display_name: str = ""
     provider_location: str | None = None
     provider_id: str | None = None
+    provider_auth: str | None = None
     use_quota: bool = True
     project_id: str = "project"
     metadata: dict[str, str] = field(default_factory=dict)

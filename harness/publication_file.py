@@ -90,11 +90,14 @@ def read_publication_file(path: str | Path) -> PublicationFile:
     return PublicationFile(str(path), attributes, fields.pop("name", "") or path.stem, **fields)
 
 
-def read_table(path: Path) -> dict[str, Any]:
-    """The top-level table of a TOML or JSON file, of values that JSON can carry. Raises `PublicationFileError`."""
+def read_table(path: Path, content: str = "publication") -> dict[str, Any]:
+    """The top-level table of a TOML or JSON file, of values that JSON can carry. Raises `PublicationFileError`.
+
+    `content` is what the file is to hold, for messages.
+    """
     if path.suffix.lower() not in (".toml", ".json"):
         raise PublicationFileError(path, "its name ends in neither .toml nor .json", "name it by its format")
-    text = _text(path)
+    text = _text(path, content)
     try:
         if path.suffix.lower() == ".toml":
             tables: Any = tomllib.loads(text)
@@ -106,17 +109,18 @@ def read_table(path: Path) -> dict[str, Any]:
         kind = path.suffix[1:].upper()
         raise PublicationFileError(path, f"it is not well-formed {kind}: {error}", "mend it there") from None
     if not isinstance(tables, dict):
-        raise PublicationFileError(path, "its top level is no table", f"write an object with {ATTRIBUTE}")
-    _look_through(path, tables)
+        remedy = f"write an object that holds the {content}'s keys"
+        raise PublicationFileError(path, "its top level is no table", remedy)
+    _look_through(path, tables, content)
     return tables
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, content: str) -> str:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise PublicationFileError(path, "it is not a regular file", "give the path of a .toml or .json file")
         with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+            data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise PublicationFileError(path, "there is no such file", "give an existing .toml or .json file") from None
     except OSError as error:
@@ -124,13 +128,13 @@ def _text(path: Path) -> str:
         raise PublicationFileError(path, what, "let it be readable by the user who runs this") from None
     except ValueError as error:  # a NUL in the name
         raise PublicationFileError(path, f"its name can't be used: {error}", "give another path") from None
-    if len(content) > MAX_BYTES:
+    if len(data) > MAX_BYTES:
         what = f"it is larger than {MAX_BYTES >> 20} MiB"
-        raise PublicationFileError(path, what, "a publication is a few lines; leave everything else out")
+        raise PublicationFileError(path, what, f"a {content} is a few lines; leave everything else out")
     try:
-        return content.decode("utf-8-sig").replace("\r\n", "\n")
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
-        what = f"it is not UTF-8: byte {error.start} is {content[error.start]:#04x}"
+        what = f"it is not UTF-8: byte {error.start} is {data[error.start]:#04x}"
         raise PublicationFileError(path, what, "save it as UTF-8") from None
 
 
@@ -147,7 +151,7 @@ def _nested(path: Path) -> PublicationFileError:
     return PublicationFileError(path, f"it nests deeper than {MAX_NESTING} levels", "keep it flat")
 
 
-def _look_through(path: Path, tables: dict[str, Any]) -> None:
+def _look_through(path: Path, tables: dict[str, Any], content: str) -> None:
     """Refuse what JSON can't carry, and deep nesting; without recursion."""
     level: list[Any] = [tables]
     for _ in range(MAX_NESTING):
@@ -158,9 +162,9 @@ def _look_through(path: Path, tables: dict[str, Any]) -> None:
             elif isinstance(value, list):
                 below.extend(value)
             elif isinstance(value, float) and not math.isfinite(value):
-                raise PublicationFileError(path, f"{value} is no value of a publication", "use a finite number")
+                raise PublicationFileError(path, f"{value} is no value of a {content}", "use a finite number")
             elif not (value is None or isinstance(value, (str, int, float))):
-                what = f"a {type(value).__name__} ({value}) is no value of a publication"
+                what = f"a {type(value).__name__} ({value}) is no value of a {content}"
                 raise PublicationFileError(path, what, "put it in quotes")
         if not below:
             return

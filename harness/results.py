@@ -348,15 +348,17 @@ def judge(
 ) -> tuple[Verdict, list[str]]:
     """The verdict on a driver and its reasons (specification section 8).
 
-    `errors` are faults of the run as a whole, such as a waiver that matched nothing. They, an error in a check, a
-    broken taskflow clause and no checks at all make a harness error, which outweighs every other verdict.
+    `errors` are faults of the run as a whole, such as a waiver that matched nothing. They, an error in a check, no
+    checks at all, and a broken taskflow clause while the vendor's code kept all of its own, make a harness error, which
+    outweighs every other verdict.
     """
     checks = sorted(checks, key=_place)
     rows = list(summaries)
     if not checks:
         return Verdict.HARNESS_ERROR, [*errors, "no check was run"]
     faults = [*errors, *_harness_faults(clauses, checks)]
-    failures = []
+    failures: list[str] = []
+    ours: list[str] = []
     rows_by_id = {row.clause: row for row in rows}
     for row in rows:
         info = clauses[row.clause]
@@ -364,7 +366,7 @@ def judge(
             if info.binds_driver:
                 failures.append(_line(row.clause, row.message))
             else:
-                faults.append(_line(f"{row.clause} binds the taskflow and failed", row.message))
+                ours.append(_line(f"{row.clause} binds the taskflow and failed", row.message))
     for finding in description.findings:
         known = clauses.get(finding.clause) if finding.clause else None
         settled = rows_by_id[known.id].outcome if known and known.id in rows_by_id else None
@@ -374,6 +376,8 @@ def judge(
             failures.append(_line(finding.clause or "publication", finding.found))
     # where only our own reference driver ran, a failure that no clause accounts for is ours
     (failures if description.vendor_code else faults).extend(_unattributed(checks))
+    # a vendor's code that breaks what the taskflow builds on breaks the taskflow's clauses with it
+    (failures if description.vendor_code and failures else faults).extend(ours)
     if faults:
         return Verdict.HARNESS_ERROR, faults
     if failures:

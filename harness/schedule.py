@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -25,6 +26,10 @@ job.fail           the next job of verb `verb` on backend `backend` fails once i
 job.unsupported    the next job of verb `verb` on backend `backend` is refused as unsupported, before any effect
 drain.stall        writes of `volume` that are under way when a hold begins stay unacknowledged for `for_ns`
 """
+
+
+class ScheduleError(ValueError):
+    """A saved schedule can't be replayed. The text says which choice it is, what it is, and what it should be."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,8 @@ def random_source(seed: int, *names: str) -> random.Random:
 class Schedule:
     """The choices and faults of one check's run.
 
-    `replay` answers choices from its record and falls back to the seed for what the record does not hold.
+    A choice is answered from the record, and drawn from the seed where the record does not hold it. A recorded choice
+    that does not fit what is asked for raises `ScheduleError`.
     """
 
     seed: int
@@ -76,29 +82,44 @@ class Schedule:
         """A whole number from `low` to `high`, both included."""
         if name not in self.choices:
             self.choices[name] = self.source(name).randint(low, high)
-        return int(self.choices[name])
+        value = self.choices[name]
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise self._misfit(name, "a whole number")
+        return value
 
     def pick(self, name: str, options: Sequence[T]) -> T:
         """One of `options`; the record holds its index."""
-        return options[self.integer(name, 0, len(options) - 1)]
+        index = self.integer(name, 0, len(options) - 1)
+        if not 0 <= index < len(options):
+            raise self._misfit(name, f"a whole number from 0 to {len(options) - 1}")
+        return options[index]
 
     def fraction(self, name: str, low: float = 0.0, high: float = 1.0) -> float:
         """A number from `low` to `high`."""
         if name not in self.choices:
             self.choices[name] = self.source(name).uniform(low, high)
-        return float(self.choices[name])
+        value = self.choices[name]
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            raise self._misfit(name, "a number")
+        return float(value)
 
     def identifier(self, name: str) -> str:
         """A UUID that varies with the seed, so that nothing can be fitted to it."""
         if name not in self.choices:
             bits = f"{self.source(name).getrandbits(128):032x}"
             self.choices[name] = f"{bits[:8]}-{bits[8:12]}-4{bits[13:16]}-a{bits[17:20]}-{bits[20:]}"
-        return str(self.choices[name])
+        value = self.choices[name]
+        if not isinstance(value, str):
+            raise self._misfit(name, "a text")
+        return value
 
     def add(self, fault: Fault) -> Fault:
         """Note a fault that the run injects."""
         self.faults.append(fault)
         return fault
+
+    def _misfit(self, name: str, wanted: str) -> ScheduleError:
+        return ScheduleError(f"the choice {name!r} is {json.dumps(self.choices[name])[:60]}; it must be {wanted}")
 
     def to_json(self) -> str:
         """The schedule as JSON, to be saved and replayed."""
@@ -118,14 +139,22 @@ class Schedule:
     def from_json(cls, text: str) -> Schedule:
         """Read what `to_json` wrote; the choices are replayed, faults are injected anew by the check.
 
-        Raises ValueError that says what is wrong.
+        Raises `ScheduleError`, a ValueError, that says what is wrong.
         """
         try:
             data = json.loads(text)
-        except ValueError as error:
-            raise ValueError(f"not a schedule: {error}") from None
+        except (ValueError, RecursionError) as error:
+            raise ScheduleError(f"not a schedule: {error}") from None
         if not isinstance(data, dict) or data.get("schema") != "backend-activity/schedule/1":
-            raise ValueError("not a schedule: its 'schema' must be 'backend-activity/schedule/1'")
-        if not isinstance(data.get("seed"), int) or not isinstance(data.get("choices"), dict):
-            raise ValueError("not a schedule: 'seed' must be an integer and 'choices' a table")
-        return cls(data["seed"], str(data.get("check", "")), dict(data["choices"]))
+            raise ScheduleError("not a schedule: its 'schema' must be 'backend-activity/schedule/1'")
+        seed, choices, check = data.get("seed"), data.get("choices"), data.get("check", "")
+        if not isinstance(seed, int) or isinstance(seed, bool) or not isinstance(choices, dict):
+            raise ScheduleError("not a schedule: 'seed' must be an integer and 'choices' a table")
+        if not isinstance(check, str):
+            raise ScheduleError("not a schedule: 'check' must be the name of a check")
+        schedule = cls(seed, check, dict(choices))
+        for name, value in choices.items():
+            finite = not isinstance(value, float) or math.isfinite(value)
+            if isinstance(value, bool) or not finite or not isinstance(value, (int, float, str, type(None))):
+                raise schedule._misfit(name, "a number or a text")
+        return schedule

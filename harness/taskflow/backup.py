@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.backup_store import MemorySink
-from harness.compression import Decision, Limits, codec, negotiate
+from harness.compression import Decision, Limits, canonical, codec, negotiate
 from harness.contract import BackupSink
 from harness.model import GIB, Backup, Snapshot, Volume, backend_name
 from harness.runtime import SECOND, Runtime
@@ -33,7 +33,7 @@ class CompressingSink:
 
     def write(self, offset: int, length: int, label: str, payload: bytes) -> None:
         """See `harness.contract.BackupSink.write`."""
-        if label != "none" or self._codec.name == "none":
+        if canonical(label) != "none" or self._codec.name == "none":
             self._inner.write(offset, length, label, payload)
             return
         compressed = self._codec.compress(payload)

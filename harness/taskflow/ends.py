@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from harness.attributes import Publication, published_object, read_publication
+from harness.activity import ActivityState, ActivityStatus
+from harness.attributes import Publication, read_driver
 from harness.contract import (
     ACTIVITY_HOOKS,
     METHODS,
@@ -17,7 +18,7 @@ from harness.contract import (
 )
 from harness.model import Context
 from harness.recorder import Recorder
-from harness.runtime import RuntimeLimit
+from harness.runtime import Abandoned, RuntimeLimit
 from harness.taskflow.errors import DriverError, OutOfMemory
 
 
@@ -91,20 +92,45 @@ def call_driver(driver: Any, method: str, *args: Any, **kwargs: Any) -> Any:
     except ContractViolation as error:
         raise DriverError(name, method, str(error), error) from None
     try:
-        return bound()
+        answer = bound()
     except ActivityFailed as error:
         raise DriverError(name, method, f"the backend says: {error}", error) from error
-    except (BackendActivityError, RuntimeLimit):
+    except (BackendActivityError, RuntimeLimit, Abandoned):
         raise
     except MemoryError:
         raise OutOfMemory(f"{name}.{method} took all memory") from None
-    except Exception as error:
+    except BaseException as error:  # SystemExit and its like are no way to answer a call either
         raise DriverError(name, method, f"raised {describe(error)}", error) from error
+    flaw = wrong_answer(method, answer)
+    if flaw is not None:
+        raise DriverError(name, method, flaw)
+    return answer
+
+
+def wrong_answer(method: str, answer: Any) -> str | None:
+    """What is wrong with the answer of an activity hook, or None; every other method's answer is judged elsewhere."""
+    if method == "start_activity":
+        return None if isinstance(answer, str) and answer else f"returned {type(answer).__name__}; a handle is a str"
+    if method != "get_activity":
+        return None
+    if not isinstance(answer, ActivityStatus):
+        return f"returned {type(answer).__name__}, no ActivityStatus"
+    if not isinstance(answer.state, ActivityState):
+        return f"its state is {type(answer.state).__name__}, no ActivityState"
+    if answer.progress is not None and not _is_number(answer.progress, 0.0, 1.0):
+        return f"its progress is {str(answer.progress)[:40]}, not None or a number from 0 to 1"
+    if not _is_number(answer.poll_after, 0.0, 86_400.0):
+        return f"its poll_after is {str(answer.poll_after)[:40]}, not a number of seconds"
+    return None
+
+
+def _is_number(value: Any, least: float, most: float) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most
 
 
 def publication_of(driver: Any) -> Publication:
     """A driver's publication, read once, with violations replaced by defaults (A-4, A-5)."""
-    return read_publication(published_object(driver), lambda name: implements(driver, name))[0]
+    return read_driver(driver, lambda name: implements(driver, name))[0]
 
 
 def describe(error: BaseException) -> str:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from harness.activity import ActivityState, ActivityStatus, HandleScope
+from harness.activity import ActivityStatus, HandleScope
 from harness.contract import METHODS, ActivityUnknown, BackendActivityError, ConnectionLost, Effect, NotSupported
 from harness.driver_kit import raise_for
 from harness.model import Volume
@@ -88,7 +88,7 @@ class Flow:
         fields = {"flow": self.record.id, "backend": end.backend, "method": method}
         recorder.emit("method.invoked", **fields, **identify(arguments))
         try:
-            if end.has_activity_hooks and METHODS[method].effect in _STARTABLE:
+            if self._core.prefers_activities and end.has_activity_hooks and METHODS[method].effect in _STARTABLE:
                 try:
                     result = self._as_activity(end, method, arguments)
                 except NotSupported:
@@ -112,10 +112,9 @@ class Flow:
         record.backend, record.handle, record.scope = end.backend, None, end.publication.handle_scope.value
         record.started_ns = self._core.runtime.now()
         handle = self._start(end, method, arguments, record.request_id)
-        if not isinstance(handle, str) or not handle:
-            raise DriverError(end.name, "start_activity", f"returned {type(handle).__name__}; a handle is a str")
         record.handle = handle
-        self._core.recorder.emit("activity.accepted", flow=record.id, backend=end.backend, handle=handle)
+        accepted = {"backend": end.backend, "method": method, "handle": handle}
+        self._core.recorder.emit("activity.accepted", flow=record.id, **accepted)
         status = self.wait_for(end, handle, record.started_ns)
         record.handle = record.request_id = None
         if METHODS[method].effect is Effect.MOVES and status.result is None:
@@ -142,7 +141,7 @@ class Flow:
         core = self._core
         while True:
             try:
-                status = end.call("get_activity", end.context, handle)
+                status: ActivityStatus = end.call("get_activity", end.context, handle)
             except ConnectionLost:
                 if end.publication.handle_scope is HandleScope.CONNECTION:
                     raise
@@ -150,8 +149,6 @@ class Flow:
                 continue
             except ActivityUnknown as error:
                 raise OutcomeUnknown(f"{end.name}.get_activity: {error}; that says nothing of its outcome") from error
-            if not isinstance(status, ActivityStatus) or not isinstance(status.state, ActivityState):
-                raise DriverError(end.name, "get_activity", f"returned {type(status).__name__}, no ActivityStatus")
             if status.state.is_terminal:
                 try:
                     raise_for(status)
@@ -177,7 +174,8 @@ class FlowCore:
     """What all flows of one taskflow share.
 
     `run_id` makes the request ids of one deployment unique; `attach(backend, volume id)` attaches a volume to the
-    taskflow's own host.
+    taskflow's own host. `prefers_activities` False makes it call the blocking methods even where a driver could start
+    them as activities.
     """
 
     def __init__(
@@ -199,6 +197,7 @@ class FlowCore:
         self.policy = policy
         self.run_id = run_id
         self._attach = attach
+        self.prefers_activities = True
 
     def set_status(self, volume: Volume, status: str) -> None:
         """Set a volume's status; out of reach for a taskflow that is dead."""

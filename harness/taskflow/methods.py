@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
+from harness.contract import NotSupported
 from harness.model import Backup, Snapshot, Volume, backend_name
 from harness.taskflow.ends import DriverEnd
 from harness.taskflow.errors import DriverError, Refused
@@ -57,15 +59,27 @@ def run_quiesced(
 
 
 def apply_update(end: DriverEnd, method: str, record: Volume | Snapshot, update: Any) -> None:
-    """Apply a driver's model update. Raises `DriverError` for anything but None or a dict of known fields."""
+    """Apply a driver's model update.
+
+    Raises `DriverError` for anything but None or a dict of known fields, for one that changes what belongs to the
+    control plane (id, host, size, owner), and for one that reports an error by its status.
+    """
     if update is None:
         return
     if not isinstance(update, dict):
         raise DriverError(end.name, method, f"returned {type(update).__name__}; a model update is a dict or None")
+    foreign = [key for key in _CONTROL_PLANE if key in update and update[key] != record.get(key)]
+    if foreign:
+        raise DriverError(end.name, method, f"its model update changes {foreign[0]}, which is the control plane's")
+    if str(update.get("status", "available")).startswith("error"):
+        raise DriverError(end.name, method, f"its model update says status {update['status']!r}")
     try:
-        record.update(update)
+        record.update({key: value for key, value in update.items() if key != "status"})
     except KeyError as error:
         raise DriverError(end.name, method, f"its model update names {error}, which is no field") from error
+
+
+_CONTROL_PLANE = ("id", "host", "size", "volume_id", "volume_size", "use_quota", "user_id", "project_id")
 
 
 class Methods:
@@ -98,10 +112,11 @@ class Methods:
         self._making("create_cloned_volume", source, {"volume": clone, "src_vref": source}, clone)
         return clone
 
-    def create_volume_from_snapshot(self, snapshot_id: str, new_id: str) -> Volume:
-        """Make a volume from a snapshot."""
+    def create_volume_from_snapshot(self, snapshot_id: str, new_id: str, size: int | None = None) -> Volume:
+        """Make a volume from a snapshot, of `size` GiB where it is to be larger."""
         snapshot = self._snapshot(snapshot_id)
-        volume = Volume(new_id, snapshot.volume_size, snapshot.volume.host, status="creating", snapshot_id=snapshot_id)
+        size = size or snapshot.volume_size
+        volume = Volume(new_id, size, snapshot.volume.host, status="creating", snapshot_id=snapshot_id)
         arguments = {"volume": volume, "snapshot": snapshot}
         self._making("create_volume_from_snapshot", snapshot, arguments, volume)
         return volume
@@ -134,7 +149,10 @@ class Methods:
             arguments |= {"new_type": {"id": backend, "name": backend}, "diff": {}}
         with core.flow(method, volume=volume_id, backend=backend) as flow:
             with flow.step(method):
-                answer = run_quiesced(core, flow, source, method, arguments, volume)
+                answer: Any = (False, None)
+                if source.implements(method):
+                    with contextlib.suppress(NotSupported):
+                        answer = run_quiesced(core, flow, source, method, arguments, volume)
                 moved = took_it(source, method, answer)
             if moved:
                 if isinstance(answer, tuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import Any
 
@@ -129,11 +130,10 @@ class Replication:
         # from here on a failure may leave it at either end
         undo_clone = flow.replace_undo(undo_clone, backends=[source.backend, destination.backend], id=clone.id)
         with flow.step("migrate"):
-            answer: Any
-            try:
-                answer = flow.run(source, method, {"volume": clone, "host": destination.destination})
-            except NotSupported:
-                answer = (False, None)
+            answer: Any = (False, None)
+            if source.implements(method):
+                with contextlib.suppress(NotSupported):
+                    answer = flow.run(source, method, {"volume": clone, "host": destination.destination})
             if took_it(source, method, answer):
                 if isinstance(answer, tuple):
                     apply_update(source, method, clone, answer[1])

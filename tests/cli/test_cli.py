@@ -107,6 +107,10 @@ def test_certify_status(command: Command, arguments: tuple[str, ...], status: Ex
         (("--driver", "nobody"), "ERROR: --driver nobody: no driver 'nobody' is registered"),
         (("--driver", "acme:Unloadable"), "ERROR: --driver acme:Unloadable: there is no such class; write one"),
         (("--attributes", "absent.toml"), "ERROR: --attributes absent.toml: "),
+        (
+            ("--report", "test_suite.py/below"),
+            "ERROR: --report test_suite.py/below: the report can't be written there: ",
+        ),
     ],
 )
 def test_certify_usage_error(command: Command, arguments: tuple[str, ...], said: str) -> None:
@@ -153,6 +157,7 @@ def test_inspect_as_json(command: Command) -> None:
     ("target", "status", "said"),
     [
         ("acme:DeadAtSetup", ExitCode.NON_CONFORMANT, "exit code 5"),
+        ("acme:RaisesAtSetup", ExitCode.NON_CONFORMANT, "Array.do_setup: raised RuntimeError: no array"),
         ("acme:Unloadable", ExitCode.USAGE_ERROR, "ERROR: --driver acme:Unloadable: there is no such class"),
         ("acme:Indescribable", ExitCode.HARNESS_ERROR, "ERROR: harness error: --driver acme:Indescribable"),
         ("absent.json", ExitCode.USAGE_ERROR, "ERROR: --attributes absent.json"),

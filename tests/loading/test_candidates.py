@@ -82,7 +82,10 @@ def test_entry_point_names_the_reference_driver() -> None:
         ("vendor_array.leaving:Driver", r"raised SystemExit .*leaving.py, line 2"),
         ("vendor_array.needy:Driver", r"needs the module 'no_such_library_at_all'.*needy.py, line 1"),
         ("vendor_array.wrong:Driver", r"raised SyntaxError .*\(/[^ ]*wrong.py, line 1\)"),
-        ("vendor_array/driver.py:ArrayDriver", "names no class; write it as"),
+        ("vendor_array/driver.py:ArrayDriver", "names no class; write it as 'vendor_array.driver:ArrayDriver'"),
+        ("acme_driver.py", "names no class; write it as 'acme_driver:Class'"),
+        ("/elsewhere/acme_driver.py", "names no class; write it as 'acme_driver:Class'"),
+        ("vendor_array/driver:ArrayDriver", "names no class; write it as"),
         ("referense", "did you mean 'reference'"),
         ("", "no driver ''"),
     ],
@@ -150,7 +153,12 @@ def test_configuration_file_becomes_options(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("pool = ", "not well-formed TOML"),
+        ("pool = ", "configuration of reference: "),
+        ("since = 2020-01-01", "no value of a driver's configuration"),
         ("safe_get = 1", "'safe_get' is reserved"),
+        ("backend = 'a'", "'backend' is reserved, the harness itself sets it; give it another name"),
+        ("user = 'a'", "'user' is reserved, the harness itself sets it; give it another name"),
+        ("publication = 3", "'publication' is no table; write what the reference driver is to publish as a table"),
         ("testbed = 1", "testbed is no table"),
     ],
 )
@@ -161,6 +169,25 @@ def test_faulty_configuration_file_is_explained(tmp_path: Path, text: str, messa
     with pytest.raises(CandidateError, match=message) as caught:
         CandidateSpec.for_driver("reference", path)
     assert "array.toml" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["[]", "{" + " " * (1 << 20) + "}", "{"])
+def test_configuration_is_not_called_a_publication(tmp_path: Path, text: str) -> None:
+    """What is wrong with a driver's configuration is said of a configuration, not of a publication."""
+    path = tmp_path / "array.json"
+    path.write_text(text)
+    with pytest.raises(CandidateError) as caught:
+        CandidateSpec.for_driver("vendor_array.driver:ArrayDriver", path)
+    assert "configuration" in str(caught.value)
+    assert "publication" not in str(caught.value)
+    assert "backend_activity_attributes" not in str(caught.value)
+
+
+def test_only_the_reference_driver_reads_a_publication_option(tmp_path: Path) -> None:
+    """To a vendor's driver `publication` is an option as every other."""
+    path = tmp_path / "array.toml"
+    path.write_text("publication = 3\n")
+    assert CandidateSpec.for_driver("vendor_array.driver:ArrayDriver", path).config == {"publication": 3}
 
 
 def test_publication_without_code_is_acted_out(tmp_path: Path) -> None:

@@ -135,18 +135,60 @@ def test_schedule_is_replayed(certify: Certify, pytester: pytest.Pytester) -> No
         (("--driver", "acme:Good", "--driver-config", "absent.toml"), "absent.toml"),
         (("--schedule", "absent.json"), "--schedule absent.json: No such file"),
         (("--schedule", "test_suite.py"), "--schedule test_suite.py: not a schedule"),
+        (
+            ("--schedule", "binary.json"),
+            "--schedule binary.json: not a schedule: it is no UTF-8 text; name a JSON file that",
+        ),
+        (("--schedule", "seed.json"), "--schedule seed.json: not a schedule: 'seed' must be an integer"),
+        (
+            ("--schedule", "choice.json"),
+            "--schedule choice.json: the choice 'a' is true; it must be a number or a text",
+        ),
         (("--report", "test_suite.py"), "--report test_suite.py: that is a file"),
+        (("--report", "test_suite.py/below"), "--report test_suite.py/below: the report can't be written there: Not a"),
+        (("--report", "/proc/self/report"), "--report /proc/self/report: the report can't be written there: "),
+        (("--driver", "acme_driver.py"), "write it as 'acme_driver:Class'"),
+        (("--driver", "reference", "--driver-config", "three.toml"), "three.toml: option 'publication' is no table"),
+        (
+            ("--driver", "acme:Good", "--driver-config", "bed.toml", "--testbed", "sample-real"),
+            "--driver acme:Good --driver-config bed.toml: the testbed sample-real does not take",
+        ),
         (("--check-timeout", "0"), "--check-timeout 0: give a number"),
     ],
 )
 @pytest.mark.parametrize("workers", ["0", "2"])
-def test_usage_errors(certify: Certify, arguments: tuple[str, ...], said: str, workers: str) -> None:
+def test_usage_errors(
+    certify: Certify, pytester: pytest.Pytester, arguments: tuple[str, ...], said: str, workers: str
+) -> None:
     """What can't be used is said in one line before anything runs, and the status is 4."""
+    schedule = {"schema": "backend-activity/schedule/1", "seed": 5, "check": "", "choices": {}}
+    (pytester.path / "binary.json").write_bytes(b"\x80\x81")
+    (pytester.path / "seed.json").write_text(json.dumps(schedule | {"seed": True}))
+    (pytester.path / "choice.json").write_text(json.dumps(schedule | {"choices": {"a": True}}))
+    (pytester.path / "three.toml").write_text("publication = 3\n")
+    (pytester.path / "bed.toml").write_text("[testbed]\nspeed = 1\n")
     run = certify(*arguments, "-n", workers)
     assert (run.status, run.report) == (ExitCode.USAGE_ERROR, None)
     (line,) = [line for line in run.text.splitlines() if line.startswith("ERROR: ")]
     assert said in line
     assert "Traceback" not in run.text
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_schedule_that_does_not_fit(certify: Certify, pytester: pytest.Pytester, workers: str) -> None:
+    """A choice that turns out not to fit when the check asks for it is a usage error, not the harness's."""
+    schedule = {"schema": "backend-activity/schedule/1", "seed": 5, "check": "test_suite:test_acts",
+                "choices": {"user": "x"}}  # fmt: skip
+    (pytester.path / "saved.json").write_text(json.dumps(schedule))
+    run = certify("--driver", "acme:Misfit", "--schedule", "saved.json", "-n", workers)
+    assert (run.status, run.report) == (ExitCode.USAGE_ERROR, None)
+    assert "ERROR: --schedule saved.json: the choice 'user' is \"x\"; it must be a whole number" in run.text
+
+
+def test_nothing_is_made_for_what_writes_no_report(certify: Certify, pytester: pytest.Pytester) -> None:
+    """A run that only lists the checks makes no directory for a report."""
+    assert certify("--driver", "acme:Good", "--collect-only").status == 0
+    assert not (pytester.path / "backend-activity-report").exists()
 
 
 def test_description_that_fails(certify: Certify) -> None:

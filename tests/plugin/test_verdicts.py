@@ -151,6 +151,20 @@ def test_driver_dead_at_setup(certify: Certify) -> None:
     assert set(run.outcomes()) == WHOLE
 
 
+def test_driver_that_raises_at_setup(certify: Certify) -> None:
+    """A driver that raises while it is set up gets a whole report with that as a finding, and so do the others."""
+    run = certify("--driver", "acme:RaisesAtSetup", "--driver", "acme:Good")
+    assert run.report is not None, run.text
+    assert run.status == ExitCode.NON_CONFORMANT
+    raises, good = run.report["drivers"]
+    assert [raises["verdict"], good["verdict"]] == ["non-conformant", "conformant"]
+    violation, printed = raises["description"]["findings"]
+    assert violation["severity"] == "violation"
+    assert "Array.do_setup: raised RuntimeError: no array (array.py, line 3)" in violation["found"]
+    assert "'connecting'" in printed["found"]
+    assert len(raises["checks"]) == len(good["checks"]) == len(WHOLE)
+
+
 def test_unrepeatable_driver(certify: Certify) -> None:
     """A vendor's driver whose run differs under another hash seed gets a finding, and does not pass."""
     run = certify("--driver", "acme:Unrepeatable", "test_suite.py::test_acts", suite=())

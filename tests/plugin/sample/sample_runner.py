@@ -9,8 +9,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from conformance.checks import spec_of
+from conformance.session import UsageProblem
 from harness.loading import REFERENCE_DRIVER, CandidateError
 from harness.results import CheckResult, ClauseInfo, ClauseResult, Description, Evidence, Outcome
+from harness.schedule import ScheduleError
+from harness.taskflow.errors import DriverError
 
 CLAUSES = {
     "D-1": ClauseInfo(id="D-1", who="D", mandatory=True, title="A driver does"),
@@ -33,6 +36,11 @@ def describe(*, candidate: dict[str, Any], testbed: str) -> dict[str, Any]:
         raise RuntimeError("the harness stumbled")
     if deed == "DeadAtSetup":
         os._exit(5)
+    if deed == "RaisesAtSetup":
+        print("connecting")
+        raise DriverError("Array", "do_setup", "raised RuntimeError: no array (array.py, line 3)")
+    if candidate["testbed_options"] and testbed == "sample-real":
+        raise UsageProblem("the testbed sample-real does not take the options of the table [testbed]")
     vendor_code = candidate["reference"] != REFERENCE_DRIVER
     return Description(
         driver=candidate["name"],
@@ -100,6 +108,8 @@ def act(lab: Any) -> None:
                     continue
         case "Raises":
             raise RuntimeError("the harness stumbled")
+        case "Misfit":
+            raise ScheduleError("the choice 'user' is \"x\"; it must be a whole number")
         case "Unrepeatable":
             lab.result.digest = str(hash("salted"))
         case "LeavesThread":
