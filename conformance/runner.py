@@ -158,9 +158,8 @@ def load_candidate(text: str) -> Candidate:
 
 
 def testbed_options(candidate: Candidate) -> dict[str, Any]:
-    """What a driver's configuration asks of the testbed: its table `testbed`, if it has one."""
-    options = candidate.spec.config.get("testbed", {})
-    return dict(options) if isinstance(options, dict) else {}
+    """What a driver's configuration asks of the testbed: its table `testbed`."""
+    return dict(candidate.testbed_options)
 
 
 @functools.cache
