@@ -75,7 +75,8 @@ class ClientRecord:
 
     def stop_timers(self) -> None:
         """Cancel the timer of the lease and those of the sessions."""
-        for holder in (self, *self.sessions.values()):
+        holders: list[ClientRecord | Session] = [self, *self.sessions.values()]
+        for holder in holders:
             if holder.timer is not None:
                 holder.timer.cancel()
                 holder.timer = None

@@ -74,9 +74,7 @@ Callback = Callable[[OffloadStatus], bool]
 class Offload:
     """An asynchronous copy as the server holds it; implements `harness.storage.Transfer` for those who wait for it."""
 
-    def __init__(
-        self, owner: StateOwner, stateid: str, transfer: Transfer, ended: Callable[[Offload], None]
-    ) -> None:
+    def __init__(self, owner: StateOwner, stateid: str, transfer: Transfer, ended: Callable[[Offload], None]) -> None:
         self.owner = owner
         self.stateid = stateid
         self.total = transfer.total
