@@ -119,6 +119,7 @@ class CopyService:
         self._rules = rules
         self._source = source
         self._offloads: dict[str, Offload] = {}
+        self._foreground: list[Transfer] = []
         server.listeners.append(self)
 
     def copy(
@@ -145,9 +146,7 @@ class CopyService:
             raise OffloadNoReqs(synchronous and possible, self._rules.consecutive)
         live = replace(request, point_in_time=False)
         if synchronous:
-            transfer = self._store.begin_copy(live, into or self._store)
-            transfer.wait()
-            return CopyReply(None, transfer.moved())
+            return CopyReply(None, self._wait_for(self._store.begin_copy(live, into or self._store)))
         offload = self._begin(owner, live, into or self._store, self._told)
         self._runtime.spawn(f"copy {offload.stateid}", lambda: self._watch(offload, callback))
         return CopyReply(offload.stateid, 0)
@@ -161,7 +160,7 @@ class CopyService:
         self._server.check_grace()
         if into is not None and into is not self._store:
             raise NfsError("NFS4ERR_XDEV", f"{request.target} would be on {into.name}; a clone stays where it is")
-        self._store.begin_copy(replace(request, point_in_time=True), self._store).wait()
+        self._wait_for(self._store.begin_copy(replace(request, point_in_time=True), self._store))
 
     def offload_status(self, session_id: str, stateid: str) -> OffloadStatus:
         """OFFLOAD_STATUS (RFC 7862 section 15.9). Raises NFS4ERR_BAD_STATEID for an unknown stateid.
@@ -196,6 +195,12 @@ class CopyService:
         for offload in list(self._offloads.values()):
             self._forget(offload)
             offload.fail(reason)
+        for transfer in list(self._foreground):
+            transfer.fail(reason)
+
+    def offloads(self) -> tuple[Offload, ...]:
+        """The copies whose stateids stand, in the order of their start; for inspection and faults."""
+        return tuple(self._offloads.values())
 
     # ---- the server's announcements --------------------------------------------------------------------------------
 
@@ -222,6 +227,15 @@ class CopyService:
         if record is not None:
             record.stateids.add(stateid)
         return offload
+
+    def _wait_for(self, transfer: Transfer) -> int:
+        """Wait for an operation that answers once it is done; returns the bytes copied."""
+        self._foreground.append(transfer)
+        try:
+            transfer.wait()
+        finally:
+            self._foreground.remove(transfer)
+        return transfer.moved()
 
     def _watch(self, offload: Offload, callback: Callback | None) -> None:
         try:
