@@ -73,10 +73,9 @@ class ClientRecord:
         """Whether the client holds anything that another may not take from it while its lease lasts."""
         return bool(self.sessions or self.opens or self.stateids)
 
-    def stop_timers(self) -> None:
-        """Cancel the timer of the lease and those of the sessions."""
-        holders: list[ClientRecord | Session] = [self, *self.sessions.values()]
-        for holder in holders:
-            if holder.timer is not None:
-                holder.timer.cancel()
-                holder.timer = None
+
+def stop_timer(holder: ClientRecord | Session) -> None:
+    """Cancel the timer of a client's lease or courtesy, or of a session's inactivity, if it runs."""
+    if holder.timer is not None:
+        holder.timer.cancel()
+        holder.timer = None

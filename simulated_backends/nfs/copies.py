@@ -7,13 +7,14 @@ CB_OFFLOAD (section 4.8). An operation makes its target; what the storage refuse
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from harness.runtime import Runtime
 from harness.schedule import random_source
-from harness.storage import CopyRequest, StorageError, Transfer, TransferCancelled, VolumeStore
+from harness.storage import CopyRequest, StorageError, Transfer, VolumeStore
 from simulated_backends.content import Rank
 from simulated_backends.nfs.clients import StateOwner
 from simulated_backends.nfs.errors import NfsError
@@ -238,12 +239,8 @@ class CopyService:
         return transfer.moved()
 
     def _watch(self, offload: Offload, callback: Callback | None) -> None:
-        try:
+        with contextlib.suppress(StorageError):  # told like a success, by its code; a cancelled copy is told to nobody
             offload.wait()
-        except TransferCancelled:
-            return  # whoever cancelled it knows; the stateid is gone
-        except StorageError:
-            pass  # told like a success, by its code
         if offload.stateid in self._offloads and callback is not None and callback(_status(offload)):
             self._forget(offload)
 

@@ -151,7 +151,9 @@ class NfsJobEngine(JobEngine):
 
     def _in_the_way(self, job: Job) -> list[Activity]:
         """Running jobs that hang on the state of a client that is only tolerated, and that touch the job's objects."""
-        found = []
+        found: list[Activity] = []
+        if not self._server.times.courtesy_ns:
+            return found
         for activity in self.table.all():
             if activity.state.is_terminal or activity.target not in (job.source, job.target):
                 continue

@@ -15,7 +15,7 @@ from harness.contract import ConnectionLost
 from harness.model import Caller
 from harness.recorder import Recorder
 from harness.runtime.agenda import Agenda
-from simulated_backends.nfs.clients import ClientOwner, ClientRecord, Session, StateOwner
+from simulated_backends.nfs.clients import ClientOwner, ClientRecord, Session, StateOwner, stop_timer
 from simulated_backends.nfs.errors import NfsError
 
 
@@ -133,9 +133,7 @@ class NfsServer:
             raise NfsError("NFS4ERR_BADSESSION", f"no session {session_id}")
         if session.silent_since is not None:
             session.silent_since = None
-            if session.timer is not None:
-                session.timer.cancel()
-                session.timer = None
+            stop_timer(session)
             self._heard(self._clients[session.client_id])
         return session
 
@@ -145,7 +143,7 @@ class NfsServer:
         if session is None or session.silent_since is not None:
             return
         session.silent_since = self._now()
-        self._maybe_unheard(self._clients[session.client_id])  # first, so that at one instant the lease expires first
+        self._maybe_unheard(self._clients[session.client_id])
         session.timer = self._env.alarm(self.times.lease_ns, lambda: self._inactive(session))
 
     def destroy_session(self, session_id: str) -> None:
@@ -209,7 +207,7 @@ class NfsServer:
         for table in (self._confirmed, self._unconfirmed):
             if table.get(record.owner.owner_id) is record:
                 del table[record.owner.owner_id]
-        record.stop_timers()
+        stop_timer(record)
         self._recorder.emit("nfs.client_released", backend=self._name, client=record.owner.owner_id, why=why)
         for session in list(record.sessions.values()):
             self._destroy(record, session)
@@ -282,9 +280,7 @@ class NfsServer:
     def _heard(self, record: ClientRecord) -> None:
         """The client is back, or was never away: no lease runs out, and sessions that stayed silent too long end."""
         record.courtesy = False
-        if record.timer is not None:
-            record.timer.cancel()
-            record.timer = None
+        stop_timer(record)
         for session in list(record.sessions.values()):
             if session.silent_since is not None and self._now() >= session.silent_since + self.times.lease_ns:
                 self._destroy(record, session)
@@ -293,14 +289,13 @@ class NfsServer:
         if record.is_heard or record.courtesy:
             return
         record.renewed_ns = self._now()
-        if record.timer is not None:
-            record.timer.cancel()
+        stop_timer(record)
         record.timer = self._env.alarm(self.times.lease_ns, lambda: self._expire(record))
 
     def _inactive(self, session: Session) -> None:
         session.timer = None
         record = self._clients[session.client_id]
-        if not record.courtesy:
+        if record.is_heard or not self.times.courtesy_ns:  # else it stays as long as its client, see _heard
             self._destroy(record, session)
 
     def _expire(self, record: ClientRecord) -> None:
@@ -315,9 +310,7 @@ class NfsServer:
         )
 
     def _destroy(self, record: ClientRecord, session: Session) -> None:
-        if session.timer is not None:
-            session.timer.cancel()
-            session.timer = None
+        stop_timer(session)
         del self._sessions[session.id]
         del record.sessions[session.id]
         for listener in self.listeners:

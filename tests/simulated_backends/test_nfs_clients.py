@@ -169,10 +169,25 @@ def test_a_courtesy_client_that_comes_back_goes_on() -> None:
     for session in (silent, other):
         desk.server.fell_silent(session.id)
     desk.until(LEASE + 500)
+    assert desk.destroyed == [] and desk.server.lease_left_ns(silent.client_id) == 0
     assert desk.server.sequence(other.id).client_id == silent.client_id
     assert desk.destroyed == [silent.id] and desk.released == []
     desk.until(LEASE + 5000)
-    assert desk.released == [] and desk.server.known() == 1
+    assert desk.released == [] and desk.server.lease_left_ns(silent.client_id) == LEASE
+    desk.server.fell_silent(other.id)
+    desk.until(LEASE + 5000 + LEASE + 1000)
+    assert desk.released == [(silent.client_id, "its courtesy ran out")]
+
+
+def test_a_released_client_is_forgotten() -> None:
+    """Nothing happens any more to a silent client whose host came back restarted."""
+    desk = Desk(courtesy_ns=1000)
+    old = desk.session()
+    desk.server.fell_silent(old.id)
+    desk.until(LEASE - 1)
+    desk.session(ClientOwner("host-a", 2, "host/a"))
+    assert desk.released == [(old.client_id, "the client restarted")] and desk.agenda.next_at() is None
+    assert desk.recorder.find("nfs.courtesy") == []
 
 
 def test_a_courtesy_client_gives_way_to_another_principal() -> None:

@@ -136,8 +136,10 @@ def test_a_cancelled_copy_writes_nothing_more() -> None:
         session = world.session()
         stateid = world.begin(session, callback=lambda status: bool(told.append(status)))  # type: ignore[func-returns-value]
         world.runtime.sleep(world.whole_ns // 2)
+        record = world.server.find(world.server.sequence(session).client_id)
+        assert record is not None and record.stateids == {stateid}
         world.copies.offload_cancel(session, stateid)
-        assert not world.is_there()
+        assert not world.is_there() and not record.stateids
         world.refused("NFS4ERR_BAD_STATEID", lambda: world.copies.offload_status(session, stateid))
         world.runtime.sleep(2 * world.whole_ns)
         assert not world.is_there() and told == []
@@ -175,6 +177,7 @@ def test_a_stateid_ends_with_its_client_or_the_server(loss: str) -> None:
             world.refused("NFS4ERR_BAD_STATEID", lambda: world.copies.offload_status(stranger, others))
         else:
             assert world.copies.offload_status(stranger, others).complete is None
+            assert [offload.stateid for offload in world.copies.offloads()] == [others]
 
     world.run(body)
 

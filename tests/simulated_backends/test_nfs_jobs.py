@@ -153,6 +153,8 @@ def test_native_copies_are_their_clients() -> None:
             first.close()
             reached = [who for who in callers if world.reaches(world.connect(*who), handle)]
             assert reached == [("host-a", "user-a")]
+            owner = world.bed.copies["primary"].offloads()[-1].owner
+            assert owner == world.bed.servers["primary"].owner_of(first.identity.connection_id)  # type: ignore[attr-defined]
             write = world.start(world.connect(), "create_volume", target=f"new {scope}", size=1, scope=scope)
             assert world.reaches(world.connect("host-b", "user-b"), write) is (scope is HandleScope.UNRESTRICTED)
 
@@ -193,7 +195,7 @@ def test_native_copies_end_with_their_client(event: str) -> None:
             world.connect()
             world.runtime.sleep(1)
         again = world.connect()
-        assert not world.reaches(again, running) and not world.reaches(again, over)
+        assert not world.reaches(again, running) and not world.reaches(again, over) and world.states() == []
         objects = world.primary.inspect().objects
         assert [(o.id, o.complete) for o in objects] == [("done", True), ("small", True), ("volume", True)]
 
@@ -212,6 +214,74 @@ def test_a_native_copy_lives_as_long_as_its_client_is_heard() -> None:
         assert world.wait(again, handle).state is ActivityState.DONE
         world.runtime.sleep(world.testbed.profile.retention_ns - SECOND)
         assert again.status(handle).state is ActivityState.DONE
+
+    world.run(body)
+
+
+@pytest.mark.parametrize("verb", ["move", "snapshot", "revert"])
+def test_a_restart_fails_whatever_moves_bytes(verb: str) -> None:
+    """A move, a snapshot or a revert under way fails at a restart of its server, and what it began is gone."""
+    world = NfsJobs(snapshots_depend_on_volume=False)
+
+    def body() -> None:
+        world.volume()
+        first = world.connect()
+        world.wait(first, world.start(first, "snapshot", source="volume", target="before"))
+        before = world.primary.inspect().objects
+        handle = world.start(
+            first,
+            verb,
+            source="volume",
+            target={"move": "", "snapshot": "new", "revert": "before"}[verb],
+            destination="sibling",
+            scope=HandleScope.SOURCE,
+        )
+        world.runtime.sleep(world.testbed.profile.whole_copy_ns // 2)
+        assert first.status(handle).state is ActivityState.RUNNING
+        world.bed.restart_server("primary")
+        world.runtime.sleep(1)
+        status = world.connect().status(handle)
+        assert status.state is ActivityState.FAILED and "restarted" in (status.error or "")
+        assert world.primary.inspect().objects == before and world.sibling.inspect().objects == ()
+
+    world.run(body)
+
+
+def test_a_copy_that_waits_for_grace_ends_with_its_client() -> None:
+    """A native copy that waits for the end of grace is given up when its client's state is released."""
+    world = NfsJobs(native_copy_scope=True)
+
+    def body() -> None:
+        world.volume()
+        world.bed.restart_server("primary")
+        world.start(world.connect(), "copy", source="volume", target="copy")
+        world.runtime.sleep(SECOND)
+        assert world.states() == ["running"]
+        world.bed.servers["primary"].host_restarted("host-a")
+        world.connect()
+        world.runtime.sleep(1)
+        assert world.states() == []
+        assert [e.fields["state"] for e in world.recorder.find("activity.ended")] == ["aborted"]
+
+    world.run(body)
+
+
+def test_a_job_whose_connection_closed_before_it_was_known_ends() -> None:
+    """A connection-specific job that waited for a conflict's end does not outlive a connection closed meanwhile."""
+    world = NfsJobs(courtesy_ns=HOUR)
+
+    def body() -> None:
+        world.long_copy(world.connect())
+        world.lose()
+        world.runtime.sleep(world.lease_ns + SECOND)
+        other = world.connect("host-b")
+        world.runtime.spawn("start", lambda: world.long_copy(other))
+        world.runtime.sleep(world.testbed.profile.loss.abort_latency_ns // 2)
+        assert len(world.recorder.find("nfs.client_released")) == 1
+        other.close()
+        world.runtime.sleep(SECOND)
+        assert [e.fields["host"] for e in world.recorder.find("activity.started")] == ["host-a", "host-b"]
+        assert world.states() == [] and world.primary.inspect().find("copy") is None
 
     world.run(body)
 
@@ -253,6 +323,7 @@ def test_copies_asked_for_in_grace_begin_after_it(native: bool) -> None:
         world.runtime.sleep(SECOND)
         assert [o.id for o in world.primary.inspect().objects] == ["volume"]
         connection.abort(dropped)
+        assert world.runtime.now() < grace_ns
         assert connection.status(dropped).state is ActivityState.ABORTED
         assert world.wait(connection, waiting).state is ActivityState.DONE
         assert world.runtime.now() >= grace_ns and world.primary.inspect().find("dropped") is None

@@ -1,4 +1,4 @@
-"""A server whose copies have the scope of RFC 7862, host and user at once, finds out who publishes something else."""
+"""Published scopes against what an NFS server really does with leases, courtesy and the scope of its own copies."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.activity import HandleScope
 from harness.loading import CandidateSpec
 from harness.results import CheckResult
 from tests.proof.support import failed_clauses, not_good, run_all
@@ -30,6 +31,16 @@ def test_user_specific_is_found_out_on_the_other_host(tmp_path: Path) -> None:
     assert set(failed) == {"H-1", "H-3"}
     assert failed["H-1"].startswith("test_handle_works_exactly_where_its_scope_says[other host, same user]")
     assert "other host, same user" in failed["H-3"]
+
+
+@pytest.mark.parametrize("scope", [scope.value for scope in HandleScope])
+def test_courtesy_clients_break_no_clause(scope: str, tmp_path: Path) -> None:
+    """On a server that keeps the state of silent clients as a courtesy every H clause holds, the bound of H-4 too."""
+    config = tmp_path / "driver.toml"
+    config.write_text(f'[publication]\nhandle_scope = "{scope}"\n\n[testbed]\ncourtesy_ns = 200_000_000_000\n')
+    clauses = [f"H-{number}" for number in range(1, 10)]
+    results = run_all(CandidateSpec.for_driver("reference", config), "nfs-sim", 1, *clauses)
+    assert not not_good(results), not_good(results)
 
 
 @pytest.mark.parametrize(
