@@ -128,9 +128,10 @@ def test_a_silent_clients_lease_runs_out() -> None:
     assert desk.server.lease_left_ns(session.client_id) == 0
 
 
-def test_a_silent_session_ends_though_its_client_is_heard_on_another() -> None:
+@pytest.mark.parametrize("courtesy_ns", [0, 1000])
+def test_a_silent_session_ends_though_its_client_is_heard_on_another(courtesy_ns: int) -> None:
     """A session's inactivity timer is its own: the session goes after a lease, the client stays."""
-    desk = Desk()
+    desk = Desk(courtesy_ns)
     silent, heard = desk.session(), desk.session()
     desk.server.fell_silent(silent.id)
     desk.until(LEASE)
@@ -149,6 +150,20 @@ def test_a_client_without_sessions_keeps_its_state_for_a_lease() -> None:
     desk.server.destroy_session(second.id)
     desk.until(2 * LEASE - 1)
     assert desk.session().client_id != first.client_id
+
+
+def test_the_lease_lasts_from_the_last_renewal() -> None:
+    """DESTROY_SESSION renews the lease of a client that has no session but silent ones."""
+    desk = Desk()
+    silent, closed = desk.session(), desk.session()
+    desk.server.destroy_session(closed.id)
+    desk.server.fell_silent(silent.id)
+    desk.until(30)
+    desk.server.destroy_session(silent.id)
+    desk.until(30 + LEASE - 1)
+    assert desk.server.lease_left_ns(silent.client_id) == 1 and desk.released == []
+    desk.until(30 + LEASE)
+    assert desk.released == [(silent.client_id, "its lease expired")]
 
 
 def test_a_courtesy_client_is_kept_until_the_limit() -> None:
