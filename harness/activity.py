@@ -93,11 +93,18 @@ class Activity:
 class HandleTable:
     """Live and retained activities of one backend, and who may reach them.
 
-    A handle out of reach looks exactly like an unknown one (H-2). Retained outcomes are forgotten `retention_ns`
-    after their end (H-7).
+    A handle out of reach looks exactly like an unknown one (H-2); `may_reach` decides, by default the scope.
+    Retained outcomes are forgotten `retention_ns` after their end (H-7).
     """
 
-    def __init__(self, now: Callable[[], int], mint: Callable[[], str], retention_ns: int) -> None:
+    def __init__(
+        self,
+        now: Callable[[], int],
+        mint: Callable[[], str],
+        retention_ns: int,
+        may_reach: Callable[[Activity, ConnectionIdentity], bool] | None = None,
+    ) -> None:
+        self._may_reach = may_reach or self.may_reach
         self._now = now
         self._mint = mint
         self._retention_ns = retention_ns
@@ -111,7 +118,7 @@ class HandleTable:
         with self._guard:
             self._forget_old()
             for activity in self._by_handle.values():
-                if activity.request_id == request_id and self.may_reach(activity, identity):
+                if activity.request_id == request_id and self._may_reach(activity, identity):
                     return activity, False
             handle = self._mint()
             while handle in self._by_handle:
@@ -125,7 +132,7 @@ class HandleTable:
         with self._guard:
             self._forget_old()
             activity = self._by_handle.get(handle)
-        if activity is None or not self.may_reach(activity, identity):
+        if activity is None or not self._may_reach(activity, identity):
             return None
         return activity
 

@@ -54,7 +54,7 @@ class JobEngine:
         self._peers = peers
         self._profile = profile
         self._faults: list[Fault] = []
-        self.table = HandleTable(runtime.now, mint, profile.retention_ns)
+        self.table = HandleTable(runtime.now, mint, profile.retention_ns, self.may_reach)
         self._verbs: Mapping[str, Callable[[Job, Activity], Any]] = {
             "create_volume": self._create_volume,
             "extend_volume": self._extend_volume,
@@ -124,16 +124,50 @@ class JobEngine:
         They end by the profile's loss policy; jobs of other scopes go on. Does not block.
         """
         policy = self._profile.loss
+        for activity in self.orphan(connection_id):
+            delay = policy.time2wait_ns + policy.time2retain_ns + (policy.detection_ns if broke else 0)
+            if policy.then == "abort":
+                self._runtime.call_later(delay, lambda a=activity: self.end_orphan(a))  # type: ignore[misc]
+
+    def orphan(self, connection_id: str) -> list[Activity]:
+        """Put a connection's connection-specific jobs out of everybody's reach; returns those that are not over."""
+        running = []
         for activity in self.table.started_on(connection_id):
-            if activity.scope is not HandleScope.CONNECTION:
+            if not self.ends_with_connection(activity):
                 continue
             activity.orphaned = True
             if activity.state.is_terminal:
                 self.table.discard(activity)
-                continue
-            delay = policy.time2wait_ns + policy.time2retain_ns + (policy.detection_ns if broke else 0)
-            if policy.then == "abort":
-                self._runtime.call_later(delay, lambda a=activity: self._end_orphan(a))  # type: ignore[misc]
+            else:
+                running.append(activity)
+        return running
+
+    def end_orphan(self, activity: Activity) -> None:
+        """Stop a job that nobody can reach any more, after the abort latency. Does not block."""
+        if activity.state.is_terminal:
+            return
+
+        def stop() -> None:
+            self._runtime.sleep(self._profile.loss.abort_latency_ns)
+            self._cancel(activity, "its connection was lost")
+
+        self._runtime.spawn(f"end of orphan {activity.handle}", stop)
+
+    # ---- what a protocol may decide otherwise ----------------------------------------------------------------------
+
+    def may_reach(self, activity: Activity, identity: ConnectionIdentity) -> bool:
+        """Whether a caller reaches an activity: by its scope."""
+        return HandleTable.may_reach(activity, identity)
+
+    def ends_with_connection(self, activity: Activity) -> bool:
+        """Whether an activity can't outlive its connection: by its scope."""
+        return activity.scope is HandleScope.CONNECTION
+
+    def begin_copy(self, activity: Activity, request: CopyRequest, into: VolumeStore) -> Transfer:
+        """Begin the copy of an activity; may block. Raises as `VolumeStore.begin_copy`."""
+        return self._store.begin_copy(request, into)
+
+    # ---- observation -----------------------------------------------------------------------------------------------
 
     def plan_fault(self, fault: Fault) -> None:
         """Let the next job of the fault's verb fail (`job.fail`, `job.unsupported`)."""
@@ -217,16 +251,6 @@ class JobEngine:
         if activity.transfer is not None:
             activity.transfer.cancel(reason)
 
-    def _end_orphan(self, activity: Activity) -> None:
-        if activity.state.is_terminal:
-            return
-
-        def stop() -> None:
-            self._runtime.sleep(self._profile.loss.abort_latency_ns)
-            self._cancel(activity, "its connection was lost")
-
-        self._runtime.spawn(f"end of orphan {activity.handle}", stop)
-
     # ---- faults ----------------------------------------------------------------------------------------------------
 
     def _take_fault(self, verb: str) -> Fault | None:
@@ -269,11 +293,11 @@ class JobEngine:
 
     def _snapshot(self, job: Job, activity: Activity) -> None:
         request = CopyRequest(job.source, job.target, "snapshot", job.point_in_time)
-        self._follow(activity, self._store.begin_copy(request, self._store))
+        self._follow(activity, self.begin_copy(activity, request, self._store))
 
     def _copy(self, job: Job, activity: Activity) -> None:
         request = CopyRequest(job.source, job.target, "volume", job.point_in_time, job.size)
-        self._follow(activity, self._store.begin_copy(request, self._store))
+        self._follow(activity, self.begin_copy(activity, request, self._store))
 
     def _move(self, job: Job, activity: Activity) -> None:
         self._follow(activity, self._store.begin_move(job.source, self._peer(job), live=job.point_in_time))
@@ -282,7 +306,7 @@ class JobEngine:
         peer = self._peer(job)
         request = CopyRequest(job.source, job.target, "snapshot", job.point_in_time)
         try:
-            transfer = self._store.begin_copy(request, peer)
+            transfer = self.begin_copy(activity, request, peer)
         except ObjectExists:
             present = next((o for o in peer.objects() if o.id == job.target), None)
             if present is None or present.kind != "snapshot" or not present.complete:

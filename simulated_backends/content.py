@@ -67,20 +67,30 @@ class Content:
         return {block: stamp for block, stamp in merged.items() if stamp}
 
 
+Rank = Callable[[int], int]
+"""The place of a block, counted from 0, in the order in which a reader takes the blocks."""
+
+
+def ascending(block: int) -> int:
+    """The rank of a block for a reader that goes from the first block to the last."""
+    return block
+
+
 class Crawl:
-    """What a reader sees that gets to a live source block after block.
+    """What a reader sees that gets to a live source block after block, in the order that `rank` gives.
 
     A block counts as read once the reader is past its last byte. A write to a block that was read already is not seen;
-    the stamp that was read is kept here. `position` gives the byte that the reader has got to.
+    the stamp that was read is kept here. `position` gives the number of bytes that the reader has got through.
     """
 
-    def __init__(self, position: Callable[[], int]) -> None:
+    def __init__(self, position: Callable[[], int], rank: Rank = ascending) -> None:
         self._position = position
+        self._rank = rank
         self.kept: dict[int, int] = {}
 
     def before_write(self, block: int, stamp: int) -> None:
         """Note that `block`, which holds `stamp`, is about to be overwritten."""
-        if (block + 1) * BLOCK <= self._position():
+        if (self._rank(block) + 1) * BLOCK <= self._position():
             self.kept.setdefault(block, stamp)
 
     def seen(self, source: dict[int, int], first: int = 0, end: int | None = None) -> dict[int, int]:

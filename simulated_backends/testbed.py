@@ -16,6 +16,7 @@ from harness.storage import VolumeStore
 from harness.testbed import Capability, LossPolicy, Testbed
 from simulated_backends.attachment import HostLinks
 from simulated_backends.backend import SessionLayer, SimulatedBackend
+from simulated_backends.content import Rank, ascending
 from simulated_backends.fabric import Fabric
 from simulated_backends.faults import FaultInjector, ReplyFaults
 from simulated_backends.profiles import SimulatedProfile, load_profile
@@ -64,6 +65,14 @@ class SimulatedTestbed(Testbed):
     def mint_identity(self, backend: str) -> Callable[[], str]:
         """What makes exported identities of volumes at that backend."""
 
+    def copy_order(self, backend: str, loaded: SimulatedProfile) -> Callable[[str, int], Rank]:
+        """The order in which copies at that backend take the blocks; see `SimulatedStore`. Ascending by default."""
+        return lambda target, blocks: ascending
+
+    def job_engine(self, store: SimulatedStore, sessions: SessionLayer, loaded: SimulatedProfile) -> JobEngine:
+        """What executes the jobs of a backend; a protocol with copy operations of its own brings another."""
+        return JobEngine(self.runtime, self.recorder, store, self.peer, self.profile, self.handles(store.name))
+
     def backend(self, name: str) -> SimulatedBackend:
         """See `harness.testbed.Testbed.backend`."""
         return self._backends[name]
@@ -86,21 +95,24 @@ class SimulatedTestbed(Testbed):
             Medium.of(name, self._figures),
             self._figures,
             self.mint_identity(name),
+            self.copy_order(name, loaded),
         )
-        engine = JobEngine(self.runtime, self.recorder, store, self._peer, self.profile, self._handles(name))
+        sessions = self.session_layer(name, self._clock.env, loaded)
+        engine = self.job_engine(store, sessions, loaded)
         return SimulatedBackend(
             self._clock,
             self.recorder,
             self._fabric,
             store,
             engine,
-            self.session_layer(name, self._clock.env, loaded),
+            sessions,
             self._links_of,
             self._reply_faults,
             self.seed,
         )
 
-    def _peer(self, name: str) -> VolumeStore:
+    def peer(self, name: str) -> VolumeStore:
+        """The store of another backend. Raises KeyError."""
         return self._backends[name].store
 
     def _links_of(self, host: str) -> HostLinks:
@@ -109,7 +121,8 @@ class SimulatedTestbed(Testbed):
             links = self._hosts[host] = HostLinks.of(host, self._figures.link_bytes_per_s)
         return links
 
-    def _handles(self, backend: str) -> Callable[[], str]:
+    def handles(self, backend: str) -> Callable[[], str]:
+        """What makes the handles of a backend's jobs: UUIDs."""
         source = random_source(self.seed, "handles", backend)
 
         def mint() -> str:

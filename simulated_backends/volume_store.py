@@ -26,7 +26,7 @@ from harness.storage import (
     Unsupported,
     VolumeStore,
 )
-from simulated_backends.content import Crawl, stamps_in
+from simulated_backends.content import Crawl, Rank, ascending, stamps_in
 from simulated_backends.fabric import Fabric, Link
 from simulated_backends.profiles import Figures
 from simulated_backends.stored_object import HeldObject
@@ -56,8 +56,9 @@ class Medium:
 class SimulatedStore:
     """The objects of one backend.
 
-    `mint_identity` makes exported identities. Every check and its effect happen at one instant; where an operation
-    takes time, it does so first.
+    `mint_identity` makes exported identities; `copy_order` gives the order in which a copy takes the blocks, from the
+    id of its target and the source's size in blocks. Every check and its effect happen at one instant; where an
+    operation takes time, it does so first.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class SimulatedStore:
         medium: Medium,
         figures: Figures,
         mint_identity: Callable[[], str],
+        copy_order: Callable[[str, int], Rank] = lambda target, blocks: ascending,
     ) -> None:
         self.name = name
         self.family = family
@@ -79,6 +81,7 @@ class SimulatedStore:
         self._recorder = recorder
         self._fabric = fabric
         self._mint_identity = mint_identity
+        self._copy_order = copy_order
         self._objects: dict[str, HeldObject] = {}
         self._lineages = itertools.count(1)
 
@@ -284,7 +287,8 @@ class SimulatedStore:
         target.complete = False
         source.readers += 1
         frozen = source.content.freeze() if point_in_time else None
-        crawl = Crawl(lambda: transfer.moved())
+        rank = self._copy_order(target.id, source.bytes // BLOCK)
+        crawl = Crawl(lambda: transfer.moved(), rank)
         if frozen is None:
             source.crawls.append(crawl)
 
@@ -311,7 +315,7 @@ class SimulatedStore:
             target.store._remove(target)
 
         transfer = BulkTransfer(self._runtime, name, source.bytes, finish, discard)
-        target.partial = lambda: _arrived(seen(), transfer.moved())
+        target.partial = lambda: _arrived(seen(), transfer.moved(), rank)
         return transfer
 
     def _work(self, source: HeldObject, path: tuple[Link, ...], ended: Callable[[], None], quick: bool) -> Work:
@@ -371,6 +375,6 @@ class SimulatedStore:
             raise PoolFull(f"{self.name} has {free} bytes left, which is less than {size} GiB")
 
 
-def _arrived(image: dict[int, int], moved: int) -> dict[int, int]:
+def _arrived(image: dict[int, int], moved: int, rank: Rank = ascending) -> dict[int, int]:
     """The part of an image that a transfer has moved whole blocks of."""
-    return {block: stamp for block, stamp in image.items() if (block + 1) * BLOCK <= moved}
+    return {block: stamp for block, stamp in image.items() if (rank(block) + 1) * BLOCK <= moved}

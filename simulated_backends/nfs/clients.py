@@ -1,18 +1,10 @@
-"""NFSv4.1 client ids, leases and sessions (RFC 8881) as far as handles and the loss of connections need them.
-
-A client is known by its owner string; EXCHANGE_ID (RFC 8881 section 18.35) with the same owner, verifier and
-principal gives the same client id. State lives as long as the lease is renewed, so a client that went away is noticed
-when its lease expires.
-"""
+"""What an NFSv4.1 server holds of its clients (RFC 8881 sections 2.4, 2.10 and 8.3): owners, records, sessions."""
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, field
 
-from harness.contract import ConnectionLost
-from harness.model import Caller
-from harness.runtime.agenda import Agenda
+from harness.runtime.agenda import Alarm
 
 
 @dataclass(frozen=True)
@@ -24,69 +16,66 @@ class ClientOwner:
     principal: str
 
 
-@dataclass
+@dataclass(frozen=True)
+class StateOwner:
+    """To whom a copy stateid belongs: a client id, and the RPC principal that asked for the copy."""
+
+    client_id: int
+    principal: str
+
+
+@dataclass(eq=False)
+class Session:
+    """A session of a client (RFC 8881 section 2.10), used by one RPC principal.
+
+    `silent_since` (ns) is None while the client can be heard on it: its keep-alives are computed, not sent.
+    """
+
+    id: str
+    client_id: int
+    principal: str
+    silent_since: int | None = None
+    timer: Alarm | None = None
+
+    @property
+    def owner(self) -> StateOwner:
+        """Whose copies are asked for on this session."""
+        return StateOwner(self.client_id, self.principal)
+
+
+@dataclass(eq=False)
 class ClientRecord:
-    """A client as the server holds it: its client id, its owner, and its sessions with the principal of each."""
+    """A client as the server holds it.
+
+    `confirmed` by a CREATE_SESSION; `opens` and `stateids` are its state: files and copies. `renewed_ns` is when its
+    lease was last renewed, as far as no session of it does so all the time. A `courtesy` client's lease has expired,
+    but nobody has needed what it holds yet.
+    """
 
     client_id: int
     owner: ClientOwner
-    sessions: dict[str, str] = field(default_factory=dict)
+    renewed_ns: int
+    confirmed: bool = False
+    courtesy: bool = False
+    reclaim_complete: bool = False
+    sessions: dict[str, Session] = field(default_factory=dict)
+    opens: set[str] = field(default_factory=set)
+    stateids: set[str] = field(default_factory=set)
+    timer: Alarm | None = None
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether some session renews the lease all the time."""
+        return any(session.silent_since is None for session in self.sessions.values())
+
+    @property
+    def has_state(self) -> bool:
+        """Whether the client holds anything that another may not take from it while its lease lasts."""
+        return bool(self.sessions or self.opens or self.stateids)
 
 
-class NfsServer:
-    """The clients of one server; implements `simulated_backends.backend.SessionLayer`.
-
-    A connection is a session of its host's client; the caller's user is the RPC principal on it. `source` draws
-    client ids, verifiers and session ids.
-    """
-
-    def __init__(self, env: Agenda, lease_ns: int, source: random.Random) -> None:
-        self._env = env
-        self._lease_ns = lease_ns
-        self._source = source
-        self._clients: dict[str, ClientRecord] = {}
-        self._verifiers: dict[str, int] = {}
-
-    def exchange_id(self, owner: ClientOwner) -> ClientRecord:
-        """The client's record; a new verifier means that the client restarted, and releases what it had before.
-
-        Raises `ConnectionLost` (NFS4ERR_CLID_INUSE) for another principal while the client has sessions.
-        """
-        record = self._clients.get(owner.owner_id)
-        if record is not None and record.sessions and record.owner.principal != owner.principal:
-            raise ConnectionLost(f"NFS4ERR_CLID_INUSE: {owner.owner_id} is in use by another principal")
-        if record is None or record.owner != owner:
-            record = self._clients[owner.owner_id] = ClientRecord(self._source.getrandbits(64), owner)
-        return record
-
-    def log_in(self, caller: Caller) -> str:
-        """EXCHANGE_ID and CREATE_SESSION; returns the session id. Raises `ConnectionLost`."""
-        if not caller.host or not caller.user:
-            raise ConnectionLost("NFS4ERR_ACCESS: a client needs an owner and a principal")
-        if caller.host not in self._verifiers:
-            self._verifiers[caller.host] = self._source.getrandbits(64)
-        record = self.exchange_id(ClientOwner(caller.host, self._verifiers[caller.host], f"host/{caller.host}"))
-        session_id = f"{self._source.getrandbits(128):032x}"
-        while self._client_of(session_id) is not None:
-            session_id = f"{self._source.getrandbits(128):032x}"
-        record.sessions[session_id] = caller.user
-        return session_id
-
-    def ended(self, connection_id: str, broke: bool) -> None:
-        """See `simulated_backends.backend.SessionLayer.ended`: DESTROY_SESSION, or the lease runs out."""
-        if broke:
-            self._env.alarm(self._lease_ns, lambda: self._destroy_session(connection_id))
-        else:
-            self._destroy_session(connection_id)
-
-    def known(self) -> int:
-        """See `simulated_backends.backend.SessionLayer.known`."""
-        return sum(len(record.sessions) for record in self._clients.values())
-
-    def _client_of(self, session_id: str) -> ClientRecord | None:
-        return next((record for record in self._clients.values() if session_id in record.sessions), None)
-
-    def _destroy_session(self, session_id: str) -> None:
-        record = self._client_of(session_id)
-        if record is not None:
-            del record.sessions[session_id]
+def stop_timer(holder: ClientRecord | Session) -> None:
+    """Cancel the timer of a client's lease or courtesy, or of a session's inactivity, if it runs."""
+    if holder.timer is not None:
+        holder.timer.cancel()
+        holder.timer = None

@@ -3,46 +3,115 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from harness.runtime.agenda import Agenda
 from harness.schedule import random_source
 from harness.testbed import LossPolicy
-from simulated_backends.nfs.clients import NfsServer
-from simulated_backends.profiles import SimulatedProfile
+from simulated_backends.backend import SessionLayer
+from simulated_backends.content import Rank
+from simulated_backends.nfs.copies import CopyRules, CopyService, scattered
+from simulated_backends.nfs.jobs import NfsJobEngine
+from simulated_backends.nfs.server import LeaseTimes, NfsServer
+from simulated_backends.profiles import ProfileError, SimulatedProfile
 from simulated_backends.testbed import SimulatedTestbed
+from simulated_backends.volume_store import SimulatedStore
 
 
 class NfsTestbed(SimulatedTestbed):
     """The testbed port on simulated NFS servers.
 
-    A caller's host is its client owner, its user the RPC principal. The state of a client whose lease has expired is
-    released, its copies included (RFC 7862 section 4.8 lets a copy live as long as its client's state).
+    A caller's host is its client owner, its user the RPC principal, its connection a session. With the option
+    `native_copy_scope` the server enforces the scope of RFC 7862 for copies, host and user at once, whatever scope a
+    job asks for; without it a job service on the server gives handles in the scope that is asked for (`jobs`).
+    `servers`, `copies` and `engines` hold what each backend consists of, by the backend's name.
     """
 
     name: ClassVar[str] = "nfs-sim"
-    protocol_keys: ClassVar[tuple[str, ...]] = ("lease_ns",)
+    protocol_keys: ClassVar[tuple[str, ...]] = (
+        "lease_ns",
+        "grace_ns",
+        "courtesy_ns",
+        "synchronous_copy_bytes",
+        "consecutive_copies",
+        "native_copy_scope",
+    )
     families: ClassVar[Mapping[str, str]] = {
         "primary": "simulated-nfs",
         "sibling": "simulated-nfs",
         "stranger": "another-nfs",
     }
 
+    def __init__(self, seed: int = 0, options: Mapping[str, Any] | None = None) -> None:
+        self.servers: dict[str, NfsServer] = {}
+        self.copies: dict[str, CopyService] = {}
+        self.engines: dict[str, NfsJobEngine] = {}
+        super().__init__(seed, options)
+
     def loss_policy(self, loaded: SimulatedProfile) -> LossPolicy:
-        """The loss is noticed when the lease expires; nothing is retained then."""
+        """The loss is noticed when lease and inactivity timer run out; a courtesy client's state is retained longer.
+
+        A conflict, or the client's return, ends a courtesy sooner, so that the bound of H-4 holds.
+        """
+        times = self._times(loaded)
         return LossPolicy(
-            detection_ns=loaded.protocol["lease_ns"],
+            detection_ns=times.lease_ns,
             time2wait_ns=0,
-            time2retain_ns=0,
+            time2retain_ns=times.courtesy_ns,
             abort_latency_ns=loaded.figures.abort_latency_ns,
             then="abort",
         )
 
     def session_layer(self, backend: str, env: Agenda, loaded: SimulatedProfile) -> NfsServer:
         """One server for each backend."""
-        return NfsServer(env, loaded.protocol["lease_ns"], random_source(self.seed, "clients", backend))
+        source = random_source(self.seed, "clients", backend)
+        return NfsServer(env, self.recorder, backend, self._times(loaded), source)
+
+    def copy_order(self, backend: str, loaded: SimulatedProfile) -> Callable[[str, int], Rank]:
+        """The server's own order, unless it copies consecutively."""
+        if loaded.protocol["consecutive_copies"]:
+            return super().copy_order(backend, loaded)
+        return scattered(self.seed, backend)
+
+    def job_engine(self, store: SimulatedStore, sessions: SessionLayer, loaded: SimulatedProfile) -> NfsJobEngine:
+        """Jobs over the server's copy operations."""
+        assert isinstance(sessions, NfsServer)
+        numbers = loaded.protocol
+        rules = CopyRules(numbers["synchronous_copy_bytes"], bool(numbers["consecutive_copies"]))
+        stateids = random_source(self.seed, "stateids", store.name)
+        self.servers[store.name] = sessions
+        copies = self.copies[store.name] = CopyService(self.runtime, sessions, store, rules, stateids)
+        engine = self.engines[store.name] = NfsJobEngine(
+            self.runtime,
+            self.recorder,
+            store,
+            self.peer,
+            self.profile,
+            self.handles(store.name),
+            sessions,
+            copies,
+            bool(numbers["native_copy_scope"]),
+        )
+        return engine
 
     def mint_identity(self, backend: str) -> Callable[[], str]:
         """NFS file handles."""
         source = random_source(self.seed, "identity", backend)
         return lambda: f"fh.{source.getrandbits(128):032x}"
+
+    def restart_server(self, backend: str) -> None:
+        """Restart a server at this instant: its connections break, its transfers fail, its grace period begins."""
+        for connection in self.backend(backend).connections_of(""):
+            connection.break_()
+        reason = "the server restarted"
+        self.engines[backend].stop_all(reason)
+        self.copies[backend].stop_all(reason)
+        self.servers[backend].restart()
+
+    @staticmethod
+    def _times(loaded: SimulatedProfile) -> LeaseTimes:
+        numbers = loaded.protocol
+        try:
+            return LeaseTimes(numbers["lease_ns"], numbers["grace_ns"], numbers["courtesy_ns"])
+        except ValueError as error:
+            raise ProfileError(str(error)) from None

@@ -72,7 +72,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class SimulatedProfile:
-    """A profile as it was read: its figures, those of its codecs, and the protocol's own numbers (`protocol`)."""
+    """A profile as it was read: its figures, its codecs, and the numbers and switches of the protocol (`protocol`)."""
 
     name: str
     source: str
@@ -101,7 +101,7 @@ class SimulatedProfile:
 def load_profile(name: str, protocol_keys: tuple[str, ...], options: Mapping[str, Any]) -> SimulatedProfile:
     """Read the profile `name`; `options` override figures and protocol numbers by their names.
 
-    `protocol_keys` are the numbers that the protocol wants in the table `protocol`. Raises `ProfileError`.
+    `protocol_keys` are the numbers and switches that the protocol wants in the table `protocol`. Raises `ProfileError`.
     """
     text = resources.files(__name__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
     return parse_profile(text, f"profile {name}", protocol_keys, options)
@@ -117,7 +117,7 @@ def parse_profile(
         raise ProfileError(f"{where} is not TOML: {error}") from None
     _check_keys(where, data, ("name", "source", "figures", "codecs", "protocol"))
     types = {figure.name: str(figure.type) for figure in fields(Figures)}
-    numbers = dict.fromkeys(protocol_keys, "int")
+    numbers = {key: _kind(data["protocol"], key) for key in protocol_keys}
     unknown = sorted(set(options) - set(types) - set(numbers))
     if unknown:
         known = ", ".join(sorted({**types, **numbers}))
@@ -126,6 +126,12 @@ def parse_profile(
     protocol = _values(f"{where}, protocol", data["protocol"], numbers, options)
     codecs = {codec: _codec(f"{where}, codec {codec}", entry) for codec, entry in data["codecs"].items()}
     return SimulatedProfile(data["name"], data["source"], Figures(**figures), codecs, protocol)
+
+
+def _kind(table: object, key: str) -> str:
+    """The type of a protocol entry: a switch where the profile has one, else a number."""
+    entry = table.get(key) if isinstance(table, Mapping) else None
+    return "bool" if isinstance(entry, Mapping) and isinstance(entry.get("value"), bool) else "int"
 
 
 _TYPES: Mapping[str, type] = {"int": int, "bool": bool, "str": str}

@@ -6,12 +6,10 @@ import random
 
 import pytest
 
-from harness.contract import ConnectionLost
 from harness.model import Caller
 from harness.runtime.agenda import Agenda
 from simulated_backends.iscsi.session import IscsiTarget, KeepAlive, SessionTimes
 from simulated_backends.iscsi.testbed import IscsiTestbed
-from simulated_backends.nfs.clients import ClientOwner, NfsServer
 from simulated_backends.nfs.testbed import NfsTestbed
 
 
@@ -47,15 +45,3 @@ def test_each_login_is_an_i_t_nexus_of_its_own() -> None:
     assert first != second and target.known() == 2
     assert first.startswith("iqn.1993-08.org.debian:a,i,0x80") and first.endswith(":primary,t,0x0001")
     assert "192.0.2.1" not in first
-
-
-def test_exchange_id_knows_a_client_by_owner_verifier_and_principal() -> None:
-    """The same three give the same client id, a new verifier a new one, another principal is refused while in use."""
-    server = NfsServer(Agenda(), 90, random.Random(1))
-    client = server.exchange_id(ClientOwner("host-a", 1, "host/a"))
-    assert server.exchange_id(ClientOwner("host-a", 1, "host/a")) is client
-    client.sessions["session"] = "alice"
-    with pytest.raises(ConnectionLost, match="CLID_INUSE"):
-        server.exchange_id(ClientOwner("host-a", 1, "host/b"))
-    restarted = server.exchange_id(ClientOwner("host-a", 2, "host/a"))
-    assert restarted.client_id != client.client_id and restarted.sessions == {}

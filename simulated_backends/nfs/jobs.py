@@ -1,0 +1,166 @@
+"""Jobs on a simulated NFS server: copies go through its copy operations, and end with the state that they hang on.
+
+RFC 7862 gives a copy to a client id and a user, that is to host and user at once, which no scope of the specification
+says. Two set-ups therefore: a job service on the server starts copies for its callers and hands out handles in the
+scope that they ask for; or, with the native scope, copies are the callers' own, and a handle works for the same client
+and the same user only, whatever scope was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from harness.activity import Activity, ConnectionIdentity
+from harness.backend_jobs import JobEngine
+from harness.recorder import Recorder
+from harness.runtime import Expired, Runtime, Signal
+from harness.storage import CopyRequest, Transfer, TransferCancelled, TransferFailed, VolumeStore
+from harness.testbed import Job, Profile
+from simulated_backends.nfs.copies import SERVICE, CopyService
+from simulated_backends.nfs.server import NfsServer
+
+COPY_VERBS = frozenset({"copy", "snapshot", "replicate"})
+"""The verbs whose work is one copy."""
+
+
+class GraceWait:
+    """A copy that waits for the end of the grace period, as a client does that gets NFS4ERR_GRACE.
+
+    Implements `harness.storage.Transfer`, so that the job can be aborted while it waits.
+    """
+
+    def __init__(self, runtime: Runtime, left_ns: int) -> None:
+        self.total = 0
+        self._left_ns = left_ns
+        self._stopped: Signal[None] = runtime.signal("end of the grace period")
+
+    def moved(self) -> int:
+        """See `harness.storage.Transfer.moved`."""
+        return 0
+
+    def wait(self) -> None:
+        """See `harness.storage.Transfer.wait`."""
+        try:
+            self._stopped.wait(self._left_ns)
+        except Expired:
+            return
+
+    def cancel(self, reason: str) -> None:
+        """See `harness.storage.Transfer.cancel`."""
+        self._stopped.fail(TransferCancelled(f"the copy was cancelled: {reason}"))
+
+    def fail(self, reason: str) -> None:
+        """See `harness.storage.Transfer.fail`."""
+        self._stopped.fail(TransferFailed(f"the copy failed: {reason}"))
+
+
+class NfsJobEngine(JobEngine):
+    """The activities of one server. `native_scope`: copies are their callers' own, see above."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        recorder: Recorder,
+        store: VolumeStore,
+        peers: Callable[[str], VolumeStore],
+        profile: Profile,
+        mint: Callable[[], str],
+        server: NfsServer,
+        copies: CopyService,
+        native_scope: bool,
+    ) -> None:
+        super().__init__(runtime, recorder, store, peers, profile, mint)
+        self._server = server
+        self._copies = copies
+        self._native_scope = native_scope
+        server.listeners.append(self)
+
+    # ---- whose a job is --------------------------------------------------------------------------------------------
+
+    def is_native(self, activity: Activity) -> bool:
+        """Whether an activity is a copy of its caller's own, by client id and principal (RFC 7862 section 4.8)."""
+        return self._native_scope and activity.verb in COPY_VERBS
+
+    def may_reach(self, activity: Activity, identity: ConnectionIdentity) -> bool:
+        """See `JobEngine.may_reach`; a native copy by the same client and user, while the client's state stands."""
+        if not self.is_native(activity):
+            return super().may_reach(activity, identity)
+        owner = self._server.owner_of(activity.started_by.connection_id)
+        asking = self._server.owner_of(identity.connection_id)
+        return not activity.orphaned and owner is not None and owner == asking
+
+    def ends_with_connection(self, activity: Activity) -> bool:
+        """See `JobEngine.ends_with_connection`; a native copy outlives every connection."""
+        return not self.is_native(activity) and super().ends_with_connection(activity)
+
+    # ---- jobs ------------------------------------------------------------------------------------------------------
+
+    def start(self, identity: ConnectionIdentity, job: Job, request_id: str) -> str:
+        """See `JobEngine.start`. Silent clients whose state is in the way of the job lose it first."""
+        for activity in self._in_the_way(job):
+            owner = self._server.owner_of(activity.started_by.connection_id)
+            if owner is not None:
+                self._server.release(owner.client_id, "another client needs what it holds")
+            activity.over.wait()
+        return super().start(identity, job, request_id)
+
+    def begin_copy(self, activity: Activity, request: CopyRequest, into: VolumeStore) -> Transfer:
+        """See `JobEngine.begin_copy`: an asynchronous COPY, repeated after the grace period."""
+        while self._server.in_grace:
+            waiting = GraceWait(self._runtime, self._server.grace_left_ns)
+            self._follow(activity, waiting)
+        owner = SERVICE
+        if self.is_native(activity):
+            caller = self._server.owner_of(activity.started_by.connection_id)
+            if activity.orphaned or caller is None:
+                raise TransferCancelled("the client's state was released")
+            owner = caller
+        return self._copies.offload(owner, request, into)
+
+    def connection_ended(self, connection_id: str, broke: bool) -> None:
+        """See `JobEngine.connection_ended`; what can't be reached any more ends with the session."""
+        running = self.orphan(connection_id)
+        if not self._server.has_session(connection_id):
+            for activity in running:
+                self.end_orphan(activity)
+
+    def stop_all(self, reason: str) -> None:
+        """The server goes down: every job that moves bytes fails at once."""
+        for activity in self.table.all():
+            if activity.transfer is not None:
+                activity.transfer.fail(reason)
+
+    # ---- the server's announcements --------------------------------------------------------------------------------
+
+    def session_destroyed(self, session_id: str) -> None:
+        """Jobs that can't outlive the session are stopped."""
+        for activity in self.orphan(session_id):
+            self.end_orphan(activity)
+
+    def client_released(self, client_id: int, why: str) -> None:
+        """Nobody can reference the client's copies any more; the copies themselves are the copy service's to end."""
+        for activity in self.table.all():
+            owner = self._server.owner_of(activity.started_by.connection_id)
+            if owner is None or owner.client_id != client_id or not self.is_native(activity):
+                continue
+            activity.orphaned = True
+            if activity.state.is_terminal:
+                self.table.discard(activity)
+            else:
+                self._cancel(activity, why)
+
+    def _in_the_way(self, job: Job) -> list[Activity]:
+        """Running jobs that hang on the state of a client that is only tolerated, and that touch the job's objects."""
+        found: list[Activity] = []
+        if not self._server.times.courtesy_ns:
+            return found
+        for activity in self.table.all():
+            if activity.state.is_terminal or activity.target not in (job.source, job.target):
+                continue
+            if not (activity.orphaned or self.is_native(activity)):
+                continue
+            owner = self._server.owner_of(activity.started_by.connection_id)
+            record = self._server.find(owner.client_id) if owner is not None else None
+            if record is not None and record.courtesy:
+                found.append(activity)
+        return found
