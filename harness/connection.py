@@ -41,6 +41,7 @@ class BackendConnection:
         self._round_trip_ns = round_trip_ns
         self._ended = ended
         self._state = "open"
+        self._backend_knows = False
         self._lose_next_reply = False
 
     @property
@@ -81,33 +82,50 @@ class BackendConnection:
             return
         self._end("closed", broke=False)
 
-    def break_(self) -> None:
-        """Drop the connection: every call from now on, and the one under way, raises `ConnectionLost`."""
+    def break_(self, noticed: bool = False) -> None:
+        """Drop the connection: every call from now on, and the one under way, raises `ConnectionLost`.
+
+        `noticed` says that the backend knows of it at once; otherwise it notices as late as its protocol does.
+        """
         if self._state == "open":
-            self._end("broken", broke=True)
+            self._end("broken", broke=not noticed)
 
     def lose_next_reply(self) -> None:
         """Let the next start take effect, but drop the connection before its answer arrives."""
         self._lose_next_reply = True
 
     def _end(self, state: str, broke: bool) -> None:
+        self._leave(state)
+        self._tell_backend(broke)
+
+    def _leave(self, state: str) -> None:
         self._state = state
         self._recorder.emit(
             f"connection.{state}", host=self.caller.host, user=self.caller.user, id=self.identity.connection_id
         )
+
+    def _tell_backend(self, broke: bool) -> None:
+        if self._backend_knows:
+            return
+        self._backend_knows = True
         self._engine.connection_ended(self.identity.connection_id, broke)
         if self._ended is not None:
             self._ended(self, broke)
+
+    def _cross(self) -> None:
+        """Block while the network holds the message back; for testbeds whose network can do so."""
 
     def _travel(self) -> None:
         self._runtime.checkpoint()
         self._check()
         self._runtime.sleep(self._round_trip_ns // 2)
+        self._cross()
         self._check()
 
     def _return(self) -> None:
         self._check()
         self._runtime.sleep(self._round_trip_ns - self._round_trip_ns // 2)
+        self._cross()
         self._check()
 
     def _check(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from harness.gate import WriteGate
@@ -16,6 +16,7 @@ from harness.storage import BLOCK, ObjectUnknown
 from harness.testbed import Attachment, Gate, LoadSpec
 from simulated_backends.content import Crawl, runs, stored_bytes
 from simulated_backends.fabric import Fabric, Link, Path
+from simulated_backends.route import HostRoute
 from simulated_backends.stored_object import HeldObject
 
 
@@ -36,7 +37,9 @@ class SimulatedAttachment:
     """Implements `harness.testbed.Attachment`; foreground I/O goes wherever the volume is at that moment.
 
     A write takes a round trip, the disk's service time with jitter, and the block's bytes at the bandwidth that bulk
-    transfers leave over; it is applied once it has reached the disk, and acknowledged half a round trip later.
+    transfers leave over; it is applied once it has reached the disk, and acknowledged half a round trip later. A
+    command whose session is lost under it is sent again on the next session; a write that was applied already is then
+    applied once more, which changes nothing, since no other write to its block can be under way.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class SimulatedAttachment:
         held: HeldObject,
         host: str,
         links: HostLinks,
+        route_of: Callable[[str, str], HostRoute],
         seed: int,
         number: int,
     ) -> None:
@@ -59,6 +63,7 @@ class SimulatedAttachment:
         self._fabric = fabric
         self._held = held
         self._links = links
+        self._route_of = route_of
         self._log = recorder.writes(held.id)
         self._jitter = self._random(seed, number, "jitter")
         self._loads = self._random(seed, number, "load")
@@ -70,7 +75,8 @@ class SimulatedAttachment:
     def write(self, block: int, stamp: int) -> None:
         """See `harness.testbed.Attachment.write`.
 
-        Raises `ObjectUnknown` once the volume is detached or deleted, ValueError for a block beyond its end.
+        Raises `ObjectUnknown` once the volume is detached or deleted, ValueError for a block beyond its end, `PathLost`
+        once the host has given up waiting for its session.
         """
         self._runtime.checkpoint()
         self._check(block * BLOCK, BLOCK)
@@ -92,16 +98,20 @@ class SimulatedAttachment:
         """See `harness.testbed.Attachment.read`. Raises ValueError for parts of blocks or beyond the volume's end."""
         self._runtime.checkpoint()
         self._check(offset, length)
-        medium = self._held.store.medium
-        path = (medium.disk_read, medium.port_out, self._links.port_in)
-        half, rest = divmod(self._held.store.figures.round_trip_ns, 2)
-        self._runtime.sleep(half + self._service_ns(path, length))
-        seen = self._held.content.between(offset // BLOCK, (offset + length) // BLOCK)
-        data = b"".join(
-            stored_bytes(block, seen.get(block, 0)) for block in range(offset // BLOCK, (offset + length) // BLOCK)
-        )
-        self._runtime.sleep(half + rest)
-        return data
+        first, end = offset // BLOCK, (offset + length) // BLOCK
+        while True:
+            medium = self._held.store.medium
+            path = (medium.disk_read, medium.port_out, self._links.port_in)
+            half, rest = divmod(self._held.store.figures.round_trip_ns, 2)
+            route = self._route()
+            session = route.ready()
+            self._runtime.sleep(half + self._service_ns(path, length))
+            if not route.carry(session):
+                continue
+            seen = self._held.content.between(first, end)
+            self._runtime.sleep(half + rest)
+            if route.carry(session):
+                return b"".join(stored_bytes(block, seen.get(block, 0)) for block in range(first, end))
 
     def extents(self) -> Iterator[tuple[int, int]]:
         """See `harness.testbed.Attachment.extents`."""
@@ -175,15 +185,25 @@ class SimulatedAttachment:
     def _send(self, block: int, stamp: int) -> None:
         runtime = self._runtime
         sent_ns = runtime.now()
-        store = self._held.store
-        medium = store.medium
-        half, rest = divmod(store.figures.round_trip_ns, 2)
-        path = (self._links.port_out, medium.port_in, medium.disk_write)
-        runtime.sleep(half + self._service_ns(path, BLOCK))
-        self._held.write(block, stamp)
-        runtime.sleep(half + rest)
+        acknowledged = False
+        while not acknowledged:  # once more for each session that is lost under the command
+            store = self._held.store
+            medium = store.medium
+            half, rest = divmod(store.figures.round_trip_ns, 2)
+            path = (self._links.port_out, medium.port_in, medium.disk_write)
+            route = self._route()
+            session = route.ready()
+            runtime.sleep(half + self._service_ns(path, BLOCK))
+            if not route.carry(session):
+                continue
+            self._held.write(block, stamp)
+            runtime.sleep(half + rest)
+            acknowledged = route.carry(session)
         if self._stall is not None and sent_ns <= self._stall[0]:
             runtime.sleep(max(0, self._stall[1] - runtime.now()))
+
+    def _route(self) -> HostRoute:
+        return self._route_of(self.host, self._held.store.name)
 
     def _service_ns(self, path: Path, length: int) -> int:
         figures = self._held.store.figures

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 from harness.backend_jobs import JobEngine
 from harness.connection import BackendConnection
+from harness.contract import ConnectionLost
 from harness.model import Caller
 from harness.recorder import Recorder
-from harness.runtime import Runtime
+from harness.runtime import Expired
 from harness.runtime.virtual import VirtualRuntime
 from harness.testbed import Inspection, Job
 from simulated_backends.attachment import HostLinks, SimulatedAttachment
 from simulated_backends.fabric import Fabric
 from simulated_backends.faults import ReplyFaults
+from simulated_backends.lines import End, Line, Network
+from simulated_backends.route import HostRoute, Patience
 from simulated_backends.volume_store import SimulatedStore
 
 
@@ -28,15 +31,18 @@ class SessionLayer(Protocol):
         """The client logged out, or its connection broke, which the backend notices later. Does not block."""
 
     def known(self) -> int:
-        """How many connections the backend takes for open."""
+        """How many connections of drivers the backend takes for open."""
 
 
 class SimulatedConnection(BackendConnection):
-    """A driver's connection; `loses_reply` says whether a fault hits the start that asks, and uses the fault up."""
+    """A driver's connection, over a line that faults may cut.
+
+    `loses_reply` says whether a fault hits the start that asks, and uses the fault up.
+    """
 
     def __init__(
         self,
-        runtime: Runtime,
+        runtime: VirtualRuntime,
         recorder: Recorder,
         engine: JobEngine,
         caller: Caller,
@@ -47,6 +53,15 @@ class SimulatedConnection(BackendConnection):
     ) -> None:
         super().__init__(runtime, recorder, engine, caller, connection_id, round_trip_ns, ended)
         self._loses_reply = loses_reply
+        self._line: Line | None = None
+
+    def run_over(self, network: Network, backend: str, patience: Patience) -> SimulatedConnection:
+        """Give the connection its line; returns the connection itself."""
+        runtime = cast(VirtualRuntime, self._runtime)
+        keep_alives = (patience.caller, patience.backend)
+        self._network = network
+        self._line = network.add(Line(runtime, self.caller.host, backend, keep_alives, self._given_up))
+        return self
 
     def start(self, job: Job, request_id: str) -> str:
         """See `harness.testbed.Connection.start`."""
@@ -54,9 +69,40 @@ class SimulatedConnection(BackendConnection):
             self.lose_next_reply()
         return super().start(job, request_id)
 
+    def half_open(self) -> None:
+        """Let nothing through any more; either end finds out by its keep-alive (fault injection)."""
+        if self._line is not None:
+            self._line.cut()
+
+    def drop_at_backend(self) -> None:
+        """The backend's end forgets the connection; the caller finds out when it asks, or by its keep-alive."""
+        if self._line is not None:
+            self._line.give_up(End.BACKEND)
+
+    def _given_up(self, end: End) -> None:
+        if end is End.BACKEND:
+            self._tell_backend(broke=False)
+        elif self.is_open:
+            self._leave("broken")
+            if self._line is not None and not self._line.has_keep_alive(End.BACKEND):
+                self._tell_backend(broke=True)
+
+    def _end(self, state: str, broke: bool) -> None:
+        super()._end(state, broke)
+        if self._line is not None:
+            self._line.close()
+
+    def _cross(self) -> None:
+        if self._line is not None and self._line.cross():
+            self._line.heard_ns = self._runtime.now()
+
 
 class SimulatedBackend:
-    """Implements `harness.testbed.Backend`. `host_links` gives the network port of a host, made on first use."""
+    """Implements `harness.testbed.Backend`.
+
+    `host_links` gives the network port of a host, `route_of` the way of its foreground I/O to a backend; both are made
+    on first use.
+    """
 
     def __init__(
         self,
@@ -68,27 +114,35 @@ class SimulatedBackend:
         sessions: SessionLayer,
         host_links: Callable[[str], HostLinks],
         reply_faults: ReplyFaults,
+        network: Network,
+        patience: Patience,
+        route_of: Callable[[str, str], HostRoute],
         seed: int,
     ) -> None:
         self.name = store.name
         self.family = store.family
         self.engine = engine
         self.store = store
+        self.sessions = sessions
         self.attachments: list[SimulatedAttachment] = []
         self._runtime = runtime
         self._recorder = recorder
         self._fabric = fabric
-        self._sessions = sessions
         self._host_links = host_links
         self._reply_faults = reply_faults
+        self._network = network
+        self._patience = patience
+        self._route_of = route_of
         self._seed = seed
         self._connections: list[SimulatedConnection] = []
 
     def connect(self, caller: Caller) -> SimulatedConnection:
-        """See `harness.testbed.Backend.connect`."""
+        """See `harness.testbed.Backend.connect`. Waits for a network that is cut as long as the host's login does."""
         round_trip_ns = self.store.figures.round_trip_ns
         self._runtime.sleep(round_trip_ns)
-        connection_id = self._sessions.log_in(caller)
+        if self._network.is_cut(caller.host, self.name):
+            self._await_network(caller.host)
+        connection_id = self.sessions.log_in(caller)
         connection = SimulatedConnection(
             self._runtime,
             self._recorder,
@@ -98,7 +152,7 @@ class SimulatedBackend:
             round_trip_ns,
             self._ended,
             lambda: self._reply_faults.take(caller.host, self.name),
-        )
+        ).run_over(self._network, self.name, self._patience)
         self._connections.append(connection)
         self._recorder.emit(
             "connection.opened", backend=self.name, host=caller.host, user=caller.user, id=connection_id
@@ -119,6 +173,7 @@ class SimulatedBackend:
             self.store.usable(volume_id, "volume"),
             host,
             self._host_links(host),
+            self._route_of,
             self._seed,
             len(self.attachments),
         )
@@ -134,9 +189,17 @@ class SimulatedBackend:
             images={stored.id: self.store.image(stored.id) for stored in objects},
             activities=self.engine.views(),
             used_bytes=self.store.used_bytes(),
-            connections=self._sessions.known(),
+            connections=self.sessions.known(),
         )
+
+    def _await_network(self, host: str) -> None:
+        reachable = self._runtime.signal(f"{host} can reach {self.name}")
+        self._network.when_reachable(host, self.name, lambda: reachable.set(None))
+        try:
+            reachable.wait(self._patience.login_ns)
+        except Expired:
+            raise ConnectionLost(f"{self.name} does not answer the login of {host}") from None
 
     def _ended(self, connection: BackendConnection, broke: bool) -> None:
         self._connections = [c for c in self._connections if c is not connection]
-        self._sessions.ended(connection.identity.connection_id, broke)
+        self.sessions.ended(connection.identity.connection_id, broke)

@@ -18,8 +18,20 @@ from simulated_backends.attachment import HostLinks
 from simulated_backends.backend import SessionLayer, SimulatedBackend
 from simulated_backends.fabric import Fabric
 from simulated_backends.faults import FaultInjector, ReplyFaults
+from simulated_backends.lines import Network
 from simulated_backends.profiles import SimulatedProfile, load_profile
+from simulated_backends.route import HARD_MOUNT, HostRoute, HostSession, Patience
 from simulated_backends.volume_store import Medium, SimulatedStore
+
+
+class _Stateless:
+    """A session of which the backend keeps nothing; implements `simulated_backends.route.HostSession`."""
+
+    def open(self) -> None:
+        """See `simulated_backends.route.HostSession.open`."""
+
+    def drop(self) -> None:
+        """See `simulated_backends.route.HostSession.drop`."""
 
 
 class SimulatedTestbed(Testbed):
@@ -47,6 +59,9 @@ class SimulatedTestbed(Testbed):
         self._fabric = Fabric(self._clock.env)
         self._hosts: dict[str, HostLinks] = {}
         self._reply_faults = ReplyFaults()
+        self._network = Network()
+        self._patience = self.patience(loaded)
+        self._routes: dict[tuple[str, str], HostRoute] = {}
         self._backends: dict[str, SimulatedBackend] = {}
         for backend, family in self.families.items():
             self._backends[backend] = self._build(backend, family, loaded)
@@ -63,6 +78,14 @@ class SimulatedTestbed(Testbed):
     @abstractmethod
     def mint_identity(self, backend: str) -> Callable[[], str]:
         """What makes exported identities of volumes at that backend."""
+
+    def patience(self, loaded: SimulatedProfile) -> Patience:
+        """How long the two ends of a session bear with a network that fails."""
+        return HARD_MOUNT
+
+    def host_session(self, host: str, backend: str) -> HostSession:
+        """The protocol's session under a host's foreground I/O to a backend; nothing to speak of by default."""
+        return _Stateless()
 
     def backend(self, name: str) -> SimulatedBackend:
         """See `harness.testbed.Testbed.backend`."""
@@ -97,6 +120,9 @@ class SimulatedTestbed(Testbed):
             self.session_layer(name, self._clock.env, loaded),
             self._links_of,
             self._reply_faults,
+            self._network,
+            self._patience,
+            self._route_of,
             self.seed,
         )
 
@@ -108,6 +134,20 @@ class SimulatedTestbed(Testbed):
         if links is None:
             links = self._hosts[host] = HostLinks.of(host, self._figures.link_bytes_per_s)
         return links
+
+    def _route_of(self, host: str, backend: str) -> HostRoute:
+        route = self._routes.get((host, backend))
+        if route is None:
+            route = self._routes[host, backend] = HostRoute(
+                self._clock,
+                self.recorder,
+                self._network,
+                host,
+                backend,
+                self._patience,
+                self.host_session(host, backend),
+            )
+        return route
 
     def _handles(self, backend: str) -> Callable[[], str]:
         source = random_source(self.seed, "handles", backend)
