@@ -59,21 +59,21 @@ class BackendConnection:
             self._lose_next_reply = False
             self._recorder.emit("fault", fault="start.reply_lost", host=self.caller.host, handle=handle)
             self.break_()
-        self._return()
+        self._return("start")
         return handle
 
     def status(self, handle: str) -> ActivityStatus:
         """See `harness.testbed.Connection.status`."""
         self._travel()
         status = self._engine.status(self.identity, handle)
-        self._return()
+        self._return("status")
         return status
 
     def abort(self, handle: str) -> None:
         """See `harness.testbed.Connection.abort`."""
         self._travel()
         self._engine.abort(self.identity, handle)
-        self._return()
+        self._return("abort")
 
     def close(self) -> None:
         """See `harness.testbed.Connection.close`."""
@@ -122,7 +122,7 @@ class BackendConnection:
         self._cross()
         self._check()
 
-    def _return(self) -> None:
+    def _return(self, call: str) -> None:
         self._check()
         self._runtime.sleep(self._round_trip_ns - self._round_trip_ns // 2)
         self._cross()

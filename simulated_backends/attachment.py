@@ -11,7 +11,7 @@ from harness.load import StreamLoad
 from harness.recorder import Recorder
 from harness.runtime import SECOND, Signal
 from harness.runtime.virtual import VirtualRuntime
-from harness.schedule import random_source
+from harness.schedule import Fault, random_source
 from harness.storage import BLOCK, ObjectUnknown
 from harness.testbed import Attachment, Gate, LoadSpec
 from simulated_backends.content import Crawl, runs, stored_bytes
@@ -71,6 +71,7 @@ class SimulatedAttachment:
         self._outstanding = 0
         self._idle: Signal[None] | None = None
         self._stall: tuple[int, int] | None = None
+        self._reply_faults: list[Fault] = []
 
     def write(self, block: int, stamp: int) -> None:
         """See `harness.testbed.Attachment.write`.
@@ -103,7 +104,7 @@ class SimulatedAttachment:
             medium = self._held.store.medium
             path = (medium.disk_read, medium.port_out, self._links.port_in)
             half, rest = divmod(self._held.store.figures.round_trip_ns, 2)
-            route = self._route()
+            route = self.route
             session = route.ready()
             self._runtime.sleep(half + self._service_ns(path, length))
             if not route.carry(session):
@@ -182,6 +183,15 @@ class SimulatedAttachment:
         now = self._runtime.now()
         self._stall = (now, now + for_ns)
 
+    def hit_reply(self, fault: Fault) -> None:
+        """Let the acknowledgement of the next write be lost or late (fault injection)."""
+        self._reply_faults.append(fault)
+
+    @property
+    def route(self) -> HostRoute:
+        """What carries the foreground I/O at this moment."""
+        return self._route_of(self.host, self._held.store.name)
+
     def _send(self, block: int, stamp: int) -> None:
         runtime = self._runtime
         sent_ns = runtime.now()
@@ -191,19 +201,25 @@ class SimulatedAttachment:
             medium = store.medium
             half, rest = divmod(store.figures.round_trip_ns, 2)
             path = (self._links.port_out, medium.port_in, medium.disk_write)
-            route = self._route()
+            route = self.route
             session = route.ready()
             runtime.sleep(half + self._service_ns(path, BLOCK))
             if not route.carry(session):
                 continue
             self._held.write(block, stamp)
+            if self._reply_faults:
+                self._suffer(self._reply_faults.pop(0), route)
             runtime.sleep(half + rest)
             acknowledged = route.carry(session)
         if self._stall is not None and sent_ns <= self._stall[0]:
             runtime.sleep(max(0, self._stall[1] - runtime.now()))
 
-    def _route(self) -> HostRoute:
-        return self._route_of(self.host, self._held.store.name)
+    def _suffer(self, fault: Fault, route: HostRoute) -> None:
+        self._recorder.emit("fault", fault=fault.kind, volume=self.volume_id, host=self.host, for_ns=fault.for_ns)
+        if fault.kind == "reply.lost":
+            route.drop("an answer was lost", backend_knows=False)
+        else:
+            self._runtime.sleep(fault.for_ns)
 
     def _service_ns(self, path: Path, length: int) -> int:
         figures = self._held.store.figures

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import Protocol
 
 from harness.backend_jobs import JobEngine
 from harness.connection import BackendConnection
@@ -35,10 +35,7 @@ class SessionLayer(Protocol):
 
 
 class SimulatedConnection(BackendConnection):
-    """A driver's connection, over a line that faults may cut.
-
-    `loses_reply` says whether a fault hits the start that asks, and uses the fault up.
-    """
+    """A driver's connection to `backend`, over a line that faults may cut; its answers are hit by `reply_faults`."""
 
     def __init__(
         self,
@@ -49,51 +46,60 @@ class SimulatedConnection(BackendConnection):
         connection_id: str,
         round_trip_ns: int,
         ended: Callable[[BackendConnection, bool], None],
-        loses_reply: Callable[[], bool],
+        backend: str,
+        reply_faults: ReplyFaults,
+        network: Network,
+        patience: Patience,
     ) -> None:
         super().__init__(runtime, recorder, engine, caller, connection_id, round_trip_ns, ended)
-        self._loses_reply = loses_reply
-        self._line: Line | None = None
-
-    def run_over(self, network: Network, backend: str, patience: Patience) -> SimulatedConnection:
-        """Give the connection its line; returns the connection itself."""
-        runtime = cast(VirtualRuntime, self._runtime)
-        keep_alives = (patience.caller, patience.backend)
+        self._backend = backend
+        self._reply_faults = reply_faults
         self._network = network
-        self._line = network.add(Line(runtime, self.caller.host, backend, keep_alives, self._given_up))
-        return self
+        keep_alives = (patience.caller, patience.backend)
+        self._line = network.add(Line(runtime, caller.host, backend, keep_alives, self._given_up))
 
     def start(self, job: Job, request_id: str) -> str:
         """See `harness.testbed.Connection.start`."""
-        if self.is_open and self._loses_reply():
+        if self.is_open and self._reply_faults.take("start.reply_lost", self.caller.host, self._backend) is not None:
             self.lose_next_reply()
         return super().start(job, request_id)
 
     def half_open(self) -> None:
         """Let nothing through any more; either end finds out by its keep-alive (fault injection)."""
-        if self._line is not None:
-            self._line.cut()
+        self._line.cut()
 
     def drop_at_backend(self) -> None:
         """The backend's end forgets the connection; the caller finds out when it asks, or by its keep-alive."""
-        if self._line is not None:
-            self._line.give_up(End.BACKEND)
+        self._line.give_up(End.BACKEND)
+
+    def _return(self, call: str) -> None:
+        self._check()
+        if self._reply_faults.take("reply.lost", self.caller.host, self._backend, call) is not None:
+            self._recorder.emit("fault", fault="reply.lost", host=self.caller.host, call=call)
+            self.break_()
+        late = self._reply_faults.take("reply.late", self.caller.host, self._backend, call)
+        if late is not None:
+            self._recorder.emit("fault", fault="reply.late", host=self.caller.host, call=call, for_ns=late.for_ns)
+            self._runtime.sleep(late.for_ns)
+        super()._return(call)
 
     def _given_up(self, end: End) -> None:
         if end is End.BACKEND:
             self._tell_backend(broke=False)
         elif self.is_open:
             self._leave("broken")
-            if self._line is not None and not self._line.has_keep_alive(End.BACKEND):
+            if not self._line.has_keep_alive(End.BACKEND):
                 self._tell_backend(broke=True)
+        if self._backend_knows and not self.is_open:
+            self._network.remove(self._line)
 
     def _end(self, state: str, broke: bool) -> None:
-        super()._end(state, broke)
-        if self._line is not None:
-            self._line.close()
+        super()._end(state, broke or self._line.is_cut)  # a logout that can't arrive is noticed late as well
+        self._line.close()
+        self._network.remove(self._line)
 
     def _cross(self) -> None:
-        if self._line is not None and self._line.cross():
+        if self._line.cross():
             self._line.heard_ns = self._runtime.now()
 
 
@@ -151,8 +157,11 @@ class SimulatedBackend:
             connection_id,
             round_trip_ns,
             self._ended,
-            lambda: self._reply_faults.take(caller.host, self.name),
-        ).run_over(self._network, self.name, self._patience)
+            self.name,
+            self._reply_faults,
+            self._network,
+            self._patience,
+        )
         self._connections.append(connection)
         self._recorder.emit(
             "connection.opened", backend=self.name, host=caller.host, user=caller.user, id=connection_id
@@ -164,8 +173,10 @@ class SimulatedBackend:
         return [c for c in self._connections if host in ("", c.caller.host)]
 
     def attach(self, volume_id: str, host: str) -> SimulatedAttachment:
-        """See `harness.testbed.Backend.attach`."""
+        """See `harness.testbed.Backend.attach`. Raises `ConnectionLost` if the network is cut for too long."""
         self._runtime.sleep(self.store.figures.attach_ns)
+        if self._network.is_cut(host, self.name):
+            self._await_network(host)
         attachment = SimulatedAttachment(
             self._runtime,
             self._recorder,

@@ -83,7 +83,10 @@ class HostRoute:
 
     def ready(self) -> int:
         """Block until a session is up; returns its number. Raises `PathLost` once the host has lost patience."""
-        while not self._is_up:
+        while not self._is_up or self._line.is_cut:
+            if self._is_up:
+                self._line.cross()
+                continue
             if self._has_failed:
                 raise PathLost(f"{self.host} has lost its session with {self.backend}")
             if self._changed is None:

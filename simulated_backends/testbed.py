@@ -19,6 +19,7 @@ from simulated_backends.backend import SessionLayer, SimulatedBackend
 from simulated_backends.fabric import Fabric
 from simulated_backends.faults import FaultInjector, ReplyFaults
 from simulated_backends.lines import Network
+from simulated_backends.network_faults import NetworkFaults
 from simulated_backends.profiles import SimulatedProfile, load_profile
 from simulated_backends.route import HARD_MOUNT, HostRoute, HostSession, Patience
 from simulated_backends.volume_store import Medium, SimulatedStore
@@ -48,6 +49,9 @@ class SimulatedTestbed(Testbed):
     families: ClassVar[Mapping[str, str]]
     """The driver family of each backend, by the backend's name."""
 
+    impossible_faults: ClassVar[frozenset[str]] = frozenset({"session.reinstate", "session.logout"})
+    """The kinds of fault that the protocol does not know."""
+
     def __init__(self, seed: int = 0, options: Mapping[str, Any] | None = None) -> None:
         self.seed = seed
         loaded = load_profile(self.name, self.protocol_keys, options or {})
@@ -65,7 +69,16 @@ class SimulatedTestbed(Testbed):
         self._backends: dict[str, SimulatedBackend] = {}
         for backend, family in self.families.items():
             self._backends[backend] = self._build(backend, family, loaded)
-        self._injector = FaultInjector(self._clock.env, self.recorder, self._backends, self._reply_faults)
+        self._injector = FaultInjector(
+            self._clock.env,
+            self.recorder,
+            self._backends,
+            self._reply_faults,
+            NetworkFaults(
+                self._fabric, self._network, self._links_of, {n: b.store.medium for n, b in self._backends.items()}
+            ),
+            self.impossible_faults,
+        )
 
     @abstractmethod
     def loss_policy(self, loaded: SimulatedProfile) -> LossPolicy:

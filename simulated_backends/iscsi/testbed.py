@@ -36,6 +36,7 @@ class IscsiTestbed(SimulatedTestbed):
         "initiator_time2wait_s",
         "initiator_time2retain_s",
     )
+    impossible_faults: ClassVar[frozenset[str]] = frozenset()
     families: ClassVar[Mapping[str, str]] = {
         "primary": "simulated-iscsi",
         "sibling": "simulated-iscsi",
@@ -85,7 +86,9 @@ class IscsiTestbed(SimulatedTestbed):
     def _agreed(loaded: SimulatedProfile) -> SessionTimes:
         numbers = loaded.protocol
         target = SessionTimes(numbers["target_time2wait_s"], numbers["target_time2retain_s"])
-        return target.negotiated_with(SessionTimes(numbers["initiator_time2wait_s"], numbers["initiator_time2retain_s"]))
+        return target.negotiated_with(
+            SessionTimes(numbers["initiator_time2wait_s"], numbers["initiator_time2retain_s"])
+        )
 
     @staticmethod
     def _keep_alive(loaded: SimulatedProfile) -> KeepAlive:
