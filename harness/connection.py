@@ -7,14 +7,30 @@ is the same, and is here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from harness.activity import ActivityStatus, ConnectionIdentity
-from harness.backend_jobs import JobEngine
 from harness.contract import ConnectionLost
 from harness.model import Caller
 from harness.recorder import Recorder
 from harness.runtime import Runtime
 from harness.testbed import Job
+
+
+class Jobs(Protocol):
+    """What a connection needs of the backend's jobs; `harness.backend_jobs.JobEngine` is one."""
+
+    def start(self, identity: ConnectionIdentity, job: Job, request_id: str) -> str:
+        """See `harness.testbed.Connection.start`."""
+
+    def status(self, identity: ConnectionIdentity, handle: str) -> ActivityStatus:
+        """See `harness.testbed.Connection.status`."""
+
+    def abort(self, identity: ConnectionIdentity, handle: str) -> None:
+        """See `harness.testbed.Connection.abort`."""
+
+    def connection_ended(self, connection_id: str, broke: bool) -> None:
+        """The connection was closed, or broke without the backend's knowledge. Does not block."""
 
 
 class BackendConnection:
@@ -27,7 +43,7 @@ class BackendConnection:
         self,
         runtime: Runtime,
         recorder: Recorder,
-        engine: JobEngine,
+        engine: Jobs,
         caller: Caller,
         connection_id: str,
         round_trip_ns: int,

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from harness.backend_jobs import JobEngine
-from harness.connection import BackendConnection
+from harness.connection import BackendConnection, Jobs
 from harness.contract import ConnectionLost
 from harness.model import Caller
 from harness.recorder import Recorder
@@ -41,7 +41,7 @@ class SimulatedConnection(BackendConnection):
         self,
         runtime: VirtualRuntime,
         recorder: Recorder,
-        engine: JobEngine,
+        engine: Jobs,
         caller: Caller,
         connection_id: str,
         round_trip_ns: int,
@@ -106,8 +106,8 @@ class SimulatedConnection(BackendConnection):
 class SimulatedBackend:
     """Implements `harness.testbed.Backend`.
 
-    `host_links` gives the network port of a host, `route_of` the way of its foreground I/O to a backend; both are made
-    on first use.
+    `jobs` is how callers reach the `engine`'s jobs. `host_links` gives the network port of a host, `route_of` the way
+    of its foreground I/O to a backend; both are made on first use.
     """
 
     def __init__(
@@ -117,6 +117,7 @@ class SimulatedBackend:
         fabric: Fabric,
         store: SimulatedStore,
         engine: JobEngine,
+        jobs: Jobs,
         sessions: SessionLayer,
         host_links: Callable[[str], HostLinks],
         reply_faults: ReplyFaults,
@@ -128,6 +129,7 @@ class SimulatedBackend:
         self.name = store.name
         self.family = store.family
         self.engine = engine
+        self._jobs = jobs
         self.store = store
         self.sessions = sessions
         self.attachments: list[SimulatedAttachment] = []
@@ -152,7 +154,7 @@ class SimulatedBackend:
         connection = SimulatedConnection(
             self._runtime,
             self._recorder,
-            self.engine,
+            self._jobs,
             caller,
             connection_id,
             round_trip_ns,

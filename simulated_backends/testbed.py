@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from harness.backend_jobs import JobEngine
+from harness.connection import Jobs
 from harness.recorder import Recorder
 from harness.runtime import Runtime
 from harness.runtime.agenda import Agenda
@@ -14,6 +15,7 @@ from harness.runtime.virtual import VirtualRuntime
 from harness.schedule import Fault, random_source
 from harness.storage import VolumeStore
 from harness.testbed import Capability, LossPolicy, Testbed
+from simulated_backends.array_jobs import ArrayJobs
 from simulated_backends.attachment import HostLinks
 from simulated_backends.backend import SessionLayer, SimulatedBackend
 from simulated_backends.fabric import Fabric
@@ -100,6 +102,10 @@ class SimulatedTestbed(Testbed):
         """The protocol's session under a host's foreground I/O to a backend; nothing to speak of by default."""
         return _Stateless()
 
+    def jobs(self, engine: JobEngine) -> Jobs:
+        """How the protocol lets callers reach a backend's jobs."""
+        return engine
+
     def backend(self, name: str) -> SimulatedBackend:
         """See `harness.testbed.Testbed.backend`."""
         return self._backends[name]
@@ -123,13 +129,22 @@ class SimulatedTestbed(Testbed):
             self._figures,
             self.mint_identity(name),
         )
-        engine = JobEngine(self.runtime, self.recorder, store, self._peer, self.profile, self._handles(name))
+        engine = JobEngine(
+            self.runtime,
+            self.recorder,
+            store,
+            self._peer,
+            self.profile,
+            self._handles(name),
+            ArrayJobs(self.runtime, self._figures.job_slots, self._figures.not_abortable),
+        )
         return SimulatedBackend(
             self._clock,
             self.recorder,
             self._fabric,
             store,
             engine,
+            self.jobs(engine),
             self.session_layer(name, self._clock.env, loaded),
             self._links_of,
             self._reply_faults,

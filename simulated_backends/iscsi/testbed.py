@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
+from harness.backend_jobs import JobEngine
 from harness.runtime import SECOND
 from harness.runtime.agenda import Agenda
 from harness.schedule import random_source
 from harness.testbed import LossPolicy
 from simulated_backends.iscsi.session import CarrierSession, IscsiTarget, SessionTimes
+from simulated_backends.iscsi.third_party_copy import CopyManager, ThirdPartyCopies
 from simulated_backends.lines import KeepAlive
 from simulated_backends.profiles import SimulatedProfile
 from simulated_backends.route import Patience
@@ -76,6 +78,10 @@ class IscsiTestbed(SimulatedTestbed):
         target_name = f"iqn.2010-10.org.openstack:{backend}"
         source = random_source(self.seed, "isid", backend)
         return IscsiTarget(env, target_name, self._keep_alive(loaded), source)
+
+    def jobs(self, engine: JobEngine) -> ThirdPartyCopies:
+        """Connection-specific jobs are third-party copies of the I_T nexus that started them."""
+        return ThirdPartyCopies(engine, CopyManager(engine))
 
     def mint_identity(self, backend: str) -> Callable[[], str]:
         """NAA identifiers (format 6h), as a logical unit shows them in VPD page 83h."""
