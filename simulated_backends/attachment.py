@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from harness.gate import WriteGate
 from harness.load import StreamLoad
 from harness.recorder import Recorder
-from harness.runtime import SECOND, Signal
+from harness.runtime import SECOND, Expired, Signal
 from harness.runtime.virtual import VirtualRuntime
 from harness.schedule import Fault, random_source
-from harness.storage import BLOCK, ObjectUnknown
+from harness.storage import BLOCK, ObjectUnknown, PoolFull, StorageError
 from harness.testbed import Attachment, Gate, LoadSpec
 from simulated_backends.content import Crawl, runs, stored_bytes
 from simulated_backends.fabric import Fabric, Link, Path
-from simulated_backends.route import HostRoute
+from simulated_backends.route import HostRoute, PathLost
 from simulated_backends.stored_object import HeldObject
 
 
@@ -31,6 +31,12 @@ class HostLinks:
     def of(cls, host: str, bytes_per_s: int) -> HostLinks:
         """The links of a host, both of one capacity."""
         return cls(Link(f"{host} port in", bytes_per_s), Link(f"{host} port out", bytes_per_s))
+
+
+class MediumError(StorageError):
+    """A block can't be read."""
+
+    code = "medium-error"
 
 
 class SimulatedAttachment:
@@ -77,7 +83,7 @@ class SimulatedAttachment:
         """See `harness.testbed.Attachment.write`.
 
         Raises `ObjectUnknown` once the volume is detached or deleted, ValueError for a block beyond its end, `PathLost`
-        once the host has given up waiting for its session.
+        once the host has given up waiting for its session, `PoolFull` in a thin pool without room for a new block.
         """
         self._runtime.checkpoint()
         self._check(block * BLOCK, BLOCK)
@@ -96,7 +102,9 @@ class SimulatedAttachment:
                 self._idle.set(None)
 
     def read(self, offset: int, length: int) -> bytes:
-        """See `harness.testbed.Attachment.read`. Raises ValueError for parts of blocks or beyond the volume's end."""
+        """See `harness.testbed.Attachment.read`. Raises ValueError for parts of blocks or beyond the volume's end,
+        `MediumError` for a block that the medium has lost, `PathLost` as `write` does.
+        """
         self._runtime.checkpoint()
         self._check(offset, length)
         first, end = offset // BLOCK, (offset + length) // BLOCK
@@ -109,6 +117,9 @@ class SimulatedAttachment:
             self._runtime.sleep(half + self._service_ns(path, length))
             if not route.carry(session):
                 continue
+            bad = sorted(block for block in self._held.bad if first <= block < end)
+            if bad:
+                raise MediumError(self._held.medium_error(bad[0]))
             seen = self._held.content.between(first, end)
             self._runtime.sleep(half + rest)
             if route.carry(session):
@@ -123,8 +134,8 @@ class SimulatedAttachment:
     def copy_to(self, destination: Attachment) -> None:
         """See `harness.testbed.Attachment.copy_to`; a live source is read block after block.
 
-        Raises ValueError if the destination is smaller or of another testbed. If the copying task is abandoned, what
-        had arrived stays at the destination.
+        Raises ValueError if the destination is smaller or of another testbed, `MediumError` at a block that could not
+        be read. What had arrived then, or when the copying task was abandoned, stays at the destination.
         """
         self._runtime.checkpoint()
         self._check(0, 0)
@@ -143,11 +154,15 @@ class SimulatedAttachment:
             there.disk_write,
         )
         arrived = self._runtime.signal(f"host copy of {source.id} to {target.id} is over")
-        flow = self._fabric.start(path, source.bytes, lambda: arrived.set(None))
+        bad = source.first_bad()
+        length = source.bytes if bad is None else bad * BLOCK
+        flow = self._fabric.start(path, length, lambda: arrived.set(None))
         crawl = Crawl(flow.moved)
         source.crawls.append(crawl)
         try:
             arrived.wait()
+            if bad is not None:
+                raise MediumError(source.medium_error(bad))
         finally:
             flow.cancel()
             source.crawls = [c for c in source.crawls if c is not crawl]
@@ -206,7 +221,8 @@ class SimulatedAttachment:
             runtime.sleep(half + self._service_ns(path, BLOCK))
             if not route.carry(session):
                 continue
-            self._held.write(block, stamp)
+            self._move_away(block)
+            self._apply(block, stamp)
             if self._reply_faults:
                 self._suffer(self._reply_faults.pop(0), route)
             runtime.sleep(half + rest)
@@ -227,8 +243,43 @@ class SimulatedAttachment:
         jitter = int(self._jitter.random() * figures.service_jitter_ns)
         return figures.service_ns + jitter + length * SECOND // bandwidth
 
+    def _apply(self, block: int, stamp: int) -> None:
+        """Put an arrived block into the volume and its write cache; raises `PoolFull` in a thin pool without room."""
+        held = self._held
+        store = held.store
+        if store.is_full and store.figures.is_thin and not held.content.stamp(block):
+            raise PoolFull(f"the pool of {store.name} is full: no room for block {block} of {self.volume_id}")
+        held.write(block, stamp)
+        if len(held.dirty) * BLOCK < store.figures.write_cache_bytes:  # else the cache destages as fast as it is filled
+            held.dirty.add(block)
+
+    def _move_away(self, block: int) -> None:
+        """The extra disk operation of the first write to a block after a copy-on-write snapshot."""
+        moved_away = self._held.moved_away
+        if moved_away is not None and block not in moved_away:
+            moved_away.add(block)
+            medium = self._held.store.medium
+            self._runtime.sleep(self._service_ns((medium.disk_read, medium.disk_write), BLOCK))
+
     def _flush(self) -> None:
-        self._runtime.sleep(self._held.store.figures.flush_ns)
+        """SYNCHRONIZE CACHE, or COMMIT: what is in the volume's write cache goes to the disk at the disk's rate.
+
+        Raises `Expired` if the host has lost its session for good.
+        """
+        while True:
+            held = self._held
+            figures, disk = held.store.figures, (held.store.medium.disk_write,)
+            route = self.route
+            try:
+                session = route.ready()
+            except PathLost as error:
+                raise Expired(str(error)) from None
+            bandwidth = max(1, self._fabric.leftover(disk))
+            dirty = len(held.dirty)
+            self._runtime.sleep(figures.round_trip_ns + figures.service_ns + dirty * BLOCK * SECOND // bandwidth)
+            if route.carry(session):
+                held.dirty.clear()
+                return
 
     def _check(self, offset: int, length: int) -> None:
         if not self._attached:

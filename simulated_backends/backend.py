@@ -107,7 +107,8 @@ class SimulatedBackend:
     """Implements `harness.testbed.Backend`.
 
     `jobs` is how callers reach the `engine`'s jobs. `host_links` gives the network port of a host, `route_of` the way
-    of its foreground I/O to a backend; both are made on first use.
+    of its foreground I/O to a backend; both are made on first use. `forget_routes` drops a
+    backend's end of all routes to it.
     """
 
     def __init__(
@@ -124,6 +125,7 @@ class SimulatedBackend:
         network: Network,
         patience: Patience,
         route_of: Callable[[str, str], HostRoute],
+        forget_routes: Callable[[str], None],
         seed: int,
     ) -> None:
         self.name = store.name
@@ -141,6 +143,7 @@ class SimulatedBackend:
         self._network = network
         self._patience = patience
         self._route_of = route_of
+        self._forget_routes = forget_routes
         self._seed = seed
         self._connections: list[SimulatedConnection] = []
 
@@ -193,6 +196,16 @@ class SimulatedBackend:
         self.attachments.append(attachment)
         self._recorder.emit("attachment.opened", backend=self.name, volume=volume_id, host=host)
         return attachment
+
+    def power_off(self) -> None:
+        """Jobs end and sessions are forgotten at this instant; what is stored stays. Does not block.
+
+        The network has to be cut first; when it is whole again the callers find out that their sessions are gone.
+        """
+        self.engine.stop_all(f"{self.name} lost its power")
+        for connection in tuple(self._connections):
+            connection.drop_at_backend()
+        self._forget_routes(self.name)
 
     def inspect(self) -> Inspection:
         """See `harness.testbed.Backend.inspect`."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from harness.recorder import Event, Recorder
 from harness.runtime.agenda import Agenda
 from harness.schedule import FAULT_KINDS, Fault
+from harness.storage import BLOCK
 from simulated_backends.network_faults import NetworkFaults
 
 if TYPE_CHECKING:
@@ -76,6 +77,9 @@ class FaultInjector:
             "session.logout": self._hit_connections,
             "partition": self._part,
             "link.slow": self._slow_down,
+            "backend.restart": self._restart,
+            "pool.full": self._fill_pool,
+            "medium.error": self._spoil,
         }
         actions: dict[str, Callable[[Fault, Event | None], None]] = {
             "start.reply_lost": lambda fault, event: reply_faults.arm(fault),
@@ -117,6 +121,10 @@ class FaultInjector:
             raise ValueError(f"{fault.kind} needs a backend, the host of a caller, or both")
         if fault.kind in ("partition", "link.slow", "reply.late") and fault.for_ns <= 0:
             raise ValueError(f"{fault.kind} needs a time for_ns above 0")
+        if fault.kind in ("backend.restart", "pool.full", "medium.error") and not fault.backend:
+            raise ValueError(f"{fault.kind} needs a backend")
+        if fault.kind == "medium.error" and not (fault.volume and 0 <= fault.fraction < 1):
+            raise ValueError("medium.error needs an object (volume), and a fraction from 0 up to but without 1")
         if fault.kind == "link.slow" and not 0 < fault.fraction < 1:
             raise ValueError(f"link.slow leaves a fraction between 0 and 1 of the capacity, not {fault.fraction:g}")
         if fault.kind in ("reply.lost", "reply.late") and fault.verb not in _CALLS:
@@ -199,6 +207,31 @@ class FaultInjector:
             for_ns=fault.for_ns,
         )
         self._env.alarm(fault.for_ns, self._network.slow(fault.caller, fault.backend, fault.fraction))
+
+    def _restart(self, fault: Fault) -> None:
+        backend = self._backends[fault.backend]
+        self._recorder.emit("fault", fault=fault.kind, backend=backend.name, for_ns=fault.for_ns)
+        heal = self._network.part("", backend.name)
+        backend.power_off()
+        self._env.alarm(fault.for_ns, heal)
+
+    def _fill_pool(self, fault: Fault) -> None:
+        store = self._backends[fault.backend].store
+        self._recorder.emit("fault", fault=fault.kind, backend=store.name, for_ns=fault.for_ns)
+        store.is_full = True
+
+        def empty() -> None:
+            store.is_full = False
+
+        if fault.for_ns:
+            self._env.alarm(fault.for_ns, empty)
+
+    def _spoil(self, fault: Fault) -> None:
+        held = self._backends[fault.backend].store.find(fault.volume)
+        block = -1 if held is None else int(fault.fraction * held.bytes) // BLOCK
+        self._recorder.emit("fault", fault=fault.kind, backend=fault.backend, volume=fault.volume, block=block)
+        if held is not None:
+            held.spoil(block)
 
     def _plan_job_fault(self, fault: Fault, event: Event | None) -> None:
         self._backends[fault.backend or "primary"].engine.plan_fault(fault)

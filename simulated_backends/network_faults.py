@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from simulated_backends.attachment import HostLinks
 from simulated_backends.fabric import Fabric, Link
 from simulated_backends.lines import Network
-from simulated_backends.volume_store import Medium
+from simulated_backends.medium import Medium
 
 
 class NetworkFaults:

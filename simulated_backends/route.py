@@ -114,6 +114,10 @@ class HostRoute:
             if backend_knows:
                 self._below.drop()
 
+    def forget(self) -> None:
+        """The backend's end gives the session up; the host finds out when it asks, or by its keep-alive."""
+        self._line.give_up(End.BACKEND)
+
     # ---- loss and recovery -----------------------------------------------------------------------------------------
 
     def _given_up(self, end: End) -> None:

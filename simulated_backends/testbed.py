@@ -21,10 +21,11 @@ from simulated_backends.backend import SessionLayer, SimulatedBackend
 from simulated_backends.fabric import Fabric
 from simulated_backends.faults import FaultInjector, ReplyFaults
 from simulated_backends.lines import Network
+from simulated_backends.medium import Medium
 from simulated_backends.network_faults import NetworkFaults
 from simulated_backends.profiles import SimulatedProfile, load_profile
 from simulated_backends.route import HARD_MOUNT, HostRoute, HostSession, Patience
-from simulated_backends.volume_store import Medium, SimulatedStore
+from simulated_backends.volume_store import SimulatedStore
 
 
 class _Stateless:
@@ -151,6 +152,7 @@ class SimulatedTestbed(Testbed):
             self._network,
             self._patience,
             self._route_of,
+            self._forget_routes,
             self.seed,
         )
 
@@ -176,6 +178,11 @@ class SimulatedTestbed(Testbed):
                 self.host_session(host, backend),
             )
         return route
+
+    def _forget_routes(self, backend: str) -> None:
+        for (_, of_backend), route in self._routes.items():
+            if of_backend == backend:
+                route.forget()
 
     def _handles(self, backend: str) -> Callable[[], str]:
         source = random_source(self.seed, "handles", backend)
