@@ -78,10 +78,6 @@ class Line:
         """Whether that end finds out by itself that the connection is lost."""
         return self._keep_alives[end] is not None
 
-    def has_given_up(self, end: End) -> bool:
-        """Whether that end takes the connection for lost."""
-        return end in self._gone
-
     def cut(self) -> None:
         """Let nothing through in either direction from now on; cuts nest."""
         self._cuts += 1
@@ -164,14 +160,10 @@ class Network:
     def add(self, line: Line) -> Line:
         """Take a new line in; returns it. It is cut if its ends can't reach each other now."""
         self._lines.append(line)
-        self.apply(line)
-        return line
-
-    def apply(self, line: Line) -> None:
-        """Cut a line as often as there are cuts between its ends."""
         for host, backend in self._cuts:
             if self._concerns(host, backend, line.host, line.backend):
                 line.cut()
+        return line
 
     def remove(self, line: Line) -> None:
         """Forget a line that is closed."""

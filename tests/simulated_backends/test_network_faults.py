@@ -32,7 +32,7 @@ def test_a_slow_link_slows_what_crosses_it(world: World) -> None:
         now = world.runtime.now()
         world.testbed.inject(Fault("link.slow", backend="sibling", fraction=0.1, for_ns=30 * SECOND))
         slow = replicate_ns(world)
-        capacity = world.sibling.store.medium.port_in.capacity
+        capacity = world.store.figures.link_bytes_per_s / 10
         assert slow == pytest.approx((1 << 30) * SECOND / capacity, rel=0.01)
         world.runtime.sleep(now + 31 * SECOND - world.runtime.now())
         assert replicate_ns(world) == pytest.approx(usual, rel=0.01)
