@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from harness.gate import WriteGate
 from harness.load import StreamLoad
@@ -18,6 +19,9 @@ from simulated_backends.content import Crawl, runs, stored_bytes
 from simulated_backends.fabric import Fabric, Link, Path
 from simulated_backends.route import HostRoute, PathLost
 from simulated_backends.stored_object import HeldObject
+
+if TYPE_CHECKING:
+    from simulated_backends.volume_store import SimulatedStore
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,8 @@ class SimulatedAttachment:
         self._held = held
         self._links = links
         self._route_of = route_of
+        self._routed_to: SimulatedStore | None = None
+        self._last_route: HostRoute | None = None
         self._log = recorder.writes(held.id)
         self._jitter = self._random(seed, number, "jitter")
         self._loads = self._random(seed, number, "load")
@@ -205,7 +211,11 @@ class SimulatedAttachment:
     @property
     def route(self) -> HostRoute:
         """What carries the foreground I/O at this moment."""
-        return self._route_of(self.host, self._held.store.name)
+        store = self._held.store
+        if store is not self._routed_to:
+            self._routed_to, self._last_route = store, self._route_of(self.host, store.name)
+        assert self._last_route is not None
+        return self._last_route
 
     def _send(self, block: int, stamp: int) -> None:
         runtime = self._runtime
@@ -221,7 +231,8 @@ class SimulatedAttachment:
             runtime.sleep(half + self._service_ns(path, BLOCK))
             if not route.carry(session):
                 continue
-            self._move_away(block)
+            if self._held.moved_away is not None:
+                self._move_away(block, self._held.moved_away)
             self._apply(block, stamp)
             if self._reply_faults:
                 self._suffer(self._reply_faults.pop(0), route)
@@ -253,10 +264,9 @@ class SimulatedAttachment:
         if len(held.dirty) * BLOCK < store.figures.write_cache_bytes:  # else the cache destages as fast as it is filled
             held.dirty.add(block)
 
-    def _move_away(self, block: int) -> None:
+    def _move_away(self, block: int, moved_away: set[int]) -> None:
         """The extra disk operation of the first write to a block after a copy-on-write snapshot."""
-        moved_away = self._held.moved_away
-        if moved_away is not None and block not in moved_away:
+        if block not in moved_away:
             moved_away.add(block)
             medium = self._held.store.medium
             self._runtime.sleep(self._service_ns((medium.disk_read, medium.disk_write), BLOCK))

@@ -94,7 +94,7 @@ class SimulatedConnection(BackendConnection):
             self._network.remove(self._line)
 
     def _end(self, state: str, broke: bool) -> None:
-        super()._end(state, broke or self._line.is_cut)  # a logout that can't arrive is noticed late as well
+        super()._end(state, broke or self._line.cuts > 0)  # a logout that can't arrive is noticed late as well
         self._line.close()
         self._network.remove(self._line)
 

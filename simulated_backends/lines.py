@@ -47,7 +47,8 @@ class Line:
     """One connection between `host` and `backend`.
 
     `lost` is called, once for each end, when that end gives the connection up by its keep-alive. An end without one
-    (`None`) never does. A cut that heals before that loses nothing: what was under way is delivered at the healing.
+    (`None`) never does. `cuts` counts what lets nothing through now; what heals before an end gave up loses nothing:
+    what was under way is delivered at the healing.
     """
 
     def __init__(
@@ -64,15 +65,10 @@ class Line:
         self._runtime = runtime
         self._keep_alives = dict(zip(End, keep_alives, strict=True))
         self._lost = lost
-        self._cuts = 0
+        self.cuts = 0
         self._gone: set[End] = set()
         self._timers: dict[End, Alarm] = {}
         self._changed: Signal[None] | None = None
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether nothing gets through now."""
-        return self._cuts > 0
 
     def has_keep_alive(self, end: End) -> bool:
         """Whether that end finds out by itself that the connection is lost."""
@@ -80,8 +76,8 @@ class Line:
 
     def cut(self) -> None:
         """Let nothing through in either direction from now on; cuts nest."""
-        self._cuts += 1
-        if self._cuts > 1:
+        self.cuts += 1
+        if self.cuts > 1:
             return
         now = self._runtime.now()
         for end, keep_alive in self._keep_alives.items():
@@ -95,8 +91,8 @@ class Line:
         A caller whose backend has given the connection up meanwhile is told so by a reset, since it asks at once; a
         backend, which has nothing to ask, goes on to the end of its keep-alive.
         """
-        self._cuts -= 1
-        if self._cuts:
+        self.cuts -= 1
+        if self.cuts:
             return
         self.heard_ns = self._runtime.now()
         if End.BACKEND in self._gone:
@@ -120,7 +116,7 @@ class Line:
         """Both ends have a new connection, which is not cut by what was peculiar to the old one."""
         self._stop_timers()
         self._gone.clear()
-        self._cuts = 0
+        self.cuts = 0
         self.heard_ns = self._runtime.now()
         self._wake()
 
@@ -132,7 +128,7 @@ class Line:
 
     def cross(self) -> bool:
         """Block while the line is cut; returns whether the caller's end still has the connection."""
-        while self._cuts and End.CALLER not in self._gone:
+        while self.cuts and End.CALLER not in self._gone:
             if self._changed is None:
                 self._changed = self._runtime.signal(f"the line from {self.host} to {self.backend} changes")
             self._changed.wait()
@@ -184,7 +180,7 @@ class Network:
         """Take back one cut with the same names."""
         self._cuts.remove((host, backend))
         for line in tuple(self._lines):
-            if line.is_cut and self._concerns(host, backend, line.host, line.backend):
+            if line.cuts and self._concerns(host, backend, line.host, line.backend):
                 line.heal()
         waiting, self._waiting = self._waiting, []
         for of_host, of_backend, action in waiting:

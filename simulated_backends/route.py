@@ -83,7 +83,7 @@ class HostRoute:
 
     def ready(self) -> int:
         """Block until a session is up; returns its number. Raises `PathLost` once the host has lost patience."""
-        while not self._is_up or self._line.is_cut:
+        while not self._is_up or self._line.cuts:
             if self._is_up:
                 self._line.cross()
                 continue
@@ -96,11 +96,12 @@ class HostRoute:
 
     def carry(self, session: int) -> bool:
         """Block while the network holds a message of that session back; returns whether it got through."""
-        if self._line.is_cut and session == self.session:
-            self._line.cross()
-        if session != self.session or not self._is_up:
+        line = self._line
+        if line.cuts and session == self.session:
+            line.cross()
+        if session != self.session:  # it counts on as soon as a session is lost
             return False
-        self._line.heard_ns = self._runtime.now()
+        line.heard_ns = self._runtime.now()
         return True
 
     def half_open(self) -> None:
