@@ -60,10 +60,10 @@ class Session:
 
 
 class IscsiTarget:
-    """The sessions of one target; implements `simulated_backends.backend.SessionLayer`. `source` draws ISIDs.
+    """The sessions of one target; implements `simulated_backends.backend.SessionLayer`.
 
-    `secrets` are the CHAP secrets that the target knows, `initiators` those of the hosts. Status that is out of reach
-    with a lost session, and what runs on under it, is the job engine's.
+    `source` draws ISIDs and CHAP challenges. `secrets` are the CHAP secrets that the target knows, `initiators` those
+    of the hosts. What was started on a session is the job engine's.
     """
 
     def __init__(self, env: Agenda, target_name: str, keep_alive: KeepAlive, source: random.Random) -> None:
@@ -73,7 +73,7 @@ class IscsiTarget:
         self._env = env
         self._keep_alive = keep_alive
         self._source = source
-        self._challenges = random.Random(f"{target_name} CHAP_C")
+        self._challenges = random.Random(source.getrandbits(64))
         self._sessions: dict[str, Session] = {}
         self._carriers: dict[str, Session] = {}
 
