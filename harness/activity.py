@@ -66,8 +66,9 @@ class ConnectionIdentity:
 class Activity:
     """One entry of the handle table.
 
-    `transfer` is the bulk work under way, if any; `over` a signal that is set once the activity has reached its end
-    and writes nothing any more; `orphaned` says that its connection is gone, so that nobody can reference it.
+    `transfer` is the bulk work under way, if any; `task` what executes the activity; `over` a signal that is set once
+    the activity has reached its end and writes nothing any more; `orphaned` says that its connection is gone, so that
+    nobody can reference it.
     """
 
     handle: str
@@ -88,6 +89,7 @@ class Activity:
     transfer: Any = None
     cancel_reason: str | None = None
     over: Any = None
+    task: Any = None
 
 
 class HandleTable:
@@ -112,17 +114,29 @@ class HandleTable:
         self._guard = _thread.allocate_lock()  # under the wall clock jobs and callers are threads
 
     def register(
-        self, identity: ConnectionIdentity, scope: HandleScope, request_id: str, verb: str, target: str
+        self,
+        identity: ConnectionIdentity,
+        scope: HandleScope,
+        request_id: str,
+        verb: str,
+        target: str,
+        handle: str | None = None,
     ) -> tuple[Activity, bool]:
-        """The activity of this request, and whether it is new (H-8: the same request gives the same handle)."""
+        """The activity of this request, and whether it is new (H-8: the same request gives the same handle).
+
+        `handle` is for a protocol that makes its own. Raises `ValueError` if another activity has it.
+        """
         with self._guard:
             self._forget_old()
             for activity in self._by_handle.values():
                 if activity.request_id == request_id and self._may_reach(activity, identity):
                     return activity, False
-            handle = self._mint()
-            while handle in self._by_handle:
+            if handle is None:
                 handle = self._mint()
+                while handle in self._by_handle:
+                    handle = self._mint()
+            elif handle in self._by_handle:
+                raise ValueError(f"handle {handle!r} is in use")
             activity = Activity(handle, scope, identity, request_id, verb, target)
             self._by_handle[handle] = activity
             return activity, True

@@ -6,8 +6,8 @@ A job runs as a task of the runtime. The engine keeps the handle table, ends wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Protocol
 
 from harness.activity import Activity, ActivityState, ActivityStatus, ConnectionIdentity, HandleScope, HandleTable
 from harness.compression import codec
@@ -33,10 +33,27 @@ _POLL_STEPS = 10
 """A caller is asked to poll about this often during a whole copy."""
 
 
+class JobQueue(Protocol):
+    """When a job may run, and whether it can be stopped; for backends with a job service of their own."""
+
+    def wait_for_turn(self, activity: Activity) -> None:
+        """Block while the activity is queued. Raises `TransferCancelled` if it is aborted meanwhile."""
+
+    def wake(self) -> None:
+        """A queued activity was aborted. Does not block."""
+
+    def done(self, activity: Activity) -> None:
+        """The activity is over, whether it had its turn or not. Does not block."""
+
+    def is_abortable(self, activity: Activity) -> bool:
+        """Whether the activity's caller can abort it."""
+
+
 class JobEngine:
     """The activities of one backend.
 
-    `peers` finds another backend's store by name (KeyError if there is none), `mint` makes handles.
+    `peers` finds another backend's store by name (KeyError if there is none), `mint` makes handles. Without a `queue`
+    every job runs at once, and all can be aborted.
     """
 
     def __init__(
@@ -47,12 +64,14 @@ class JobEngine:
         peers: Callable[[str], VolumeStore],
         profile: Profile,
         mint: Callable[[], str],
+        queue: JobQueue | None = None,
     ) -> None:
         self._runtime = runtime
         self._recorder = recorder
         self._store = store
         self._peers = peers
         self._profile = profile
+        self._queue = queue
         self._faults: list[Fault] = []
         self.table = HandleTable(runtime.now, mint, profile.retention_ns, self.may_reach)
         self._verbs: Mapping[str, Callable[[Job, Activity], Any]] = {
@@ -68,16 +87,22 @@ class JobEngine:
             "write": self._write,
         }
 
-    def start(self, identity: ConnectionIdentity, job: Job, request_id: str) -> str:
-        """Start a job and return its handle. Raises `ValueError` for an unknown verb or an incomplete job."""
+    def start(self, identity: ConnectionIdentity, job: Job, request_id: str, handle: str | None = None) -> str:
+        """Start a job and return its handle. Raises `ValueError` for an unknown verb or an incomplete job.
+
+        `handle` as in `HandleTable.register`.
+        """
         if job.verb not in self._verbs:
             raise ValueError(f"unknown job verb {job.verb!r}; known are {', '.join(sorted(self._verbs))}")
         if not (job.source or job.target):
             raise ValueError(f"a {job.verb} job needs a source or a target")
         if not isinstance(job.scope, HandleScope):
             raise ValueError(f"scope must be a HandleScope, not {job.scope!r}")
-        activity, is_new = self.table.register(identity, job.scope, request_id, job.verb, job.target or job.source)
+        activity, is_new = self.table.register(
+            identity, job.scope, request_id, job.verb, job.target or job.source, handle
+        )
         if is_new:
+            activity.abortable = self._queue is None or self._queue.is_abortable(activity)
             activity.over = self._runtime.signal(f"activity {activity.handle} is over")
             activity.poll_after = max(0.005, self._profile.whole_copy_ns / SECOND / _POLL_STEPS)
             self._recorder.emit(
@@ -91,7 +116,7 @@ class JobEngine:
                 host=identity.caller.host,
                 user=identity.caller.user,
             )
-            self._runtime.spawn(f"{job.verb} on {self._store.name}", lambda: self._run(job, activity))
+            activity.task = self._runtime.spawn(f"{job.verb} on {self._store.name}", lambda: self._run(job, activity))
         return activity.handle
 
     def status(self, identity: ConnectionIdentity, handle: str) -> ActivityStatus:
@@ -117,6 +142,12 @@ class JobEngine:
         self._runtime.sleep(self._profile.loss.abort_latency_ns)
         self._cancel(activity, "aborted by its caller")
         activity.over.wait()
+
+    def forget(self, identity: ConnectionIdentity, handle: str) -> None:
+        """Discard the outcome of an activity within the caller's reach that is over. Raises `ActivityUnknown`."""
+        activity = self._reach(identity, handle)
+        if activity.state.is_terminal:
+            self.table.discard(activity)
 
     def connection_ended(self, connection_id: str, broke: bool) -> None:
         """A connection was closed or broke: its connection-specific jobs can't be referenced from now on (H-4).
@@ -169,6 +200,23 @@ class JobEngine:
 
     # ---- observation -----------------------------------------------------------------------------------------------
 
+    def stop_all(self, reason: str, scopes: Collection[HandleScope] = tuple(HandleScope)) -> None:
+        """End every activity of those scopes at once, as a power failure or a reset does. Does not block.
+
+        Connection-specific ones count as aborted and can't be referenced from now on (SPC-4 section 5.17.5); of the
+        others the backend remembers that they failed.
+        """
+        for activity in self.table.all():
+            if activity.state.is_terminal or activity.scope not in scopes:
+                continue
+            activity.cancel_reason = reason
+            if activity.transfer is not None:
+                activity.transfer.fail(reason)
+            activity.task.abandon()
+            activity.orphaned = activity.orphaned or activity.scope is HandleScope.CONNECTION
+            state = ActivityState.ABORTED if activity.scope is HandleScope.CONNECTION else ActivityState.FAILED
+            self._end(activity, state, error=reason, code="restarted")
+
     def plan_fault(self, fault: Fault) -> None:
         """Let the next job of the fault's verb fail (`job.fail`, `job.unsupported`)."""
         self._faults.append(fault)
@@ -192,8 +240,10 @@ class JobEngine:
         return activity
 
     def _run(self, job: Job, activity: Activity) -> None:
-        activity.state = ActivityState.RUNNING
         try:
+            if self._queue is not None:
+                self._queue.wait_for_turn(activity)
+            activity.state = ActivityState.RUNNING
             fault = self._take_fault(job.verb)
             if fault is not None and fault.kind == "job.unsupported":
                 raise Unsupported(f"{job.verb} is not supported here")
@@ -218,6 +268,8 @@ class JobEngine:
         activity.result, activity.error, activity.error_code = result, error, code or None
         activity.state = state
         activity.ended_ns = self._runtime.now()
+        if self._queue is not None:
+            self._queue.done(activity)
         activity.transfer = None
         self._recorder.emit(
             "activity.ended",
@@ -245,9 +297,10 @@ class JobEngine:
             share = min(1.0, transfer.moved() / transfer.total)
             activity.progress = max(activity.progress or 0.0, share)
 
-    @staticmethod
-    def _cancel(activity: Activity, reason: str) -> None:
+    def _cancel(self, activity: Activity, reason: str) -> None:
         activity.cancel_reason = reason
+        if self._queue is not None:
+            self._queue.wake()
         if activity.transfer is not None:
             activity.transfer.cancel(reason)
 

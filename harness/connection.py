@@ -7,14 +7,30 @@ is the same, and is here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 from harness.activity import ActivityStatus, ConnectionIdentity
-from harness.backend_jobs import JobEngine
 from harness.contract import ConnectionLost
 from harness.model import Caller
 from harness.recorder import Recorder
 from harness.runtime import Runtime
 from harness.testbed import Job
+
+
+class Jobs(Protocol):
+    """What a connection needs of the backend's jobs; `harness.backend_jobs.JobEngine` is one."""
+
+    def start(self, identity: ConnectionIdentity, job: Job, request_id: str) -> str:
+        """See `harness.testbed.Connection.start`."""
+
+    def status(self, identity: ConnectionIdentity, handle: str) -> ActivityStatus:
+        """See `harness.testbed.Connection.status`."""
+
+    def abort(self, identity: ConnectionIdentity, handle: str) -> None:
+        """See `harness.testbed.Connection.abort`."""
+
+    def connection_ended(self, connection_id: str, broke: bool) -> None:
+        """The connection was closed, or broke without the backend's knowledge. Does not block."""
 
 
 class BackendConnection:
@@ -27,7 +43,7 @@ class BackendConnection:
         self,
         runtime: Runtime,
         recorder: Recorder,
-        engine: JobEngine,
+        engine: Jobs,
         caller: Caller,
         connection_id: str,
         round_trip_ns: int,
@@ -41,6 +57,7 @@ class BackendConnection:
         self._round_trip_ns = round_trip_ns
         self._ended = ended
         self._state = "open"
+        self._backend_knows = False
         self._lose_next_reply = False
 
     @property
@@ -58,21 +75,21 @@ class BackendConnection:
             self._lose_next_reply = False
             self._recorder.emit("fault", fault="start.reply_lost", host=self.caller.host, handle=handle)
             self.break_()
-        self._return()
+        self._return("start")
         return handle
 
     def status(self, handle: str) -> ActivityStatus:
         """See `harness.testbed.Connection.status`."""
         self._travel()
         status = self._engine.status(self.identity, handle)
-        self._return()
+        self._return("status")
         return status
 
     def abort(self, handle: str) -> None:
         """See `harness.testbed.Connection.abort`."""
         self._travel()
         self._engine.abort(self.identity, handle)
-        self._return()
+        self._return("abort")
 
     def close(self) -> None:
         """See `harness.testbed.Connection.close`."""
@@ -81,33 +98,50 @@ class BackendConnection:
             return
         self._end("closed", broke=False)
 
-    def break_(self) -> None:
-        """Drop the connection: every call from now on, and the one under way, raises `ConnectionLost`."""
+    def break_(self, noticed: bool = False) -> None:
+        """Drop the connection: every call from now on, and the one under way, raises `ConnectionLost`.
+
+        `noticed` says that the backend knows of it at once; otherwise it notices as late as its protocol does.
+        """
         if self._state == "open":
-            self._end("broken", broke=True)
+            self._end("broken", broke=not noticed)
 
     def lose_next_reply(self) -> None:
         """Let the next start take effect, but drop the connection before its answer arrives."""
         self._lose_next_reply = True
 
     def _end(self, state: str, broke: bool) -> None:
+        self._leave(state)
+        self._tell_backend(broke)
+
+    def _leave(self, state: str) -> None:
         self._state = state
         self._recorder.emit(
             f"connection.{state}", host=self.caller.host, user=self.caller.user, id=self.identity.connection_id
         )
+
+    def _tell_backend(self, broke: bool) -> None:
+        if self._backend_knows:
+            return
+        self._backend_knows = True
         self._engine.connection_ended(self.identity.connection_id, broke)
         if self._ended is not None:
             self._ended(self, broke)
+
+    def _cross(self) -> None:
+        """Block while the network holds the message back; for testbeds whose network can do so."""
 
     def _travel(self) -> None:
         self._runtime.checkpoint()
         self._check()
         self._runtime.sleep(self._round_trip_ns // 2)
+        self._cross()
         self._check()
 
-    def _return(self) -> None:
+    def _return(self, call: str) -> None:
         self._check()
         self._runtime.sleep(self._round_trip_ns - self._round_trip_ns // 2)
+        self._cross()
         self._check()
 
     def _check(self) -> None:

@@ -13,7 +13,7 @@ class WriteGate:
     """One host's gate for one volume (Q-1 to Q-6).
 
     A writer brackets each write with `enter` and `leave`. `flush` is called once a hold has drained, to push what a
-    write cache still holds; it may block.
+    write cache still holds; it may block, and raise `Expired`.
     """
 
     def __init__(
@@ -72,9 +72,10 @@ class WriteGate:
     def hold(self, owner: str, within_ns: int, limit_ns: int) -> None:
         """Hold new writes and drain those under way; see `harness.testbed.Gate.hold`. Times in nanoseconds.
 
-        Raises `Expired` if the drain takes longer than `within_ns`; the hold is given back then.
+        Raises `Expired` if drain and flush take longer than `within_ns`; the hold is given back then.
         """
         self._runtime.checkpoint()
+        began_ns = self._runtime.now()
         timer = self._runtime.call_later(limit_ns, lambda: self._expire(owner))
         with self._guard:
             if self._opened is None:
@@ -89,6 +90,8 @@ class WriteGate:
                 drained.wait(within_ns)
             if self._flush is not None:
                 self._flush()
+                if self._runtime.now() - began_ns > within_ns:
+                    raise Expired
         except Expired:
             self._give_back(owner, "gate.timeout")
             raise Expired(

@@ -17,14 +17,44 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-FAULT_KINDS = ("connection.break", "start.reply_lost", "job.fail", "job.unsupported", "drain.stall")
-"""The faults that a testbed may be asked for:
+FAULT_KINDS = (
+    "connection.break",
+    "connection.reset",
+    "connection.half_open",
+    "session.reinstate",
+    "session.logout",
+    "partition",
+    "link.slow",
+    "start.reply_lost",
+    "reply.lost",
+    "reply.late",
+    "backend.restart",
+    "pool.full",
+    "medium.error",
+    "job.fail",
+    "job.unsupported",
+    "drain.stall",
+)
+"""The faults that a testbed may be asked for; which of them it makes is its own matter. Those of connections hit the
+connections of drivers at `caller`, or, with `volume`, what carries that volume's foreground I/O (at `caller`, or at
+every host for "").
 
-connection.break   the connection of `caller` drops, at the event `on`
-start.reply_lost   the next start on the connection of `caller` takes effect, its answer is lost, the connection drops
-job.fail           the next job of verb `verb` on backend `backend` fails once it has moved `fraction` of its bytes
-job.unsupported    the next job of verb `verb` on backend `backend` is refused as unsupported, before any effect
-drain.stall        writes of `volume` that are under way when a hold begins stay unacknowledged for `for_ns`
+connection.break      drops; the caller knows at once, the backend only by its keep-alive
+connection.reset      drops; both ends know at once
+connection.half_open  nothing gets through any more, and neither end is told: both find out by their keep-alives
+session.reinstate     the session is taken over by a new one under its name, which logs the old one out
+session.logout        the backend asks the caller to log out, and closes the connection
+partition             `caller` and `backend` can't reach each other for `for_ns`; "" stands for everybody
+link.slow             the port of `backend`, or of `caller`, has only `fraction` of its capacity for `for_ns`
+start.reply_lost      the next start of `caller` takes effect, its answer is lost, the connection drops
+reply.lost            the same for the next call, of `verb` "start", "status" or "abort" ("" any); or the next write
+reply.late            the answer to the next such call, or write, takes `for_ns` longer
+backend.restart       power off now, and on again after `for_ns`: jobs end, sessions are forgotten, volumes stay
+pool.full             the pool of `backend` has no room left, for `for_ns` (0: for good)
+medium.error          a block of the object `volume` on `backend`, at `fraction` of its size, can't be read
+job.fail              the next job of verb `verb` on backend `backend` fails once it has moved `fraction` of its bytes
+job.unsupported       the next job of verb `verb` on backend `backend` is refused as unsupported, before any effect
+drain.stall           writes of `volume` that are under way when a hold begins stay unacknowledged for `for_ns`
 """
 
 
@@ -34,10 +64,11 @@ class ScheduleError(ValueError):
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault. `on` is the kind of the recorded event that triggers it ("" means now), its `nth` occurrence.
+    """One fault. It happens at the instant `at_ns` (nanoseconds since the run began), or at the `nth` occurrence of the
+    recorded event kind `on`, or, with neither, now.
 
-    The other fields say what is hit; which of them a kind uses stands at `FAULT_KINDS`. `fraction` is 0…1 of a job's
-    bytes, `for_ns` nanoseconds.
+    The other fields say what is hit; which of them a kind uses stands at `FAULT_KINDS`. `fraction` is 0…1, `for_ns`
+    nanoseconds. Raises ValueError for an unknown kind, and for two triggers at once.
     """
 
     kind: str
@@ -49,10 +80,13 @@ class Fault:
     verb: str = ""
     fraction: float = 0.0
     for_ns: int = 0
+    at_ns: int | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in FAULT_KINDS:
             raise ValueError(f"unknown fault {self.kind!r}; known are {', '.join(FAULT_KINDS)}")
+        if self.at_ns is not None and (self.on or self.at_ns < 0):
+            raise ValueError(f"{self.kind} happens at an event or at an instant (at_ns, 0 or later), not at both")
 
 
 def random_source(seed: int, *names: str) -> random.Random:

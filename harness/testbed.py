@@ -34,6 +34,21 @@ class Capability(enum.Enum):
     LIVE_MOVE = "moving a volume under its writers"
 
 
+JOB_VERBS = (
+    "create_volume",
+    "extend_volume",
+    "delete",
+    "snapshot",
+    "copy",
+    "move",
+    "replicate",
+    "revert",
+    "read",
+    "write",
+)
+"""The verbs of `Job`."""
+
+
 @dataclass(frozen=True)
 class Job:
     """What a driver asks of its backend through a connection. Ids are those of the Cinder records.

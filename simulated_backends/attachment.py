@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from harness.gate import WriteGate
 from harness.load import StreamLoad
 from harness.recorder import Recorder
-from harness.runtime import SECOND, Signal
+from harness.runtime import SECOND, Expired, Signal
 from harness.runtime.virtual import VirtualRuntime
-from harness.schedule import random_source
-from harness.storage import BLOCK, ObjectUnknown
+from harness.schedule import Fault, random_source
+from harness.storage import BLOCK, ObjectUnknown, PoolFull, StorageError
 from harness.testbed import Attachment, Gate, LoadSpec
 from simulated_backends.content import Crawl, runs, stored_bytes
 from simulated_backends.fabric import Fabric, Link, Path
+from simulated_backends.route import HostRoute, PathLost
 from simulated_backends.stored_object import HeldObject
+
+if TYPE_CHECKING:
+    from simulated_backends.volume_store import SimulatedStore
 
 
 @dataclass(frozen=True)
@@ -32,11 +37,19 @@ class HostLinks:
         return cls(Link(f"{host} port in", bytes_per_s), Link(f"{host} port out", bytes_per_s))
 
 
+class MediumError(StorageError):
+    """A block can't be read."""
+
+    code = "medium-error"
+
+
 class SimulatedAttachment:
     """Implements `harness.testbed.Attachment`; foreground I/O goes wherever the volume is at that moment.
 
     A write takes a round trip, the disk's service time with jitter, and the block's bytes at the bandwidth that bulk
-    transfers leave over; it is applied once it has reached the disk, and acknowledged half a round trip later.
+    transfers leave over; it is applied once it has reached the disk, and acknowledged half a round trip later. A
+    command whose session is lost under it is sent again on the next session; a write that was applied already is then
+    applied once more, which changes nothing, since no other write to its block can be under way.
     """
 
     def __init__(
@@ -47,6 +60,7 @@ class SimulatedAttachment:
         held: HeldObject,
         host: str,
         links: HostLinks,
+        route_of: Callable[[str, str], HostRoute],
         seed: int,
         number: int,
     ) -> None:
@@ -59,6 +73,9 @@ class SimulatedAttachment:
         self._fabric = fabric
         self._held = held
         self._links = links
+        self._route_of = route_of
+        self._routed_to: SimulatedStore | None = None
+        self._last_route: HostRoute | None = None
         self._log = recorder.writes(held.id)
         self._jitter = self._random(seed, number, "jitter")
         self._loads = self._random(seed, number, "load")
@@ -66,11 +83,13 @@ class SimulatedAttachment:
         self._outstanding = 0
         self._idle: Signal[None] | None = None
         self._stall: tuple[int, int] | None = None
+        self._reply_faults: list[Fault] = []
 
     def write(self, block: int, stamp: int) -> None:
         """See `harness.testbed.Attachment.write`.
 
-        Raises `ObjectUnknown` once the volume is detached or deleted, ValueError for a block beyond its end.
+        Raises `ObjectUnknown` once the volume is detached or deleted, ValueError for a block beyond its end, `PathLost`
+        once the host has given up waiting for its session, `PoolFull` in a thin pool without room for a new block.
         """
         self._runtime.checkpoint()
         self._check(block * BLOCK, BLOCK)
@@ -89,19 +108,28 @@ class SimulatedAttachment:
                 self._idle.set(None)
 
     def read(self, offset: int, length: int) -> bytes:
-        """See `harness.testbed.Attachment.read`. Raises ValueError for parts of blocks or beyond the volume's end."""
+        """See `harness.testbed.Attachment.read`. Raises ValueError for parts of blocks or beyond the volume's end,
+        `MediumError` for a block that the medium has lost, `PathLost` as `write` does.
+        """
         self._runtime.checkpoint()
         self._check(offset, length)
-        medium = self._held.store.medium
-        path = (medium.disk_read, medium.port_out, self._links.port_in)
-        half, rest = divmod(self._held.store.figures.round_trip_ns, 2)
-        self._runtime.sleep(half + self._service_ns(path, length))
-        seen = self._held.content.between(offset // BLOCK, (offset + length) // BLOCK)
-        data = b"".join(
-            stored_bytes(block, seen.get(block, 0)) for block in range(offset // BLOCK, (offset + length) // BLOCK)
-        )
-        self._runtime.sleep(half + rest)
-        return data
+        first, end = offset // BLOCK, (offset + length) // BLOCK
+        while True:
+            medium = self._held.store.medium
+            path = (medium.disk_read, medium.port_out, self._links.port_in)
+            half, rest = divmod(self._held.store.figures.round_trip_ns, 2)
+            route = self.route
+            session = route.ready()
+            self._runtime.sleep(half + self._service_ns(path, length))
+            if not route.carry(session):
+                continue
+            bad = sorted(block for block in self._held.bad if first <= block < end)
+            if bad:
+                raise MediumError(self._held.medium_error(bad[0]))
+            seen = self._held.content.between(first, end)
+            self._runtime.sleep(half + rest)
+            if route.carry(session):
+                return b"".join(stored_bytes(block, seen.get(block, 0)) for block in range(first, end))
 
     def extents(self) -> Iterator[tuple[int, int]]:
         """See `harness.testbed.Attachment.extents`."""
@@ -112,8 +140,8 @@ class SimulatedAttachment:
     def copy_to(self, destination: Attachment) -> None:
         """See `harness.testbed.Attachment.copy_to`; a live source is read block after block.
 
-        Raises ValueError if the destination is smaller or of another testbed. If the copying task is abandoned, what
-        had arrived stays at the destination.
+        Raises ValueError if the destination is smaller or of another testbed, `MediumError` at a block that could not
+        be read. What had arrived then, or when the copying task was abandoned, stays at the destination.
         """
         self._runtime.checkpoint()
         self._check(0, 0)
@@ -132,11 +160,15 @@ class SimulatedAttachment:
             there.disk_write,
         )
         arrived = self._runtime.signal(f"host copy of {source.id} to {target.id} is over")
-        flow = self._fabric.start(path, source.bytes, lambda: arrived.set(None))
+        bad = source.first_bad()
+        length = source.bytes if bad is None else bad * BLOCK
+        flow = self._fabric.start(path, length, lambda: arrived.set(None))
         crawl = Crawl(flow.moved)
         source.crawls.append(crawl)
         try:
             arrived.wait()
+            if bad is not None:
+                raise MediumError(source.medium_error(bad))
         finally:
             flow.cancel()
             source.crawls = [c for c in source.crawls if c is not crawl]
@@ -172,18 +204,49 @@ class SimulatedAttachment:
         now = self._runtime.now()
         self._stall = (now, now + for_ns)
 
+    def hit_reply(self, fault: Fault) -> None:
+        """Let the acknowledgement of the next write be lost or late (fault injection)."""
+        self._reply_faults.append(fault)
+
+    @property
+    def route(self) -> HostRoute:
+        """What carries the foreground I/O at this moment."""
+        store = self._held.store
+        if store is not self._routed_to:
+            self._routed_to, self._last_route = store, self._route_of(self.host, store.name)
+        assert self._last_route is not None
+        return self._last_route
+
     def _send(self, block: int, stamp: int) -> None:
         runtime = self._runtime
         sent_ns = runtime.now()
-        store = self._held.store
-        medium = store.medium
-        half, rest = divmod(store.figures.round_trip_ns, 2)
-        path = (self._links.port_out, medium.port_in, medium.disk_write)
-        runtime.sleep(half + self._service_ns(path, BLOCK))
-        self._held.write(block, stamp)
-        runtime.sleep(half + rest)
+        acknowledged = False
+        while not acknowledged:  # once more for each session that is lost under the command
+            store = self._held.store
+            medium = store.medium
+            half, rest = divmod(store.figures.round_trip_ns, 2)
+            path = (self._links.port_out, medium.port_in, medium.disk_write)
+            route = self.route
+            session = route.ready()
+            runtime.sleep(half + self._service_ns(path, BLOCK))
+            if not route.carry(session):
+                continue
+            if self._held.moved_away is not None:
+                self._move_away(block, self._held.moved_away)
+            self._apply(block, stamp)
+            if self._reply_faults:
+                self._suffer(self._reply_faults.pop(0), route)
+            runtime.sleep(half + rest)
+            acknowledged = route.carry(session)
         if self._stall is not None and sent_ns <= self._stall[0]:
             runtime.sleep(max(0, self._stall[1] - runtime.now()))
+
+    def _suffer(self, fault: Fault, route: HostRoute) -> None:
+        self._recorder.emit("fault", fault=fault.kind, volume=self.volume_id, host=self.host, for_ns=fault.for_ns)
+        if fault.kind == "reply.lost":
+            route.drop("an answer was lost", backend_knows=False)
+        else:
+            self._runtime.sleep(fault.for_ns)
 
     def _service_ns(self, path: Path, length: int) -> int:
         figures = self._held.store.figures
@@ -191,8 +254,42 @@ class SimulatedAttachment:
         jitter = int(self._jitter.random() * figures.service_jitter_ns)
         return figures.service_ns + jitter + length * SECOND // bandwidth
 
+    def _apply(self, block: int, stamp: int) -> None:
+        """Put an arrived block into the volume and its write cache; raises `PoolFull` in a thin pool without room."""
+        held = self._held
+        store = held.store
+        if store.is_full and store.figures.is_thin and not held.content.stamp(block):
+            raise PoolFull(f"the pool of {store.name} is full: no room for block {block} of {self.volume_id}")
+        held.write(block, stamp)
+        if len(held.dirty) * BLOCK < store.figures.write_cache_bytes:  # else the cache destages as fast as it is filled
+            held.dirty.add(block)
+
+    def _move_away(self, block: int, moved_away: set[int]) -> None:
+        """The extra disk operation of the first write to a block after a copy-on-write snapshot."""
+        if block not in moved_away:
+            moved_away.add(block)
+            medium = self._held.store.medium
+            self._runtime.sleep(self._service_ns((medium.disk_read, medium.disk_write), BLOCK))
+
     def _flush(self) -> None:
-        self._runtime.sleep(self._held.store.figures.flush_ns)
+        """SYNCHRONIZE CACHE, or COMMIT: what is in the volume's write cache goes to the disk at the disk's rate.
+
+        Raises `Expired` if the host has lost its session for good.
+        """
+        while True:
+            held = self._held
+            figures, disk = held.store.figures, (held.store.medium.disk_write,)
+            route = self.route
+            try:
+                session = route.ready()
+            except PathLost as error:
+                raise Expired(str(error)) from None
+            bandwidth = max(1, self._fabric.leftover(disk))
+            dirty = len(held.dirty)
+            self._runtime.sleep(figures.round_trip_ns + figures.service_ns + dirty * BLOCK * SECOND // bandwidth)
+            if route.carry(session):
+                held.dirty.clear()
+                return
 
     def _check(self, offset: int, length: int) -> None:
         if not self._attached:

@@ -6,15 +6,18 @@ from collections.abc import Callable
 from typing import Protocol
 
 from harness.backend_jobs import JobEngine
-from harness.connection import BackendConnection
+from harness.connection import BackendConnection, Jobs
+from harness.contract import ConnectionLost
 from harness.model import Caller
 from harness.recorder import Recorder
-from harness.runtime import Runtime
+from harness.runtime import Expired
 from harness.runtime.virtual import VirtualRuntime
 from harness.testbed import Inspection, Job
 from simulated_backends.attachment import HostLinks, SimulatedAttachment
 from simulated_backends.fabric import Fabric
 from simulated_backends.faults import ReplyFaults
+from simulated_backends.lines import End, Line, Network
+from simulated_backends.route import HostRoute, Patience
 from simulated_backends.volume_store import SimulatedStore
 
 
@@ -28,35 +31,85 @@ class SessionLayer(Protocol):
         """The client logged out, or its connection broke, which the backend notices later. Does not block."""
 
     def known(self) -> int:
-        """How many connections the backend takes for open."""
+        """How many connections of drivers the backend takes for open."""
 
 
 class SimulatedConnection(BackendConnection):
-    """A driver's connection; `loses_reply` says whether a fault hits the start that asks, and uses the fault up."""
+    """A driver's connection to `backend`, over a line that faults may cut; its answers are hit by `reply_faults`."""
 
     def __init__(
         self,
-        runtime: Runtime,
+        runtime: VirtualRuntime,
         recorder: Recorder,
-        engine: JobEngine,
+        engine: Jobs,
         caller: Caller,
         connection_id: str,
         round_trip_ns: int,
         ended: Callable[[BackendConnection, bool], None],
-        loses_reply: Callable[[], bool],
+        backend: str,
+        reply_faults: ReplyFaults,
+        network: Network,
+        patience: Patience,
     ) -> None:
         super().__init__(runtime, recorder, engine, caller, connection_id, round_trip_ns, ended)
-        self._loses_reply = loses_reply
+        self._backend = backend
+        self._reply_faults = reply_faults
+        self._network = network
+        keep_alives = (patience.caller, patience.backend)
+        self._line = network.add(Line(runtime, caller.host, backend, keep_alives, self._given_up))
 
     def start(self, job: Job, request_id: str) -> str:
         """See `harness.testbed.Connection.start`."""
-        if self.is_open and self._loses_reply():
+        if self.is_open and self._reply_faults.take("start.reply_lost", self.caller.host, self._backend) is not None:
             self.lose_next_reply()
         return super().start(job, request_id)
 
+    def half_open(self) -> None:
+        """Let nothing through any more; either end finds out by its keep-alive (fault injection)."""
+        self._line.cut()
+
+    def drop_at_backend(self) -> None:
+        """The backend's end forgets the connection; the caller finds out when it asks, or by its keep-alive."""
+        self._line.give_up(End.BACKEND)
+
+    def _return(self, call: str) -> None:
+        self._check()
+        if self._reply_faults.take("reply.lost", self.caller.host, self._backend, call) is not None:
+            self._recorder.emit("fault", fault="reply.lost", host=self.caller.host, call=call)
+            self.break_()
+        late = self._reply_faults.take("reply.late", self.caller.host, self._backend, call)
+        if late is not None:
+            self._recorder.emit("fault", fault="reply.late", host=self.caller.host, call=call, for_ns=late.for_ns)
+            self._runtime.sleep(late.for_ns)
+        super()._return(call)
+
+    def _given_up(self, end: End) -> None:
+        if end is End.BACKEND:
+            self._tell_backend(broke=False)
+        elif self.is_open:
+            self._leave("broken")
+            if not self._line.has_keep_alive(End.BACKEND):
+                self._tell_backend(broke=True)
+        if self._backend_knows and not self.is_open:
+            self._network.remove(self._line)
+
+    def _end(self, state: str, broke: bool) -> None:
+        super()._end(state, broke or self._line.cuts > 0)  # a logout that can't arrive is noticed late as well
+        self._line.close()
+        self._network.remove(self._line)
+
+    def _cross(self) -> None:
+        if self._line.cross():
+            self._line.heard_ns = self._runtime.now()
+
 
 class SimulatedBackend:
-    """Implements `harness.testbed.Backend`. `host_links` gives the network port of a host, made on first use."""
+    """Implements `harness.testbed.Backend`.
+
+    `jobs` is how callers reach the `engine`'s jobs. `host_links` gives the network port of a host, `route_of` the way
+    of its foreground I/O to a backend; both are made on first use. `forget_routes` drops a
+    backend's end of all routes to it.
+    """
 
     def __init__(
         self,
@@ -65,39 +118,54 @@ class SimulatedBackend:
         fabric: Fabric,
         store: SimulatedStore,
         engine: JobEngine,
+        jobs: Jobs,
         sessions: SessionLayer,
         host_links: Callable[[str], HostLinks],
         reply_faults: ReplyFaults,
+        network: Network,
+        patience: Patience,
+        route_of: Callable[[str, str], HostRoute],
+        forget_routes: Callable[[str], None],
         seed: int,
     ) -> None:
         self.name = store.name
         self.family = store.family
         self.engine = engine
+        self._jobs = jobs
         self.store = store
+        self.sessions = sessions
         self.attachments: list[SimulatedAttachment] = []
         self._runtime = runtime
         self._recorder = recorder
         self._fabric = fabric
-        self._sessions = sessions
         self._host_links = host_links
         self._reply_faults = reply_faults
+        self._network = network
+        self._patience = patience
+        self._route_of = route_of
+        self._forget_routes = forget_routes
         self._seed = seed
         self._connections: list[SimulatedConnection] = []
 
     def connect(self, caller: Caller) -> SimulatedConnection:
-        """See `harness.testbed.Backend.connect`."""
+        """See `harness.testbed.Backend.connect`. Waits for a network that is cut as long as the host's login does."""
         round_trip_ns = self.store.figures.round_trip_ns
         self._runtime.sleep(round_trip_ns)
-        connection_id = self._sessions.log_in(caller)
+        if self._network.is_cut(caller.host, self.name):
+            self._await_network(caller.host)
+        connection_id = self.sessions.log_in(caller)
         connection = SimulatedConnection(
             self._runtime,
             self._recorder,
-            self.engine,
+            self._jobs,
             caller,
             connection_id,
             round_trip_ns,
             self._ended,
-            lambda: self._reply_faults.take(caller.host, self.name),
+            self.name,
+            self._reply_faults,
+            self._network,
+            self._patience,
         )
         self._connections.append(connection)
         self._recorder.emit(
@@ -110,8 +178,10 @@ class SimulatedBackend:
         return [c for c in self._connections if host in ("", c.caller.host)]
 
     def attach(self, volume_id: str, host: str) -> SimulatedAttachment:
-        """See `harness.testbed.Backend.attach`."""
+        """See `harness.testbed.Backend.attach`. Raises `ConnectionLost` if the network is cut for too long."""
         self._runtime.sleep(self.store.figures.attach_ns)
+        if self._network.is_cut(host, self.name):
+            self._await_network(host)
         attachment = SimulatedAttachment(
             self._runtime,
             self._recorder,
@@ -119,12 +189,23 @@ class SimulatedBackend:
             self.store.usable(volume_id, "volume"),
             host,
             self._host_links(host),
+            self._route_of,
             self._seed,
             len(self.attachments),
         )
         self.attachments.append(attachment)
         self._recorder.emit("attachment.opened", backend=self.name, volume=volume_id, host=host)
         return attachment
+
+    def power_off(self) -> None:
+        """Jobs end and sessions are forgotten at this instant; what is stored stays. Does not block.
+
+        The network has to be cut first; when it is whole again the callers find out that their sessions are gone.
+        """
+        self.engine.stop_all(f"{self.name} lost its power")
+        for connection in tuple(self._connections):
+            connection.drop_at_backend()
+        self._forget_routes(self.name)
 
     def inspect(self) -> Inspection:
         """See `harness.testbed.Backend.inspect`."""
@@ -134,9 +215,17 @@ class SimulatedBackend:
             images={stored.id: self.store.image(stored.id) for stored in objects},
             activities=self.engine.views(),
             used_bytes=self.store.used_bytes(),
-            connections=self._sessions.known(),
+            connections=self.sessions.known(),
         )
+
+    def _await_network(self, host: str) -> None:
+        reachable = self._runtime.signal(f"{host} can reach {self.name}")
+        self._network.when_reachable(host, self.name, lambda: reachable.set(None))
+        try:
+            reachable.wait(self._patience.login_ns)
+        except Expired:
+            raise ConnectionLost(f"{self.name} does not answer the login of {host}") from None
 
     def _ended(self, connection: BackendConnection, broke: bool) -> None:
         self._connections = [c for c in self._connections if c is not connection]
-        self._sessions.ended(connection.identity.connection_id, broke)
+        self.sessions.ended(connection.identity.connection_id, broke)

@@ -7,56 +7,102 @@ from typing import TYPE_CHECKING
 
 from harness.recorder import Event, Recorder
 from harness.runtime.agenda import Agenda
-from harness.schedule import Fault
+from harness.schedule import FAULT_KINDS, Fault
+from harness.storage import BLOCK
+from simulated_backends.network_faults import NetworkFaults
 
 if TYPE_CHECKING:
+    from simulated_backends.attachment import SimulatedAttachment
     from simulated_backends.backend import SimulatedBackend
 
 
 class ReplyFaults:
-    """Which hosts' next start loses its answer. A fault hits one start, on whichever connection that comes first."""
+    """Which hosts' next calls are hit in their answer. A fault hits one call, on whichever connection comes first."""
 
     def __init__(self) -> None:
         self._armed: list[Fault] = []
 
     def arm(self, fault: Fault) -> None:
-        """Let the next start of the fault's host lose its answer."""
+        """Let the next call of the fault's host be hit."""
         self._armed.append(fault)
 
-    def take(self, host: str, backend: str) -> bool:
-        """Whether this start is hit; the fault is used up then."""
+    def take(self, kind: str, host: str, backend: str, call: str = "start") -> Fault | None:
+        """The fault of that kind which hits this call, if there is one; it is used up then."""
         for fault in self._armed:
-            if fault.caller in ("", host) and fault.backend in ("", backend):
+            here = fault.caller in ("", host) and fault.backend in ("", backend)
+            if fault.kind == kind and here and fault.verb in ("", call):
                 self._armed.remove(fault)
-                return True
-        return False
+                return fault
+        return None
+
+
+_OF_CONNECTIONS = (
+    "connection.break",
+    "connection.reset",
+    "connection.half_open",
+    "session.reinstate",
+    "session.logout",
+    "reply.lost",
+    "reply.late",
+)
+_CALLS = ("", "start", "status", "abort")
 
 
 class FaultInjector:
-    """Lets faults happen at their triggers.
+    """Lets faults happen at their triggers; `impossible` are the kinds that the testbed's protocol does not know.
 
-    A fault that is triggered by an event must not act inside the code that emitted it, so what ends connections does
-    so in a call of its own at the same instant; what only arms something does so at once.
+    A fault that is triggered by an event must not act inside the code that emitted it, so what ends connections or
+    jobs does so in a call of its own at the same instant; what only arms something does so at once.
     """
 
     def __init__(
-        self, env: Agenda, recorder: Recorder, backends: Mapping[str, SimulatedBackend], reply_faults: ReplyFaults
+        self,
+        env: Agenda,
+        recorder: Recorder,
+        backends: Mapping[str, SimulatedBackend],
+        reply_faults: ReplyFaults,
+        network: NetworkFaults,
+        impossible: frozenset[str],
     ) -> None:
         self._env = env
         self._recorder = recorder
         self._backends = backends
-        self._actions: Mapping[str, Callable[[Fault, Event | None], None]] = {
-            "connection.break": self._break_connections,
+        self._reply_faults = reply_faults
+        self._network = network
+        deferred: Mapping[str, Callable[[Fault], None]] = {
+            "connection.break": self._hit_connections,
+            "connection.reset": self._hit_connections,
+            "connection.half_open": self._hit_connections,
+            "session.reinstate": self._hit_connections,
+            "session.logout": self._hit_connections,
+            "partition": self._part,
+            "link.slow": self._slow_down,
+            "backend.restart": self._restart,
+            "pool.full": self._fill_pool,
+            "medium.error": self._spoil,
+        }
+        actions: dict[str, Callable[[Fault, Event | None], None]] = {
             "start.reply_lost": lambda fault, event: reply_faults.arm(fault),
+            "reply.lost": self._arm_reply,
+            "reply.late": self._arm_reply,
             "job.fail": self._plan_job_fault,
             "job.unsupported": self._plan_job_fault,
             "drain.stall": self._stall_drain,
         }
+        for kind, act in deferred.items():
+            actions[kind] = self._apart(act)
+        self._actions = {kind: actions[kind] for kind in FAULT_KINDS if kind in actions and kind not in impossible}
 
     def inject(self, fault: Fault) -> None:
         """See `harness.testbed.Testbed.inject`. An empty `backend` means any, for a job the primary one."""
         self._check(fault)
         action = self._actions[fault.kind]
+        if fault.at_ns is not None:
+            wait_ns = fault.at_ns - int(self._env.now)
+            if wait_ns < 0:
+                raise ValueError(f"{fault.kind} can't happen {-wait_ns} ns ago")
+            self._env.alarm(wait_ns, lambda: action(fault, None))
+            return
         if not fault.on:
             action(fault, None)
             return
@@ -67,12 +113,35 @@ class FaultInjector:
             raise ValueError(f"this testbed can't make the fault {fault.kind!r}; it makes {', '.join(self._actions)}")
         if fault.backend and fault.backend not in self._backends:
             raise ValueError(f"no backend {fault.backend!r}; there are {', '.join(self._backends)}")
-        if fault.kind in ("connection.break", "start.reply_lost") and not fault.caller:
+        if fault.kind in _OF_CONNECTIONS and not (fault.caller or fault.volume):
+            raise ValueError(f"{fault.kind} needs the host of its caller, or a volume that hosts have attached")
+        if fault.kind == "start.reply_lost" and not fault.caller:
             raise ValueError(f"{fault.kind} needs the host of its caller")
+        if fault.kind in ("partition", "link.slow") and not (fault.caller or fault.backend):
+            raise ValueError(f"{fault.kind} needs a backend, the host of a caller, or both")
+        if fault.kind in ("partition", "link.slow", "reply.late") and fault.for_ns <= 0:
+            raise ValueError(f"{fault.kind} needs a time for_ns above 0")
+        if fault.kind in ("backend.restart", "pool.full", "medium.error") and not fault.backend:
+            raise ValueError(f"{fault.kind} needs a backend")
+        if fault.kind == "medium.error" and not (fault.volume and 0 <= fault.fraction < 1):
+            raise ValueError("medium.error needs an object (volume), and a fraction from 0 up to but without 1")
+        if fault.kind == "link.slow" and not 0 < fault.fraction < 1:
+            raise ValueError(f"link.slow leaves a fraction between 0 and 1 of the capacity, not {fault.fraction:g}")
+        if fault.kind in ("reply.lost", "reply.late") and fault.verb not in _CALLS:
+            raise ValueError(f"{fault.kind} hits the call start, status or abort, not {fault.verb!r}")
         if fault.kind == "drain.stall" and (not fault.volume or fault.for_ns <= 0):
             raise ValueError("drain.stall needs a volume and a time for_ns above 0")
         if fault.nth < 1:
             raise ValueError(f"a fault's nth occurrence counts from 1, not {fault.nth}")
+
+    def _apart(self, act: Callable[[Fault], None]) -> Callable[[Fault, Event | None], None]:
+        def action(fault: Fault, event: Event | None) -> None:
+            if event is None:
+                act(fault)
+            else:
+                self._env.alarm(0, lambda: act(fault))
+
+        return action
 
     def _at_nth(self, kind: str, nth: int, action: Callable[[Event], None]) -> None:
         seen = 0
@@ -91,17 +160,78 @@ class FaultInjector:
     def _of(self, fault: Fault) -> list[SimulatedBackend]:
         return [b for b in self._backends.values() if fault.backend in ("", b.name)]
 
-    def _break_connections(self, fault: Fault, event: Event | None) -> None:
-        def act() -> None:
-            hit = [c for backend in self._of(fault) for c in backend.connections_of(fault.caller)]
-            self._recorder.emit("fault", fault=fault.kind, host=fault.caller, connections=len(hit))
-            for connection in hit:
-                connection.break_()
+    def _attachments(self, fault: Fault) -> list[SimulatedAttachment]:
+        return [
+            attachment
+            for backend in self._backends.values()
+            for attachment in backend.attachments
+            if attachment.volume_id == fault.volume and attachment.is_attached and fault.caller in ("", attachment.host)
+        ]
 
-        if event is None:
-            act()
-        else:
-            self._env.alarm(0, act)
+    def _hit_connections(self, fault: Fault) -> None:
+        kind = fault.kind
+        if fault.volume:
+            routes = list(dict.fromkeys(attachment.route for attachment in self._attachments(fault)))
+            self._recorder.emit("fault", fault=kind, volume=fault.volume, host=fault.caller, sessions=len(routes))
+            for route in routes:
+                if kind == "connection.half_open":
+                    route.half_open()
+                else:
+                    route.drop(kind, backend_knows=kind != "connection.break")
+            return
+        hit = [c for backend in self._of(fault) for c in backend.connections_of(fault.caller)]
+        self._recorder.emit("fault", fault=kind, host=fault.caller, connections=len(hit))
+        for connection in hit:
+            if kind == "connection.half_open":
+                connection.half_open()
+            else:
+                connection.break_(noticed=kind != "connection.break")
+
+    def _arm_reply(self, fault: Fault, event: Event | None) -> None:
+        if not fault.volume:
+            self._reply_faults.arm(fault)
+        for attachment in self._attachments(fault):
+            attachment.hit_reply(fault)
+
+    def _part(self, fault: Fault) -> None:
+        self._recorder.emit("fault", fault=fault.kind, host=fault.caller, backend=fault.backend, for_ns=fault.for_ns)
+        self._env.alarm(fault.for_ns, self._network.part(fault.caller, fault.backend))
+
+    def _slow_down(self, fault: Fault) -> None:
+        self._recorder.emit(
+            "fault",
+            fault=fault.kind,
+            host=fault.caller,
+            backend=fault.backend,
+            fraction=fault.fraction,
+            for_ns=fault.for_ns,
+        )
+        self._env.alarm(fault.for_ns, self._network.slow(fault.caller, fault.backend, fault.fraction))
+
+    def _restart(self, fault: Fault) -> None:
+        backend = self._backends[fault.backend]
+        self._recorder.emit("fault", fault=fault.kind, backend=backend.name, for_ns=fault.for_ns)
+        heal = self._network.part("", backend.name)
+        backend.power_off()
+        self._env.alarm(fault.for_ns, heal)
+
+    def _fill_pool(self, fault: Fault) -> None:
+        store = self._backends[fault.backend].store
+        self._recorder.emit("fault", fault=fault.kind, backend=store.name, for_ns=fault.for_ns)
+        store.is_full = True
+
+        def empty() -> None:
+            store.is_full = False
+
+        if fault.for_ns:
+            self._env.alarm(fault.for_ns, empty)
+
+    def _spoil(self, fault: Fault) -> None:
+        held = self._backends[fault.backend].store.find(fault.volume)
+        block = -1 if held is None else int(fault.fraction * held.bytes) // BLOCK
+        self._recorder.emit("fault", fault=fault.kind, backend=fault.backend, volume=fault.volume, block=block)
+        if held is not None:
+            held.spoil(block)
 
     def _plan_job_fault(self, fault: Fault, event: Event | None) -> None:
         self._backends[fault.backend or "primary"].engine.plan_fault(fault)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from harness.model import GIB
-from harness.storage import Image, ObjectUnknown, StoredObject
-from simulated_backends.content import Content, Crawl
+from harness.storage import BLOCK, Image, ObjectUnknown, StoredObject
+from simulated_backends.content import Content, Crawl, Rank, ascending
 
 if TYPE_CHECKING:
     from simulated_backends.volume_store import SimulatedStore
@@ -21,7 +21,9 @@ class HeldObject:
     A volume that moves stays this object and changes its `store`, so that attached hosts follow. `lineage` numbers
     what shares blocks on the medium; `provisioned` GiB is what the object counts against the pool. `readers` counts
     transfers out of it, `changing` names the transfer that is about to change or remove it, `partial` shows what has
-    arrived of an object that is not complete.
+    arrived of an object that is not complete. `bad` are blocks that can't be read; `reading` has `fail_at` of each
+    transfer that reads the object's blocks. `dirty` are blocks that are in the write cache and not on the disk,
+    `moved_away` those whose content at the newest copy-on-write snapshot was moved away for it (None: no snapshot).
     """
 
     id: str
@@ -39,6 +41,10 @@ class HeldObject:
     gone: bool = False
     partial: Callable[[], dict[int, int]] | None = None
     crawls: list[Crawl] = field(default_factory=list)
+    bad: set[int] = field(default_factory=set)
+    reading: list[Callable[[int, str], None]] = field(default_factory=list)
+    dirty: set[int] = field(default_factory=set)
+    moved_away: set[int] | None = None
 
     @property
     def bytes(self) -> int:
@@ -59,6 +65,22 @@ class HeldObject:
         for crawl in self.crawls:
             crawl.before_write(block, self.content.stamp(block))
         self.content.write(block, stamp)
+        if self.bad:
+            self.bad.discard(block)
+
+    def spoil(self, block: int) -> None:
+        """A block can't be read from now on, until it is written; transfers that get to it fail."""
+        self.bad.add(block)
+        for fail_at in tuple(self.reading):
+            fail_at(block * BLOCK, self.medium_error(block))
+
+    def medium_error(self, block: int) -> str:
+        """What a reader of a bad block is told."""
+        return f"MEDIUM ERROR, unrecovered read error (03/1100) at block {block} of {self.id}"
+
+    def first_bad(self) -> int | None:
+        """The first block that can't be read, if there is one."""
+        return min(self.bad, default=None)
 
     def replace(self, content: Content) -> None:
         """Give the object another content as a whole."""
@@ -76,3 +98,13 @@ class HeldObject:
     def described(self) -> StoredObject:
         """The object as the storage port shows it."""
         return StoredObject(self.id, self.kind, self.size, self.complete, self.parent, self.identity)
+
+
+def arrived(image: dict[int, int], moved: int, rank: Rank = ascending) -> dict[int, int]:
+    """The part of an image that a transfer has moved whole blocks of, taking them in the order of their rank."""
+    return {block: stamp for block, stamp in image.items() if (rank(block) + 1) * BLOCK <= moved}
+
+
+def blocks_of(objects: Iterable[HeldObject]) -> set[tuple[int, int, int]]:
+    """What objects take on the medium: lineage, block and stamp."""
+    return {(held.lineage, block, stamp) for held in objects for block, stamp in held.image().items()}

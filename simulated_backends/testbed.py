@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from harness.backend_jobs import JobEngine
+from harness.connection import Jobs
 from harness.recorder import Recorder
 from harness.runtime import Runtime
 from harness.runtime.agenda import Agenda
@@ -14,13 +15,28 @@ from harness.runtime.virtual import VirtualRuntime
 from harness.schedule import Fault, random_source
 from harness.storage import VolumeStore
 from harness.testbed import Capability, LossPolicy, Testbed
+from simulated_backends.array_jobs import ArrayJobs
 from simulated_backends.attachment import HostLinks
 from simulated_backends.backend import SessionLayer, SimulatedBackend
 from simulated_backends.content import Rank, ascending
 from simulated_backends.fabric import Fabric
 from simulated_backends.faults import FaultInjector, ReplyFaults
+from simulated_backends.lines import Network
+from simulated_backends.medium import Medium
+from simulated_backends.network_faults import NetworkFaults
 from simulated_backends.profiles import SimulatedProfile, load_profile
-from simulated_backends.volume_store import Medium, SimulatedStore
+from simulated_backends.route import HARD_MOUNT, HostRoute, HostSession, Patience
+from simulated_backends.volume_store import SimulatedStore
+
+
+class _Stateless:
+    """A session of which the backend keeps nothing; implements `simulated_backends.route.HostSession`."""
+
+    def open(self) -> None:
+        """See `simulated_backends.route.HostSession.open`."""
+
+    def drop(self) -> None:
+        """See `simulated_backends.route.HostSession.drop`."""
 
 
 class SimulatedTestbed(Testbed):
@@ -37,6 +53,9 @@ class SimulatedTestbed(Testbed):
     families: ClassVar[Mapping[str, str]]
     """The driver family of each backend, by the backend's name."""
 
+    impossible_faults: ClassVar[frozenset[str]] = frozenset({"session.reinstate", "session.logout"})
+    """The kinds of fault that the protocol does not know."""
+
     def __init__(self, seed: int = 0, options: Mapping[str, Any] | None = None) -> None:
         self.seed = seed
         loaded = load_profile(self.name, self.protocol_keys, options or {})
@@ -48,10 +67,22 @@ class SimulatedTestbed(Testbed):
         self._fabric = Fabric(self._clock.env)
         self._hosts: dict[str, HostLinks] = {}
         self._reply_faults = ReplyFaults()
+        self._network = Network()
+        self._patience = self.patience(loaded)
+        self._routes: dict[tuple[str, str], HostRoute] = {}
         self._backends: dict[str, SimulatedBackend] = {}
         for backend, family in self.families.items():
             self._backends[backend] = self._build(backend, family, loaded)
-        self._injector = FaultInjector(self._clock.env, self.recorder, self._backends, self._reply_faults)
+        self._injector = FaultInjector(
+            self._clock.env,
+            self.recorder,
+            self._backends,
+            self._reply_faults,
+            NetworkFaults(
+                self._fabric, self._network, self._links_of, {n: b.store.medium for n, b in self._backends.items()}
+            ),
+            self.impossible_faults,
+        )
 
     @abstractmethod
     def loss_policy(self, loaded: SimulatedProfile) -> LossPolicy:
@@ -71,7 +102,25 @@ class SimulatedTestbed(Testbed):
 
     def job_engine(self, store: SimulatedStore, sessions: SessionLayer, loaded: SimulatedProfile) -> JobEngine:
         """What executes the jobs of a backend; a protocol with copy operations of its own brings another."""
-        return JobEngine(self.runtime, self.recorder, store, self.peer, self.profile, self.handles(store.name))
+        return JobEngine(
+            self.runtime, self.recorder, store, self.peer, self.profile, self.handles(store.name), self.job_queue()
+        )
+
+    def job_queue(self) -> ArrayJobs:
+        """The queue of a backend's own jobs, as the profile has it."""
+        return ArrayJobs(self.runtime, self._figures.job_slots, self._figures.not_abortable)
+
+    def patience(self, loaded: SimulatedProfile) -> Patience:
+        """How long the two ends of a session bear with a network that fails."""
+        return HARD_MOUNT
+
+    def host_session(self, host: str, backend: str) -> HostSession:
+        """The protocol's session under a host's foreground I/O to a backend; nothing to speak of by default."""
+        return _Stateless()
+
+    def jobs(self, engine: JobEngine) -> Jobs:
+        """How the protocol lets callers reach a backend's jobs."""
+        return engine
 
     def backend(self, name: str) -> SimulatedBackend:
         """See `harness.testbed.Testbed.backend`."""
@@ -105,9 +154,14 @@ class SimulatedTestbed(Testbed):
             self._fabric,
             store,
             engine,
+            self.jobs(engine),
             sessions,
             self._links_of,
             self._reply_faults,
+            self._network,
+            self._patience,
+            self._route_of,
+            self._forget_routes,
             self.seed,
         )
 
@@ -120,6 +174,25 @@ class SimulatedTestbed(Testbed):
         if links is None:
             links = self._hosts[host] = HostLinks.of(host, self._figures.link_bytes_per_s)
         return links
+
+    def _route_of(self, host: str, backend: str) -> HostRoute:
+        route = self._routes.get((host, backend))
+        if route is None:
+            route = self._routes[host, backend] = HostRoute(
+                self._clock,
+                self.recorder,
+                self._network,
+                host,
+                backend,
+                self._patience,
+                self.host_session(host, backend),
+            )
+        return route
+
+    def _forget_routes(self, backend: str) -> None:
+        for (_, of_backend), route in self._routes.items():
+            if of_backend == backend:
+                route.forget()
 
     def handles(self, backend: str) -> Callable[[], str]:
         """What makes the handles of a backend's jobs: UUIDs."""

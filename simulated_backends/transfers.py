@@ -64,16 +64,35 @@ class BulkTransfer:
         self._finish = finish
         self._discard = discard
         self._over = runtime.signal(f"{name} is over")
+        self._begin: Callable[[int, Callable[[], None]], Work] | None = None
         self._work: Work | None = None
+        self._before = 0
+        self._failing: int | None = None
 
-    def run(self, begin: Callable[[Callable[[], None]], Work]) -> BulkTransfer:
-        """Begin the work; `begin` is called with what to call at the work's end. Returns the transfer itself."""
-        self._work = begin(self._ended)
+    def run(self, begin: Callable[[int, Callable[[], None]], Work]) -> BulkTransfer:
+        """Begin the work; `begin` is called with the bytes to move and what to call at the work's end.
+
+        Returns the transfer itself.
+        """
+        self._begin = begin
+        self._work = begin(self.total, self._ended)
         return self
 
     def moved(self) -> int:
         """See `harness.storage.Transfer.moved`."""
-        return self._work.moved() if self._work is not None else 0
+        return self._before + (self._work.moved() if self._work is not None else 0)
+
+    def fail_at(self, position: int, reason: str) -> None:
+        """Fail once `position` bytes are moved, unless that is past already."""
+        moved = self.moved()
+        if self._over.is_over or self._begin is None or self._work is None or moved > position:
+            return
+        if self._failing is not None and self._failing <= position:
+            return
+        self._failing = position
+        self._work.cancel()
+        self._before = moved
+        self._work = self._begin(position - moved, lambda: self.fail(reason))
 
     def wait(self) -> None:
         """See `harness.storage.Transfer.wait`."""
@@ -112,6 +131,7 @@ class StreamTransfer:
         self._over = runtime.signal(f"{name} is over")
         self._error: StorageError | None = None
         self._done = 0
+        self._failing: tuple[int, str] | None = None
         self._flow: Flow | None = None
         self._arrived = runtime.signal(f"{name}, next bytes")
 
@@ -131,6 +151,11 @@ class StreamTransfer:
         """See `harness.storage.Transfer.fail`."""
         self._stop(TransferFailed(f"{self._name} failed: {reason}"))
 
+    def fail_at(self, position: int, reason: str) -> None:
+        """Fail with the read that gets to the byte at `position`, unless that is past already."""
+        if position >= self._done and (self._failing is None or position < self._failing[0]):
+            self._failing = (position, reason)
+
     def advance(self, length: int) -> None:
         """Block until the next `length` bytes are read. Raises what the transfer was stopped with."""
         self.check()
@@ -139,6 +164,9 @@ class StreamTransfer:
         self._arrived.wait()
         self._done += length
         self._flow = None
+        if self._failing is not None and self._failing[0] < self._done:
+            self.fail(self._failing[1])
+            self.check()
 
     def check(self) -> None:
         """Raise what the transfer was stopped with, if it was."""

@@ -1,15 +1,14 @@
 """The storage of a simulated backend: implements `harness.storage.VolumeStore` with stamps and flows.
 
 A transfer moves the bytes of the whole object, written or not, over the disk of its backend, and over the ports of
-both backends where it leaves one. The pool is thin: `used_bytes` counts blocks, but what is provisioned may not exceed
-the pool.
+both backends where it leaves one. In a thin pool `used_bytes` counts blocks, in a thick one whole sizes; in either,
+what is provisioned may not exceed the pool.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from harness.model import GIB
 from harness.recorder import Recorder
@@ -28,29 +27,10 @@ from harness.storage import (
 )
 from simulated_backends.content import Crawl, Rank, ascending, stamps_in
 from simulated_backends.fabric import Fabric, Link
-from simulated_backends.profiles import Figures
-from simulated_backends.stored_object import HeldObject
+from simulated_backends.medium import Medium
+from simulated_backends.profiles import SHARING_KINDS, Figures
+from simulated_backends.stored_object import HeldObject, arrived, blocks_of
 from simulated_backends.transfers import BulkTransfer, StreamReader, StreamTransfer, TimedWork, Work
-
-
-@dataclass(frozen=True)
-class Medium:
-    """The links of one backend: its disk's two sides and its network port's two directions."""
-
-    disk_read: Link
-    disk_write: Link
-    port_in: Link
-    port_out: Link
-
-    @classmethod
-    def of(cls, name: str, figures: Figures) -> Medium:
-        """The links of backend `name` with a profile's capacities."""
-        return cls(
-            Link(f"{name} disk read", figures.disk_read_bytes_per_s),
-            Link(f"{name} disk write", figures.disk_write_bytes_per_s),
-            Link(f"{name} port in", figures.link_bytes_per_s),
-            Link(f"{name} port out", figures.link_bytes_per_s),
-        )
 
 
 class SimulatedStore:
@@ -82,6 +62,8 @@ class SimulatedStore:
         self._fabric = fabric
         self._mint_identity = mint_identity
         self._copy_order = copy_order
+        self.is_full = False
+        """Whether a fault has taken what is left of the pool."""
         self._objects: dict[str, HeldObject] = {}
         self._lineages = itertools.count(1)
 
@@ -148,18 +130,20 @@ class SimulatedStore:
             and request.point_in_time
             and destination is self
             and source.kind == "volume"
-            and self.figures.snapshot_kind == "redirect-on-write"
+            and self.figures.snapshot_kind in SHARING_KINDS
         )
         destination._check_new(request.target, 0 if shares else size)
         target = destination._add(request.target, request.makes, size, lineage=source.lineage if shares else None)
         if shares:
             target.provisioned = 0
+            if self.figures.snapshot_kind == "copy-on-write":
+                source.moved_away = set()
         if request.makes == "snapshot" and source.kind == "volume" and destination is self:
             target.parent = source.id
         path = self._path_to(destination)
         name = f"copy of {source.id} to {request.target} on {destination.name}"
-        transfer = self._fill(source, target, request.point_in_time, name)
-        return transfer.run(lambda ended: self._work(source, path, ended, shares))
+        transfer = self._fill(source, target, request.point_in_time, name, reads=not shares)
+        return self._started(transfer.run(lambda size, ended: self._work(source, path, size, ended, shares)), source)
 
     def begin_move(self, volume_id: str, into: VolumeStore, live: bool) -> BulkTransfer:
         """See `harness.storage.VolumeStore.begin_move`.
@@ -187,23 +171,27 @@ class SimulatedStore:
 
         def let_go() -> None:
             volume.changing = None
+            volume.reading = [r for r in volume.reading if r != transfer.fail_at]
             volume.crawls = [c for c in volume.crawls if c is not crawl]
             destination._remove(arriving)
 
         def cut_over() -> None:
             let_go()
+            volume.bad.clear()
             for block, stamp in crawl.kept.items():  # a mover that does not mirror loses what it had passed
                 volume.write(block, stamp)
             del self._objects[volume_id]
             volume.store, volume.lineage = destination, arriving.lineage
+            volume.moved_away = None
             destination._objects[volume_id] = volume
             self._recorder.emit("volume.cutover", volume=volume_id, source=self.name, destination=destination.name)
 
         name = f"move of {volume_id} from {self.name} to {destination.name}"
         transfer = BulkTransfer(self._runtime, name, volume.bytes, cut_over, let_go)
-        arriving.partial = lambda: _arrived(seen(), transfer.moved())
+        arriving.partial = lambda: arrived(seen(), transfer.moved())
         path = self._path_to(destination)
-        return transfer.run(lambda ended: self._fabric.start(path, volume.bytes, ended))
+        volume.reading.append(transfer.fail_at)
+        return self._started(transfer.run(lambda size, ended: self._fabric.start(path, size, ended)), volume)
 
     def begin_revert(self, volume_id: str, snapshot_id: str) -> BulkTransfer:
         """See `harness.storage.VolumeStore.begin_revert`; the content changes at the end, as a whole.
@@ -221,16 +209,21 @@ class SimulatedStore:
         def let_go() -> None:
             volume.changing = None
             snapshot.readers -= 1
+            snapshot.reading = [r for r in snapshot.reading if r != transfer.fail_at]
 
         def finish() -> None:
             let_go()
+            volume.bad.clear()
             volume.replace(snapshot.content.freeze())
 
         transfer = BulkTransfer(
             self._runtime, f"revert of {volume_id} to {snapshot_id}", snapshot.bytes, finish, let_go
         )
         quick = snapshot.lineage == volume.lineage
-        return transfer.run(lambda ended: self._work(snapshot, self._path_to(self), ended, quick))
+        if not quick:
+            snapshot.reading.append(transfer.fail_at)
+        path = self._path_to(self)
+        return self._started(transfer.run(lambda size, ended: self._work(snapshot, path, size, ended, quick)), snapshot)
 
     def begin_read(self, source: str, point_in_time: bool, chunk_bytes: int) -> StreamReader:
         """See `harness.storage.VolumeStore.begin_read`. Raises `ObjectBusy` while the source moves or is reverted."""
@@ -252,8 +245,12 @@ class SimulatedStore:
 
         def release() -> None:
             held.readers -= 1
+            held.reading = [r for r in held.reading if r != transfer.fail_at]
             held.crawls = [c for c in held.crawls if c is not crawl]
 
+        held.reading.append(transfer.fail_at)
+        for block in sorted(held.bad):
+            transfer.fail_at(block * BLOCK, held.medium_error(block))
         return StreamReader(transfer, chunk_bytes, look, release)
 
     # ---- inspection ------------------------------------------------------------------------------------------------
@@ -267,11 +264,17 @@ class SimulatedStore:
         return self._find(object_id).image()
 
     def used_bytes(self) -> int:
-        """See `harness.storage.VolumeStore.used_bytes`; a block that objects share counts once."""
-        blocks = {
-            (held.lineage, block, stamp) for held in self._objects.values() for block, stamp in held.image().items()
-        }
-        return len(blocks) * BLOCK
+        """See `harness.storage.VolumeStore.used_bytes`; a block that objects share counts once.
+
+        In a thick pool an object takes its whole size from the start; a snapshot that shares takes what it has alone.
+        """
+        whole = [] if self.figures.is_thin else [held for held in self._objects.values() if held.provisioned]
+        blocks = blocks_of(self._objects.values()) - blocks_of(whole)
+        return GIB * sum(held.provisioned for held in whole) + len(blocks) * BLOCK
+
+    def find(self, object_id: str) -> HeldObject | None:
+        """The object of that id, complete or not; None if there is none."""
+        return self._objects.get(object_id)
 
     def usable(self, object_id: str, kind: str | None = None) -> HeldObject:
         """The complete object of that id and kind. Raises `ObjectUnknown` for any other, incomplete ones included."""
@@ -282,7 +285,16 @@ class SimulatedStore:
 
     # ---- parts -----------------------------------------------------------------------------------------------------
 
-    def _fill(self, source: HeldObject, target: HeldObject, point_in_time: bool, name: str) -> BulkTransfer:
+    @staticmethod
+    def _started(transfer: BulkTransfer, source: HeldObject) -> BulkTransfer:
+        first_bad = source.first_bad()
+        if first_bad is not None and transfer.fail_at in source.reading:
+            transfer.fail_at(first_bad * BLOCK, source.medium_error(first_bad))
+        return transfer
+
+    def _fill(
+        self, source: HeldObject, target: HeldObject, point_in_time: bool, name: str, reads: bool
+    ) -> BulkTransfer:
         """A transfer, not begun, that fills `target` from `source`; the target stays incomplete until the end."""
         target.complete = False
         source.readers += 1
@@ -297,6 +309,7 @@ class SimulatedStore:
 
         def let_go() -> None:
             source.readers -= 1
+            source.reading = [r for r in source.reading if r != transfer.fail_at]
             source.crawls = [c for c in source.crawls if c is not crawl]
 
         def finish() -> None:
@@ -315,13 +328,17 @@ class SimulatedStore:
             target.store._remove(target)
 
         transfer = BulkTransfer(self._runtime, name, source.bytes, finish, discard)
-        target.partial = lambda: _arrived(seen(), transfer.moved(), rank)
+        target.partial = lambda: arrived(seen(), transfer.moved(), rank)
+        if reads:
+            source.reading.append(transfer.fail_at)
         return transfer
 
-    def _work(self, source: HeldObject, path: tuple[Link, ...], ended: Callable[[], None], quick: bool) -> Work:
+    def _work(
+        self, source: HeldObject, path: tuple[Link, ...], size: int, ended: Callable[[], None], quick: bool
+    ) -> Work:
         if quick:
-            return TimedWork(self._runtime.env, self.figures.snapshot_ns, source.bytes, ended)
-        return self._fabric.start(path, source.bytes, ended)
+            return TimedWork(self._runtime.env, self.figures.snapshot_ns, size, ended)
+        return self._fabric.start(path, size, ended)
 
     def _path_to(self, destination: SimulatedStore) -> tuple[Link, ...]:
         here, there = self.medium, destination.medium
@@ -350,6 +367,9 @@ class SimulatedStore:
     def _remove(self, held: HeldObject) -> None:
         held.gone = True
         del self._objects[held.id]
+        parent = self._objects.get(held.parent or "")
+        if parent is not None and not self._snapshots_of(parent):
+            parent.moved_away = None
 
     def _find(self, object_id: str) -> HeldObject:
         try:
@@ -370,11 +390,8 @@ class SimulatedStore:
         self._check_room(size)
 
     def _check_room(self, size: int) -> None:
+        if self.is_full and size:
+            raise PoolFull(f"the pool of {self.name} is full")
         free = self.figures.pool_bytes - GIB * sum(held.provisioned for held in self._objects.values())
         if size * GIB > free:
             raise PoolFull(f"{self.name} has {free} bytes left, which is less than {size} GiB")
-
-
-def _arrived(image: dict[int, int], moved: int, rank: Rank = ascending) -> dict[int, int]:
-    """The part of an image that a transfer has moved whole blocks of."""
-    return {block: stamp for block, stamp in image.items() if (rank(block) + 1) * BLOCK <= moved}

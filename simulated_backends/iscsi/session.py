@@ -1,18 +1,24 @@
-"""iSCSI sessions (RFC 7143) as far as handles and the loss of connections need them.
+"""iSCSI sessions (RFC 7143) as far as handles, foreground I/O and the loss of connections need them.
 
 A session is an I_T nexus: the initiator port (InitiatorName and ISID) and the target port (TargetName and target
-portal group tag). A driver's connection is a session of one connection. The target notices a dropped connection when
-a NOP-In ping stays unanswered; nothing is exchanged while all is well, so a healthy hour costs nothing.
+portal group tag, section 4.4). A driver's connection is a session of one connection, with an ISID of its own; the
+foreground I/O of a host goes over one session for each target, whose ISID stays the same. The target notices a dropped
+connection when a NOP-In ping stays unanswered, the initiator likewise by NOP-Out (section 11.18, 11.19); neither costs
+an event while all is well.
 """
 
 from __future__ import annotations
 
 import random
+import zlib
 from dataclasses import dataclass
 
 from harness.contract import ConnectionLost
 from harness.model import Caller
+from harness.recorder import Recorder
 from harness.runtime.agenda import Agenda
+from simulated_backends.iscsi.login import Secrets, authenticate
+from simulated_backends.lines import KeepAlive
 
 _PORTAL_GROUP_TAG = 1
 
@@ -30,24 +36,11 @@ class SessionTimes:
                 raise ValueError(f"{key} is {value} s; it must be 0 to 3600")
 
     def negotiated_with(self, other: SessionTimes) -> SessionTimes:
-        """What both ends agree on: the larger Time2Wait, the smaller Time2Retain (RFC 7143, login/text keys)."""
+        """What both ends agree on: the larger Time2Wait, the smaller Time2Retain (RFC 7143 sections 13.15, 13.16)."""
         return SessionTimes(
             max(self.time2wait_s, other.time2wait_s),
             min(self.time2retain_s, other.time2retain_s),
         )
-
-
-@dataclass(frozen=True)
-class KeepAlive:
-    """The target's NOP-In pings: the interval between them and how long an answer may take, in nanoseconds."""
-
-    interval_ns: int
-    response_ns: int
-
-    @property
-    def detection_ns(self) -> int:
-        """The longest time until a dropped connection is noticed: it drops just after an answer."""
-        return self.interval_ns + self.response_ns
 
 
 @dataclass(frozen=True)
@@ -67,19 +60,26 @@ class Session:
 
 
 class IscsiTarget:
-    """The sessions of one target; implements `simulated_backends.backend.SessionLayer`. `source` draws ISIDs."""
+    """The sessions of one target; implements `simulated_backends.backend.SessionLayer`.
+
+    `source` draws ISIDs and CHAP challenges. `secrets` are the CHAP secrets that the target knows, `initiators` those
+    of the hosts. What was started on a session is the job engine's.
+    """
 
     def __init__(self, env: Agenda, target_name: str, keep_alive: KeepAlive, source: random.Random) -> None:
         self.target_name = target_name
+        self.secrets = Secrets()
+        self.initiators = Secrets()
         self._env = env
         self._keep_alive = keep_alive
         self._source = source
+        self._challenges = random.Random(source.getrandbits(64))
         self._sessions: dict[str, Session] = {}
+        self._carriers: dict[str, Session] = {}
 
     def log_in(self, caller: Caller) -> str:
-        """Open a session and return its nexus. Raises `ConnectionLost` without an InitiatorName or a CHAP name."""
-        if not caller.host or not caller.user:
-            raise ConnectionLost(f"{self.target_name} refuses a login without InitiatorName and CHAP name")
+        """Open a session and return its nexus. Raises `ConnectionLost` as `authenticate` does."""
+        self._authenticate(caller.host, caller.user)
         session = self._new_session(caller)
         while session.nexus in self._sessions:
             session = self._new_session(caller)
@@ -94,8 +94,34 @@ class IscsiTarget:
             self._drop(connection_id)
 
     def known(self) -> int:
-        """See `simulated_backends.backend.SessionLayer.known`."""
+        """See `simulated_backends.backend.SessionLayer.known`; sessions that carry foreground I/O don't count."""
         return len(self._sessions)
+
+    def open_carrier(self, host: str) -> bool:
+        """Log in a host's session for foreground I/O, under the one ISID that its initiator has for this target.
+
+        A session that is there already under the same InitiatorName, ISID and portal group tag is reinstated: it is
+        logged out implicitly, with all its tasks, before the new one is there (RFC 7143 sections 6.3.5 and 11.12).
+        Returns whether that was so. Raises `ConnectionLost` as `log_in` does.
+        """
+        self._authenticate(host, host)
+        session = Session(host, _isid_of(host), self.target_name, _PORTAL_GROUP_TAG, host)
+        was_there = session.nexus in self._carriers
+        self._carriers[session.nexus] = session
+        return was_there
+
+    def drop_carrier(self, host: str) -> None:
+        """Give a host's session for foreground I/O up. Harmless when there is none."""
+        self._carriers = {nexus: s for nexus, s in self._carriers.items() if s.initiator_name != host}
+
+    def carriers(self) -> tuple[Session, ...]:
+        """The sessions that carry foreground I/O, in the order of their first login."""
+        return tuple(self._carriers.values())
+
+    def _authenticate(self, host: str, user: str) -> None:
+        if not host or not user:
+            raise ConnectionLost(f"{self.target_name} refuses a login without InitiatorName and CHAP name")
+        authenticate(user, self.initiators, self.secrets, self._challenges)
 
     def _new_session(self, caller: Caller) -> Session:
         # the two top bits 10b: an ISID of the "random" format, 24 bits of it drawn, 16 bits of qualifier
@@ -104,3 +130,27 @@ class IscsiTarget:
 
     def _drop(self, nexus: str) -> None:
         self._sessions.pop(nexus, None)
+
+
+class CarrierSession:
+    """A host's session for foreground I/O; implements `simulated_backends.route.HostSession`."""
+
+    def __init__(self, target: IscsiTarget, recorder: Recorder, host: str, backend: str) -> None:
+        self._target = target
+        self._recorder = recorder
+        self._host = host
+        self._backend = backend
+
+    def open(self) -> None:
+        """See `simulated_backends.route.HostSession.open`."""
+        if self._target.open_carrier(self._host):
+            self._recorder.emit("session.reinstated", host=self._host, backend=self._backend)
+
+    def drop(self) -> None:
+        """See `simulated_backends.route.HostSession.drop`."""
+        self._target.drop_carrier(self._host)
+
+
+def _isid_of(host: str) -> str:
+    """The ISID that an initiator keeps for its one interface; open-iscsi has one of the OUI format for each."""
+    return f"00023d{zlib.crc32(host.encode()) & 0xFFFFFF:06x}"

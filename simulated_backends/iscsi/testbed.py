@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import ClassVar
 
+from harness.backend_jobs import JobEngine
 from harness.runtime import SECOND
 from harness.runtime.agenda import Agenda
 from harness.schedule import random_source
 from harness.testbed import LossPolicy
-from simulated_backends.iscsi.session import IscsiTarget, KeepAlive, SessionTimes
+from simulated_backends.iscsi.session import CarrierSession, IscsiTarget, SessionTimes
+from simulated_backends.iscsi.third_party_copy import CopyManager, ThirdPartyCopies
+from simulated_backends.lines import KeepAlive
 from simulated_backends.profiles import SimulatedProfile
+from simulated_backends.route import Patience
 from simulated_backends.testbed import SimulatedTestbed
 
 
@@ -25,11 +29,16 @@ class IscsiTestbed(SimulatedTestbed):
     protocol_keys: ClassVar[tuple[str, ...]] = (
         "nop_in_interval_ns",
         "nop_in_response_ns",
+        "nop_out_interval_ns",
+        "nop_out_timeout_ns",
+        "replacement_timeout_ns",
+        "login_timeout_ns",
         "target_time2wait_s",
         "target_time2retain_s",
         "initiator_time2wait_s",
         "initiator_time2retain_s",
     )
+    impossible_faults: ClassVar[frozenset[str]] = frozenset()
     families: ClassVar[Mapping[str, str]] = {
         "primary": "simulated-iscsi",
         "sibling": "simulated-iscsi",
@@ -38,10 +47,7 @@ class IscsiTestbed(SimulatedTestbed):
 
     def loss_policy(self, loaded: SimulatedProfile) -> LossPolicy:
         """Detection by NOP-In, then the negotiated Time2Wait and Time2Retain."""
-        numbers = loaded.protocol
-        target = SessionTimes(numbers["target_time2wait_s"], numbers["target_time2retain_s"])
-        initiator = SessionTimes(numbers["initiator_time2wait_s"], numbers["initiator_time2retain_s"])
-        agreed = target.negotiated_with(initiator)
+        agreed = self._agreed(loaded)
         return LossPolicy(
             detection_ns=self._keep_alive(loaded).detection_ns,
             time2wait_ns=agreed.time2wait_s * SECOND,
@@ -50,16 +56,45 @@ class IscsiTestbed(SimulatedTestbed):
             then="finish",
         )
 
+    def patience(self, loaded: SimulatedProfile) -> Patience:
+        """NOP-Out at the initiator, NOP-In at the target, a new login after Time2Wait, and replacement_timeout."""
+        numbers = loaded.protocol
+        return Patience(
+            caller=KeepAlive(numbers["nop_out_interval_ns"], numbers["nop_out_timeout_ns"]),
+            backend=self._keep_alive(loaded),
+            wait_ns=self._agreed(loaded).time2wait_s * SECOND,
+            give_up_ns=numbers["replacement_timeout_ns"],
+            login_ns=numbers["login_timeout_ns"],
+        )
+
+    def host_session(self, host: str, backend: str) -> CarrierSession:
+        """One session for each host and target, under an ISID that stays the same."""
+        target = self.backend(backend).sessions
+        assert isinstance(target, IscsiTarget)
+        return CarrierSession(target, self.recorder, host, backend)
+
     def session_layer(self, backend: str, env: Agenda, loaded: SimulatedProfile) -> IscsiTarget:
         """One target for each backend."""
         target_name = f"iqn.2010-10.org.openstack:{backend}"
         source = random_source(self.seed, "isid", backend)
         return IscsiTarget(env, target_name, self._keep_alive(loaded), source)
 
+    def jobs(self, engine: JobEngine) -> ThirdPartyCopies:
+        """Connection-specific jobs are third-party copies of the I_T nexus that started them."""
+        return ThirdPartyCopies(engine, CopyManager(engine))
+
     def mint_identity(self, backend: str) -> Callable[[], str]:
         """NAA identifiers (format 6h), as a logical unit shows them in VPD page 83h."""
         source = random_source(self.seed, "identity", backend)
         return lambda: f"naa.6001405{source.getrandbits(100):025x}"
+
+    @staticmethod
+    def _agreed(loaded: SimulatedProfile) -> SessionTimes:
+        numbers = loaded.protocol
+        target = SessionTimes(numbers["target_time2wait_s"], numbers["target_time2retain_s"])
+        return target.negotiated_with(
+            SessionTimes(numbers["initiator_time2wait_s"], numbers["initiator_time2retain_s"])
+        )
 
     @staticmethod
     def _keep_alive(loaded: SimulatedProfile) -> KeepAlive:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.activity import Activity, ConnectionIdentity
-from harness.backend_jobs import JobEngine
+from harness.backend_jobs import JobEngine, JobQueue
 from harness.recorder import Recorder
 from harness.runtime import Expired, Runtime, Signal
 from harness.storage import CopyRequest, Transfer, TransferCancelled, TransferFailed, VolumeStore
@@ -68,8 +68,9 @@ class NfsJobEngine(JobEngine):
         server: NfsServer,
         copies: CopyService,
         native_scope: bool,
+        queue: JobQueue | None = None,
     ) -> None:
-        super().__init__(runtime, recorder, store, peers, profile, mint)
+        super().__init__(runtime, recorder, store, peers, profile, mint, queue)
         self._server = server
         self._copies = copies
         self._native_scope = native_scope
@@ -95,14 +96,14 @@ class NfsJobEngine(JobEngine):
 
     # ---- jobs ------------------------------------------------------------------------------------------------------
 
-    def start(self, identity: ConnectionIdentity, job: Job, request_id: str) -> str:
+    def start(self, identity: ConnectionIdentity, job: Job, request_id: str, handle: str | None = None) -> str:
         """See `JobEngine.start`. Silent clients whose state is in the way of the job lose it first."""
         for activity in self._in_the_way(job):
             owner = self._server.owner_of(activity.started_by.connection_id)
             if owner is not None:
                 self._server.release(owner.client_id, "another client needs what it holds")
             activity.over.wait()
-        return super().start(identity, job, request_id)
+        return super().start(identity, job, request_id, handle)
 
     def begin_copy(self, activity: Activity, request: CopyRequest, into: VolumeStore) -> Transfer:
         """See `JobEngine.begin_copy`: an asynchronous COPY, repeated after the grace period."""
@@ -124,7 +125,7 @@ class NfsJobEngine(JobEngine):
             for activity in running:
                 self.end_orphan(activity)
 
-    def stop_all(self, reason: str) -> None:
+    def fail_transfers(self, reason: str) -> None:
         """The server goes down: every job that moves bytes fails at once."""
         for activity in self.table.all():
             if activity.transfer is not None:

@@ -91,6 +91,7 @@ class NfsTestbed(SimulatedTestbed):
             sessions,
             copies,
             bool(numbers["native_copy_scope"]),
+            self.job_queue(),
         )
         return engine
 
@@ -104,7 +105,7 @@ class NfsTestbed(SimulatedTestbed):
         for connection in self.backend(backend).connections_of(""):
             connection.break_()
         reason = "the server restarted"
-        self.engines[backend].stop_all(reason)
+        self.engines[backend].fail_transfers(reason)
         self.copies[backend].stop_all(reason)
         self.servers[backend].restart()
 

@@ -14,10 +14,17 @@ from typing import Any
 
 from harness.model import GIB
 from harness.runtime import SECOND
-from harness.testbed import CodecFigure, LossPolicy, Profile
+from harness.testbed import JOB_VERBS, CodecFigure, LossPolicy, Profile
 
-SNAPSHOT_KINDS = ("redirect-on-write", "full-copy")
-"""How a backend takes a snapshot: blocks are shared and it takes a fixed time, or all of them are copied."""
+SNAPSHOT_KINDS = ("copy-on-write", "redirect-on-write", "full-copy")
+"""How a backend takes a snapshot: blocks are shared and it takes a fixed time, or all of them are copied. Under
+copy-on-write the first write to a block after a snapshot moves the old block away first."""
+
+SHARING_KINDS = ("copy-on-write", "redirect-on-write")
+"""Those whose snapshots share blocks with their volume."""
+
+PROVISIONING = ("thin", "thick")
+"""Whether an object takes the room of what was written, or of its whole size from the start."""
 
 
 class ProfileError(ValueError):
@@ -28,9 +35,11 @@ class ProfileError(ValueError):
 class Figures:
     """The figures of a simulated backend. Bandwidths in bytes a second, times in nanoseconds, sizes in bytes.
 
-    `snapshot_ns` is the time that a redirect-on-write snapshot takes, `service_ns` and `service_jitter_ns` the least
-    time and the spread of one foreground block at the disk, `flush_ns` the flush of the write cache when a hold has
-    drained, `control_ns` a short operation such as a delete, `attach_ns` an attachment.
+    `snapshot_ns` is the time that a snapshot takes which shares blocks, `service_ns` and `service_jitter_ns` the least
+    time and the spread of one foreground block at the disk, `write_cache_bytes` how much a volume may have in the
+    write cache that a hold flushes once it has drained, `control_ns` a short operation such as a delete, `attach_ns`
+    an attachment, `job_slots` how many array jobs run at a time, `fixed_job_verbs` the verbs (separated by commas) of
+    those that can't be aborted.
     """
 
     link_bytes_per_s: int
@@ -40,9 +49,10 @@ class Figures:
     round_trip_ns: int
     service_ns: int
     service_jitter_ns: int
-    flush_ns: int
+    write_cache_bytes: int
     control_ns: int
     attach_ns: int
+    provisioning: str
     snapshot_kind: str
     snapshot_ns: int
     snapshots_depend_on_volume: bool
@@ -50,6 +60,8 @@ class Figures:
     max_hold_ns: int
     quiesce_timeout_ns: int
     retention_ns: int
+    job_slots: int
+    fixed_job_verbs: str
     settle_ns: int
     think_ns: int
 
@@ -57,11 +69,26 @@ class Figures:
         if self.snapshot_kind not in SNAPSHOT_KINDS:
             known = ", ".join(SNAPSHOT_KINDS)
             raise ProfileError(f"snapshot_kind is {self.snapshot_kind!r}; it must be one of {known}")
+        if self.provisioning not in PROVISIONING:
+            raise ProfileError(f"provisioning is {self.provisioning!r}; it must be one of {', '.join(PROVISIONING)}")
+        unknown = sorted(self.not_abortable - set(JOB_VERBS))
+        if unknown:
+            raise ProfileError(f"fixed_job_verbs has {', '.join(unknown)}; known are {', '.join(JOB_VERBS)}")
         for figure in fields(self):
             value = getattr(self, figure.name)
-            least = 1 if figure.name.endswith("bytes_per_s") else 0
+            least = 1 if figure.name.endswith("bytes_per_s") or figure.name == "job_slots" else 0
             if isinstance(value, int) and value < least:
                 raise ProfileError(f"{figure.name} is {value}; it must be at least {least}")
+
+    @property
+    def is_thin(self) -> bool:
+        """Whether room is taken as blocks are written."""
+        return self.provisioning == "thin"
+
+    @property
+    def not_abortable(self) -> frozenset[str]:
+        """`fixed_job_verbs` as a set."""
+        return frozenset(verb for part in self.fixed_job_verbs.split(",") if (verb := part.strip()))
 
     @property
     def whole_copy_ns(self) -> int:

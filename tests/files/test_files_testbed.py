@@ -189,6 +189,20 @@ def test_senseless_faults_are_refused(quick: FilesTestbed, fault: Fault) -> None
         quick.inject(fault)
 
 
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (Fault("partition", backend="primary", for_ns=1, on="gate.hold"), "can't make the fault 'partition'"),
+        (Fault("medium.error", backend="primary", volume="volume"), "it makes connection.break"),
+        (Fault("connection.break", caller="host-1", at_ns=5), "exact instant"),
+    ],
+)
+def test_faults_beyond_files_are_refused_at_once(quick: FilesTestbed, fault: Fault, says: str) -> None:
+    """A fault that only a simulation can make is refused when it is injected, not when it is due."""
+    with pytest.raises(ValueError, match=says):
+        quick.inject(fault)
+
+
 def test_backup_and_restore(quick: FilesTestbed) -> None:
     """A backup that was read chunk by chunk restores the content."""
     from harness.model import BackupChunk

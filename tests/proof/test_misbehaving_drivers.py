@@ -13,6 +13,7 @@ import pytest
 from harness.results import Report
 
 ROOT = Path(__file__).parents[2]
+SELECTED = "(stays_as_it_was and blocking) or progress_and_outcome"
 NAMES = ("Spins", "WatchesTheClock", "Exits", "Devours", "Prints", "ExitsPolitely", "AnswersNonsense")
 
 
@@ -21,7 +22,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Report]:
     """One run of all misbehaving drivers, on the checks that delete a snapshot or follow an activity."""
     directory = tmp_path_factory.mktemp("report")
     command = [sys.executable, "-m", "pytest", "conformance/", "-q", "-p", "no:cacheprovider", "--check-timeout", "12"]
-    command += ["--testbed", "iscsi-sim", "--report", str(directory), "-k", "(stays_as_it_was and blocking) or progress_and_outcome"]
+    command += ["--testbed", "iscsi-sim", "--report", str(directory), "-k", SELECTED]
     for name in NAMES:
         command += ["--driver", f"tests.proof.misbehaving:{name}"]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)

@@ -86,6 +86,14 @@ def test_unknown_fault_is_refused() -> None:
         Fault("job.explode")
 
 
+def test_a_fault_has_one_trigger() -> None:
+    """A fault happens at an event or at an instant that is not before the run; both at once are refused."""
+    assert Fault("job.fail", at_ns=0).at_ns == 0
+    for trigger in ({"on": "gate.hold", "at_ns": 5}, {"at_ns": -1}):
+        with pytest.raises(ValueError, match="at an event or at an instant"):
+            Fault("job.fail", **trigger)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

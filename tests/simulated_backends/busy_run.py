@@ -29,6 +29,10 @@ def main(name: str, seed: int) -> str:
         loads = [world.busy(first), world.busy(second), elsewhere.load(LoadSpec((1, 2, 3), streams=2))]
         world.testbed.inject(Fault("start.reply_lost", on="activity.ended", caller="host-a"))
         world.testbed.inject(Fault("connection.break", on="activity.ended", nth=2, caller="host-a"))
+        world.testbed.inject(Fault("link.slow", backend="sibling", fraction=0.5, for_ns=SECOND, at_ns=SECOND))
+        world.testbed.inject(Fault("reply.lost", volume="first", at_ns=SECOND // 3))
+        world.testbed.inject(Fault("connection.half_open", volume="second", on="volume.cutover"))
+        world.testbed.inject(Fault("partition", backend="primary", for_ns=SECOND // 2, at_ns=6 * SECOND))
         start("copy", source="first", target="copy-1")
         start("copy", source="first", target="copy-2", point_in_time=False)
         start("move", source="second", destination="sibling")

@@ -30,6 +30,7 @@ def test_a_whole_copy_takes_seconds(world: World) -> None:
         ("value = 515_000_000", "value = 515.5", "must be int"),
         ("value = 515_000_000", "value = 0", "must be at least 1"),
         ('value = "full-copy"', 'value = "magic"', "redirect-on-write"),
+        ('value = "thin"', 'value = "fat"', "thin, thick"),
         ("ratio = 2.896", "ratio = 0", "above 0"),
         ('source = "Linux nfsd: lease and grace of 90 s"', 'origin = "nfsd"', "origin"),
         ("control_ns = {", "#control_ns = {", "lacks control_ns"),

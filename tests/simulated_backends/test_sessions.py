@@ -8,8 +8,9 @@ import pytest
 
 from harness.model import Caller
 from harness.runtime.agenda import Agenda
-from simulated_backends.iscsi.session import IscsiTarget, KeepAlive, SessionTimes
+from simulated_backends.iscsi.session import IscsiTarget, SessionTimes
 from simulated_backends.iscsi.testbed import IscsiTestbed
+from simulated_backends.lines import KeepAlive
 from simulated_backends.nfs.testbed import NfsTestbed
 
 

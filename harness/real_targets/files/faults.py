@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from harness.recorder import Event, Recorder
 from harness.runtime import SECOND, Expired, Runtime, Signal
 
+KINDS = ("connection.break", "start.reply_lost", "job.fail", "job.unsupported", "drain.stall")
+"""The faults that this testbed makes; see `harness.schedule.FAULT_KINDS`."""
+
 LINGER_NS = SECOND // 4
 """With a drain stall armed, a write stays unacknowledged for at most this long (ns) while no hold begins."""
 

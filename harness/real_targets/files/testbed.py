@@ -30,7 +30,7 @@ from harness.storage import Image, ObjectUnknown
 from harness.testbed import Capability, Inspection, LossPolicy, Profile
 
 from .attachment import FileAttachment
-from .faults import DrainStalls, at_event
+from .faults import KINDS, DrainStalls, at_event
 from .medium import Workspace
 from .store import FileStore
 
@@ -213,7 +213,18 @@ class FilesTestbed:
         return self._backends[name]
 
     def inject(self, fault: Fault) -> None:
-        """See `harness.testbed.Testbed.inject`. No `backend` means every one for connections, else the primary."""
+        """See `harness.testbed.Testbed.inject`. No `backend` means every one for connections, else the primary.
+
+        Raises `ValueError` for a kind that is not in `faults.KINDS`, and for an instant, which wall time has not.
+        """
+        if fault.kind not in KINDS:
+            raise ValueError(
+                f"the testbed {self.name} can't make the fault {fault.kind!r}; it makes {', '.join(KINDS)}"
+            )
+        if fault.at_ns is not None:
+            raise ValueError(
+                f"the testbed {self.name} can't hit an exact instant; name an event, or inject it when due"
+            )
         if fault.backend and fault.backend not in self._backends:
             raise ValueError(f"no backend {fault.backend!r}; there are {', '.join(self._backends)}")
         if fault.kind == "drain.stall" and not fault.volume:
@@ -239,8 +250,6 @@ class FilesTestbed:
                 self._backends[fault.backend or "primary"].engine.plan_fault(fault)
             case "drain.stall":
                 self._stalls.arm(fault.volume, fault.for_ns)
-            case _:
-                raise ValueError(f"the testbed {self.name} can't make the fault {fault.kind}")
 
     def _break(self, fault: Fault) -> None:
         for name, backend in self._backends.items():

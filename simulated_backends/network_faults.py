@@ -1,0 +1,71 @@
+"""Faults of the network between hosts and backends: partitions, and ports that are slow or down."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+from simulated_backends.attachment import HostLinks
+from simulated_backends.fabric import Fabric, Link
+from simulated_backends.lines import Network
+from simulated_backends.medium import Medium
+
+
+class NetworkFaults:
+    """Cuts and slows down what lies between hosts and backends. `links_of` gives a host's port, made on first use."""
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        network: Network,
+        links_of: Callable[[str], HostLinks],
+        media: Mapping[str, Medium],
+    ) -> None:
+        self._fabric = fabric
+        self._network = network
+        self._links_of = links_of
+        self._media = media
+        self._nominal: dict[Link, int] = {}
+        self._factors: dict[Link, list[float]] = {}
+
+    def part(self, host: str, backend: str) -> Callable[[], None]:
+        """Cut what is between a host and a backend; "" is everybody. Returns what takes it back.
+
+        Where one end is cut off from everybody its port is down, so that bulk transfers over it stand still, too. A
+        host's own copy from or to a backend that it alone can't reach is not held up: its path is no line.
+        """
+        self._network.cut(host, backend)
+        restore = self.slow(host, backend, 0.0) if not (host and backend) else _nothing
+
+        def heal() -> None:
+            restore()
+            self._network.heal(host, backend)
+
+        return heal
+
+    def slow(self, host: str, backend: str, factor: float) -> Callable[[], None]:
+        """Leave a port (a backend's, or a host's where no backend is named) a share of its capacity; see `part`."""
+        if backend:
+            medium = self._media[backend]
+            links = (medium.port_in, medium.port_out)
+        else:
+            of_host = self._links_of(host)
+            links = (of_host.port_in, of_host.port_out)
+        for link in links:
+            self._nominal.setdefault(link, link.capacity)
+            self._factors.setdefault(link, []).append(factor)
+            self._apply(link)
+
+        def restore() -> None:
+            for link in links:
+                self._factors[link].remove(factor)
+                self._apply(link)
+
+        return restore
+
+    def _apply(self, link: Link) -> None:
+        self._fabric.set_capacity(link, int(self._nominal[link] * math.prod(self._factors[link])))
+
+
+def _nothing() -> None:
+    return

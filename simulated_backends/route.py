@@ -1,0 +1,162 @@
+"""How a host's foreground I/O gets to a backend, and what happens to it when the connection is lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from harness.recorder import Recorder
+from harness.runtime import SECOND, Signal
+from harness.runtime.agenda import Alarm
+from harness.runtime.virtual import VirtualRuntime
+from harness.storage import StorageError
+from simulated_backends.lines import End, KeepAlive, Line, Network
+
+
+class PathLost(StorageError):
+    """A host's I/O failed: its session was not back within the initiator's replacement timeout."""
+
+    code = "path-lost"
+
+
+@dataclass(frozen=True)
+class Patience:
+    """What the two ends of a host's session bear with; times in nanoseconds.
+
+    `caller` and `backend` are their keep-alives, None where an end sends none. A lost session is opened again after
+    `wait_ns`; commands are kept for `give_up_ns` from its loss and then fail, None meaning that they never do.
+    `login_ns` is how long the host waits for the answer to a login.
+    """
+
+    caller: KeepAlive | None
+    backend: KeepAlive | None
+    wait_ns: int
+    give_up_ns: int | None
+    login_ns: int
+
+
+HARD_MOUNT = Patience(KeepAlive(60 * SECOND, 60 * SECOND), None, 0, None, 60 * SECOND)
+"""A Linux NFS client on a hard mount: it retries for ever; timeo is 60 s over TCP (nfs(5)), taken for both timers."""
+
+
+class HostSession(Protocol):
+    """The session under a route, as the protocol has it."""
+
+    def open(self) -> None:
+        """Log in, in place of the session that was there before. Does not block. Raises `ConnectionLost`."""
+
+    def drop(self) -> None:
+        """The backend's end gives the session up."""
+
+
+class HostRoute:
+    """A host's way to one backend for foreground I/O: a session that the host opens again when it is lost.
+
+    Commands that were under way on a lost session are ended by the loss, whatever became of them, and the host sends
+    them again on the next one. `session` numbers the sessions.
+    """
+
+    def __init__(
+        self,
+        runtime: VirtualRuntime,
+        recorder: Recorder,
+        network: Network,
+        host: str,
+        backend: str,
+        patience: Patience,
+        below: HostSession,
+    ) -> None:
+        self.host = host
+        self.backend = backend
+        self.session = 1
+        self._runtime = runtime
+        self._recorder = recorder
+        self._network = network
+        self._patience = patience
+        self._is_up = True
+        self._has_failed = False
+        self._give_up: Alarm | None = None
+        self._changed: Signal[None] | None = None
+        self._line = network.add(Line(runtime, host, backend, (patience.caller, patience.backend), self._given_up))
+        self._below = below
+        below.open()
+
+    def ready(self) -> int:
+        """Block until a session is up; returns its number. Raises `PathLost` once the host has lost patience."""
+        while not self._is_up or self._line.cuts:
+            if self._is_up:
+                self._line.cross()
+                continue
+            if self._has_failed:
+                raise PathLost(f"{self.host} has lost its session with {self.backend}")
+            if self._changed is None:
+                self._changed = self._runtime.signal(f"session of {self.host} with {self.backend} is back")
+            self._changed.wait()
+        return self.session
+
+    def carry(self, session: int) -> bool:
+        """Block while the network holds a message of that session back; returns whether it got through."""
+        line = self._line
+        if line.cuts and session == self.session:
+            line.cross()
+        if session != self.session:  # it counts on as soon as a session is lost
+            return False
+        line.heard_ns = self._runtime.now()
+        return True
+
+    def half_open(self) -> None:
+        """Nothing gets through on this connection any more, and neither end is told."""
+        self._line.cut()
+
+    def drop(self, reason: str, backend_knows: bool) -> None:
+        """The host loses the connection now; the backend too if it knows, else by its keep-alive only."""
+        if self._is_up:
+            self._lose(reason)
+            if backend_knows:
+                self._below.drop()
+
+    def forget(self) -> None:
+        """The backend's end gives the session up; the host finds out when it asks, or by its keep-alive."""
+        self._line.give_up(End.BACKEND)
+
+    # ---- loss and recovery -----------------------------------------------------------------------------------------
+
+    def _given_up(self, end: End) -> None:
+        if end is End.BACKEND:
+            self._below.drop()
+        elif self._is_up:
+            self._lose("keep-alive")
+
+    def _lose(self, reason: str) -> None:
+        self._is_up = False
+        self.session += 1
+        self._recorder.emit("session.lost", host=self.host, backend=self.backend, reason=reason)
+        self._line.give_up(End.CALLER)
+        env = self._runtime.env
+        if self._patience.give_up_ns is not None:
+            self._give_up = env.alarm(self._patience.give_up_ns, self._fail)
+        env.alarm(
+            self._patience.wait_ns,
+            lambda: self._network.when_reachable(self.host, self.backend, self._log_in_again),
+        )
+
+    def _log_in_again(self) -> None:
+        self._line.renew()
+        self._below.open()
+        self._is_up, self._has_failed = True, False
+        if self._give_up is not None:
+            self._give_up.cancel()
+            self._give_up = None
+        self._recorder.emit("session.restored", host=self.host, backend=self.backend)
+        self._wake()
+
+    def _fail(self) -> None:
+        self._give_up = None
+        self._has_failed = True
+        self._recorder.emit("session.failed", host=self.host, backend=self.backend)
+        self._wake()
+
+    def _wake(self) -> None:
+        changed, self._changed = self._changed, None
+        if changed is not None:
+            changed.set(None)

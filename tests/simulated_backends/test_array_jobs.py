@@ -1,0 +1,87 @@
+"""The array's own jobs: their queue, what can't be aborted, and how long they are remembered."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+import pytest
+from worlds import World
+
+from harness.activity import ActivityState, HandleScope
+from harness.contract import ActivityNotAbortable, ActivityUnknown
+from harness.runtime import SECOND
+from simulated_backends.profiles import ProfileError
+
+USER = HandleScope.USER
+
+
+def test_jobs_beyond_the_slots_are_queued(make_world: Callable[..., World]) -> None:
+    """Only so many jobs run at a time, in the order of their start; a queued one moves nothing and can be aborted."""
+    world = make_world(job_slots=2)
+
+    def body() -> None:
+        world.volume()
+        connection = world.connect()
+
+        def start(number: int) -> str:
+            return world.start(connection, "copy", source="volume", target=f"copy-{number}", scope=USER)
+
+        handles = [start(number) for number in range(5)]
+        beside = world.start(connection, "copy", source="volume", target="beside")
+        world.runtime.sleep(SECOND)
+        states = [connection.status(handle).state.value for handle in (*handles, beside)]
+        assert states == ["running", "running", "queued", "queued", "queued", "running"]
+        assert connection.status(handles[2]).progress == 0
+        connection.abort(handles[2])
+        assert connection.status(handles[2]).state is ActivityState.ABORTED
+        assert world.primary.inspect().find("copy-2") is None
+        for handle in (handles[0], handles[1], handles[3], handles[4]):
+            assert world.wait(connection, handle).state is ActivityState.DONE
+        order = [e.fields["target"] for e in world.recorder.find("activity.ended", state="done", verb="copy")]
+        assert order.index("copy-3") > order.index("copy-0") and order[-1] in ("copy-3", "copy-4")
+
+    world.run(body)
+
+
+def test_some_jobs_can_not_be_aborted(make_world: Callable[..., World]) -> None:
+    """A job of a fixed verb refuses the abort and goes on undisturbed; a connection-specific one can be aborted."""
+    world = make_world(fixed_job_verbs="copy, revert")
+
+    def body() -> None:
+        world.volume()
+        connection = world.connect()
+        handle = world.start(connection, "copy", source="volume", target="copy", scope=HandleScope.UNRESTRICTED)
+        with pytest.raises(ActivityNotAbortable):
+            connection.abort(handle)
+        assert world.wait(connection, handle).state is ActivityState.DONE
+        own = world.start(connection, "copy", source="volume", target="own")
+        connection.abort(own)
+        assert connection.status(own).state is ActivityState.ABORTED
+
+    world.run(body)
+
+
+def test_outcomes_are_kept_for_the_retention_time(world: World) -> None:
+    """A job is named by a uuid; its outcome is there for 300 s after its end, and the name unknown afterwards."""
+
+    def body() -> None:
+        connection = world.connect()
+        handle = world.start(connection, "create_volume", target="volume", size=1, scope=USER)
+        assert str(uuid.UUID(handle)) == handle
+        world.wait(connection, handle)
+        world.runtime.sleep(299 * SECOND)
+        assert world.connect("host-b").status(handle).state is ActivityState.DONE
+        world.runtime.sleep(2 * SECOND)
+        with pytest.raises(ActivityUnknown):
+            world.connect("host-b").status(handle)
+
+    world.run(body)
+
+
+def test_a_profile_names_only_verbs_that_exist(make_world: Callable[..., World]) -> None:
+    """A verb that no job has is refused, as is a job service without a slot."""
+    with pytest.raises(ProfileError, match="cpoy"):
+        make_world(fixed_job_verbs="cpoy")
+    with pytest.raises(ProfileError, match="job_slots"):
+        make_world(job_slots=0)

@@ -1,0 +1,119 @@
+"""What differs between backends by their profile: snapshots, write caches, provisioning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from worlds import SPREAD, World
+
+from harness.model import GIB
+from harness.runtime import SECOND, Expired
+from harness.schedule import Fault
+from harness.storage import BLOCK
+
+
+def latency_ns(world: World, attachment: object, block: int) -> int:
+    """How long a write of that block takes."""
+    attachment.write(block, world.recorder.next_stamp())  # type: ignore[attr-defined]
+    log = world.recorder.writes("volume")
+    return log.acknowledged_ns[-1] - log.issued_ns[-1]
+
+
+@pytest.mark.parametrize(("kind", "dearer"), [("copy-on-write", True), ("redirect-on-write", False)])
+def test_the_first_overwrite_after_a_snapshot(make_world: Callable[..., World], kind: str, dearer: bool) -> None:
+    """Under copy-on-write the first write to a block costs one more disk operation, for as long as a snapshot is."""
+    world = make_world(snapshot_kind=kind, snapshot_ns=25_000_000, service_jitter_ns=0)
+
+    def body() -> None:
+        attachment = world.volume()
+        usual = latency_ns(world, attachment, 1)
+        expected = world.store.image("volume")
+        world.copy("volume", "snapshot", "snapshot").wait()
+        first = latency_ns(world, attachment, 1)
+        service_ns = world.store.figures.service_ns
+        assert (first - usual >= service_ns) is dearer and (dearer or first == usual)
+        assert latency_ns(world, attachment, 1) == usual
+        assert world.store.image("snapshot") == expected
+        world.copy("volume", "second", "snapshot").wait()
+        assert latency_ns(world, attachment, 1) == first
+        for snapshot in ("snapshot", "second"):
+            world.store.delete(snapshot)
+        assert latency_ns(world, attachment, 2) == usual
+
+    world.run(body)
+
+
+def test_a_shared_snapshot_takes_no_copy(make_world: Callable[..., World]) -> None:
+    """Snapshots that share blocks take their fixed time and no room; a full copy takes as long as any copy."""
+    for kind, quick in (("copy-on-write", True), ("redirect-on-write", True), ("full-copy", False)):
+        world = make_world(snapshot_kind=kind, snapshot_ns=25_000_000)
+
+        def body(world: World = world, quick: bool = quick) -> None:
+            world.fill(world.volume())
+            used, began = world.store.used_bytes(), world.runtime.now()
+            world.copy("volume", "snapshot", "snapshot").wait()
+            taken = world.runtime.now() - began
+            assert taken == (25_000_000 if quick else world.testbed.profile.whole_copy_ns)
+            assert (world.store.used_bytes() == used) is quick
+
+        world.run(body)
+
+
+def test_a_hold_flushes_what_is_dirty(make_world: Callable[..., World]) -> None:
+    """The time of a hold grows with the distinct blocks in the write cache, up to its size, and not with time."""
+    world = make_world(write_cache_bytes=32 * BLOCK, disk_write_bytes_per_s=BLOCK * 100, service_jitter_ns=0)
+
+    def body() -> None:
+        attachment = world.volume()
+
+        def hold_ns(blocks: tuple[int, ...]) -> int:
+            world.fill(attachment, blocks)
+            began = world.runtime.now()
+            attachment.gate.hold("test", 10 * SECOND, 60 * SECOND)
+            attachment.gate.release("test")
+            return world.runtime.now() - began
+
+        clean = hold_ns(())
+        assert hold_ns((1, 2, 3)) - clean == 3 * SECOND // 100
+        assert hold_ns(()) == clean
+        assert hold_ns((5, 5, 5, 5)) - clean == SECOND // 100
+        assert hold_ns(SPREAD) - clean == 32 * SECOND // 100
+
+    world.run(body)
+
+
+def test_a_flush_that_takes_too_long_is_no_quiesce(world: World) -> None:
+    """A hold whose flush is kept back by the network expires, and is given back."""
+
+    def body() -> None:
+        attachment = world.volume()
+        attachment.write(1, 11)
+        world.testbed.inject(Fault("partition", caller="host-a", for_ns=3 * SECOND))
+        with pytest.raises(Expired):
+            attachment.gate.hold("test", SECOND, 60 * SECOND)
+        assert not attachment.gate.holding
+        attachment.gate.hold("test", SECOND, 60 * SECOND)
+        attachment.gate.release("test")
+
+    world.run(body)
+
+
+def test_thick_volumes_take_their_size_at_once(make_world: Callable[..., World]) -> None:
+    """In a thick pool an object takes its whole size when it is made; in a thin one what is written."""
+    thick, thin = make_world(provisioning="thick"), make_world(provisioning="thin")
+
+    def used(world: World) -> list[int]:
+        found = []
+        attachment = world.volume(size=2)
+        found.append(world.primary.inspect().used_bytes)
+        attachment.write(1, 11)
+        found.append(world.primary.inspect().used_bytes)
+        copy = world.copy("volume", "copy")
+        found.append(world.primary.inspect().used_bytes)
+        copy.cancel("test")
+        found.append(world.primary.inspect().used_bytes)
+        return found
+
+    assert thick.run(lambda: used(thick)) == [2 * GIB, 2 * GIB, 4 * GIB, 2 * GIB]
+    assert thin.run(lambda: used(thin)) == [0, BLOCK, BLOCK, BLOCK]

@@ -1,0 +1,181 @@
+"""Faults of a backend itself: a restart, a full pool, blocks that can't be read."""
+
+from __future__ import annotations
+
+import pytest
+from worlds import SPREAD, World
+
+from harness.activity import ActivityState, HandleScope
+from harness.contract import ActivityUnknown, ConnectionLost
+from harness.runtime import SECOND
+from harness.schedule import Fault
+from harness.storage import BLOCK, BLOCKS_PER_GIB, PoolFull, TransferFailed
+from simulated_backends.attachment import MediumError
+
+
+def test_a_restart_ends_jobs_and_sessions_and_keeps_volumes(world: World) -> None:
+    """At power off jobs end at once; when power is back the old connection is gone, the outcome of array jobs known."""
+
+    def body() -> None:
+        expected = world.fill(world.volume())
+        connection = world.connect()
+        own = world.start(connection, "copy", source="volume", target="own")
+        wide = world.start(connection, "copy", source="volume", target="wide", scope=HandleScope.USER)
+        world.runtime.sleep(SECOND // 2)
+        world.testbed.inject(Fault("backend.restart", backend="primary", for_ns=20 * SECOND))
+        off_ns = world.runtime.now()
+        assert [o.id for o in world.primary.inspect().objects] == ["volume"]
+        assert [e.at_ns for e in world.recorder.find("activity.ended")] == [off_ns, off_ns]
+        with pytest.raises(ConnectionLost):
+            connection.status(wide)
+        again = world.connect()
+        assert world.runtime.now() >= off_ns + 10 * SECOND
+        status = again.status(wide)
+        assert (status.state, status.error_code) == (ActivityState.FAILED, "restarted")
+        with pytest.raises(ActivityUnknown):
+            again.status(own)
+        assert world.store.image("volume") == expected
+        world.runtime.sleep(100 * SECOND)
+        assert world.primary.inspect().connections == 1
+
+    world.run(body)
+
+
+def test_writes_go_on_after_a_restart(world: World) -> None:
+    """A write that meets a backend without power is applied once the power is back."""
+
+    def body() -> None:
+        attachment = world.volume()
+        attachment.write(1, 11)
+        world.testbed.inject(Fault("backend.restart", backend="primary", for_ns=30 * SECOND))
+        off_ns = world.runtime.now()
+        attachment.write(1, 12)
+        assert off_ns + 30 * SECOND < world.runtime.now() < off_ns + 60 * SECOND
+        assert world.store.image("volume") == {1: 12} and len(world.recorder.find("session.lost")) == 1
+
+    world.run(body)
+
+
+def test_a_copy_to_a_backend_without_power_waits_for_it(world: World) -> None:
+    """A copy to another backend stands still while that one restarts, and is whole in the end."""
+
+    def body() -> None:
+        expected = world.fill(world.volume())
+        connection = world.connect()
+        world.wait(connection, world.start(connection, "snapshot", source="volume", target="snapshot"))
+        world.testbed.inject(
+            Fault("backend.restart", on="activity.started", nth=1, backend="sibling", for_ns=20 * SECOND)
+        )
+        began = world.runtime.now()
+        handle = world.start(connection, "replicate", source="snapshot", target="copy", destination="sibling")
+        assert world.wait(connection, handle).state is ActivityState.DONE
+        assert world.runtime.now() > began + 20 * SECOND
+        assert world.sibling.store.image("copy") == expected
+
+    world.run(body)
+
+
+def test_a_full_pool_takes_nothing_new(world: World) -> None:
+    """New objects and blocks that were never written are refused; others can be written, and later all is well."""
+
+    def body() -> None:
+        attachment = world.volume()
+        attachment.write(1, 11)
+        world.testbed.inject(Fault("pool.full", backend="primary", for_ns=5 * SECOND))
+        with pytest.raises(PoolFull, match="is full"):
+            world.store.create_volume("other", 1)
+        with pytest.raises(PoolFull, match="no room for block 2"):
+            attachment.write(2, 22)
+        attachment.write(1, 12)
+        world.sibling.store.create_volume("elsewhere", 1)
+        world.runtime.sleep(5 * SECOND)
+        attachment.write(2, 22)
+        world.store.create_volume("other", 1)
+        assert world.store.image("volume") == {1: 12, 2: 22}
+
+    world.run(body)
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_copy_fails_where_the_medium_does(world: World, before: bool) -> None:
+    """A copy that gets to a bad block fails there, whether the block was bad before or went bad under the copy."""
+
+    def body() -> None:
+        world.fill(world.volume())
+        fault = Fault("medium.error", backend="primary", volume="volume", fraction=0.5)
+        if before:
+            world.testbed.inject(fault)
+        began = world.runtime.now()
+        copy = world.copy("volume", "copy")
+        if not before:
+            world.runtime.sleep(SECOND // 4)
+            world.testbed.inject(Fault("medium.error", backend="primary", volume="volume", fraction=0.75))
+            world.testbed.inject(fault)
+            world.testbed.inject(Fault("medium.error", backend="primary", volume="volume", fraction=0.001))
+        with pytest.raises(TransferFailed, match=f"MEDIUM ERROR.*block {BLOCKS_PER_GIB // 2}"):
+            copy.wait()
+        assert copy.moved() == copy.total // 2
+        spent = world.runtime.now() - began
+        assert spent == pytest.approx(world.testbed.profile.whole_copy_ns / 2, rel=1e-6)
+        assert world.primary.inspect().find("copy") is None
+        world.store.delete("volume")
+
+    world.run(body)
+
+
+def test_a_block_that_went_bad_behind_a_copy_does_not_matter(world: World) -> None:
+    """A copy that has passed a block does not mind what becomes of it; the next one does."""
+
+    def body() -> None:
+        expected = world.fill(world.volume())
+        copy = world.copy("volume", "copy")
+        world.sleep_until(copy, 0.5)
+        world.testbed.inject(Fault("medium.error", backend="primary", volume="volume", fraction=0.25))
+        copy.wait()
+        assert world.store.image("copy") == expected
+        with pytest.raises(TransferFailed):
+            world.copy("volume", "again").wait()
+
+    world.run(body)
+
+
+def test_hosts_and_backups_meet_a_bad_block(world: World) -> None:
+    """Reading the block fails, as do a backup and a host copy that get to it; writing it makes it good again."""
+
+    def body() -> None:
+        attachment = world.volume()
+        world.fill(attachment)
+        block = SPREAD[10]
+        world.testbed.inject(Fault("medium.error", backend="primary", volume="volume", fraction=block / BLOCKS_PER_GIB))
+        with pytest.raises(MediumError, match=f"block {block} "):
+            attachment.read((block - 1) * BLOCK, 3 * BLOCK)
+        reader = world.store.begin_read("volume", True, 1 << 20)
+        with pytest.raises(TransferFailed, match="MEDIUM ERROR"):
+            list(reader)
+        reader.close()
+        world.sibling.store.create_volume("copy", 1)
+        with pytest.raises(MediumError):
+            attachment.copy_to(world.sibling.attach("copy", "host-a"))
+        assert 0 < len(world.sibling.store.image("copy")) <= 10
+        attachment.write(block, 99)
+        assert len(attachment.read(block * BLOCK, BLOCK)) == BLOCK
+        world.copy("volume", "whole").wait()
+        assert len(world.recorder.find("fault", fault="medium.error", block=block)) == 1
+
+    world.run(body)
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (Fault("backend.restart"), "needs a backend"),
+        (Fault("pool.full"), "needs a backend"),
+        (Fault("medium.error", backend="primary"), "needs an object"),
+        (Fault("medium.error", backend="primary", volume="v", fraction=1.0), "without 1"),
+    ],
+)
+def test_storage_faults_say_what_they_lack(world: World, fault: Fault, says: str) -> None:
+    """A fault of a backend that could hit nothing is refused with what it lacks."""
+    with pytest.raises(ValueError, match=says):
+        world.testbed.inject(fault)
+    world.testbed.close()

@@ -1,0 +1,123 @@
+"""Third-party copies: list identifiers and the I_T nexus they belong to."""
+
+from __future__ import annotations
+
+import pytest
+from worlds import World
+
+from harness.activity import ActivityState, ConnectionIdentity
+from harness.contract import ActivityUnknown
+from harness.model import Caller
+from harness.runtime import SECOND
+from harness.schedule import Fault
+from harness.testbed import Job
+from simulated_backends.iscsi.third_party_copy import CheckCondition, CopyManager, CopyOperationStatus, copy_name
+
+HERE = ConnectionIdentity(Caller("host-a", "user-a"), "host-a,i,0x800000000001,target,t,0x0001")
+THERE = ConnectionIdentity(Caller("host-a", "user-a"), "host-a,i,0x800000000002,target,t,0x0001")
+
+
+@pytest.fixture
+def iscsi() -> World:
+    """The iSCSI testbed with its own profile."""
+    return World("iscsi-sim")
+
+
+def copy(target: str) -> Job:
+    """A copy of the volume."""
+    return Job("copy", source="volume", target=target)
+
+
+def test_a_list_identifier_means_something_on_its_nexus_only(iscsi: World) -> None:
+    """The same list identifier is refused on its own nexus while the copy runs, and free on another one."""
+
+    def body() -> None:
+        iscsi.volume()
+        manager = CopyManager(iscsi.primary.engine)
+        manager.extended_copy(HERE, 7, copy("a"), "1")
+        with pytest.raises(CheckCondition, match="ILLEGAL REQUEST / OPERATION IN PROGRESS"):
+            manager.extended_copy(HERE, 7, copy("b"), "2")
+        with pytest.raises(CheckCondition, match="INVALID FIELD IN CDB"):
+            manager.receive_copy_status(THERE, 7)
+        manager.extended_copy(THERE, 7, copy("c"), "3")
+        iscsi.runtime.sleep(5 * SECOND)
+        assert manager.receive_copy_status(HERE, 7).status is CopyOperationStatus.DONE
+        manager.extended_copy(HERE, 7, copy("d"), "4")
+        iscsi.runtime.sleep(SECOND // 10)
+        report = manager.receive_copy_status(HERE, 7)
+        assert report.status is CopyOperationStatus.IN_PROGRESS_BACKGROUND and report.update_delay_ms > 0
+        assert [o.id for o in iscsi.primary.inspect().objects] == ["a", "c", "d", "volume"]
+
+    iscsi.run(body)
+
+
+def test_a_lost_nexus_leaves_the_copy_running_unseen(iscsi: World) -> None:
+    """After the loss nobody can ask for the copy, on whichever nexus, but it goes on to its end."""
+
+    def body() -> None:
+        expected = iscsi.fill(iscsi.volume())
+        first = iscsi.connect()
+        handle = iscsi.start(first, "copy", source="volume", target="copy")
+        iscsi.testbed.inject(Fault("session.reinstate", caller="host-a"))
+        with pytest.raises(ActivityUnknown):
+            iscsi.connect().status(handle)
+        iscsi.runtime.sleep(5 * SECOND)
+        assert iscsi.store.image("copy") == expected and iscsi.primary.inspect().activities == ()
+
+    iscsi.run(body)
+
+
+def test_an_abort_ends_once_transfers_have_stopped(iscsi: World) -> None:
+    """COPY OPERATION ABORT takes its time; when it has ended nothing of the copy is left, and its status is 60h."""
+
+    def body() -> None:
+        iscsi.fill(iscsi.volume())
+        manager = CopyManager(iscsi.primary.engine)
+        manager.extended_copy(HERE, 7, copy("a"), "1")
+        iscsi.runtime.sleep(SECOND // 2)
+        began = iscsi.runtime.now()
+        manager.copy_operation_abort(HERE, 7)
+        assert iscsi.runtime.now() - began == iscsi.testbed.profile.loss.abort_latency_ns
+        assert iscsi.primary.inspect().find("a") is None
+        assert manager.receive_copy_status(HERE, 7).status is CopyOperationStatus.TERMINATED
+
+    iscsi.run(body)
+
+
+def test_a_reset_ends_all_copies_and_nothing_else(iscsi: World) -> None:
+    """A logical unit reset aborts the copies of every nexus and forgets them."""
+
+    def body() -> None:
+        iscsi.volume()
+        manager = CopyManager(iscsi.primary.engine)
+        manager.extended_copy(HERE, 7, copy("a"), "1")
+        manager.extended_copy(THERE, 7, copy("b"), "2")
+        iscsi.runtime.sleep(SECOND // 2)
+        manager.reset()
+        assert [o.id for o in iscsi.primary.inspect().objects] == ["volume"]
+        assert {e.fields["state"] for e in iscsi.recorder.find("activity.ended")} == {"aborted"}
+        for nexus in (HERE, THERE):
+            with pytest.raises(CheckCondition, match="INVALID FIELD"):
+                manager.receive_copy_status(nexus, 7)
+
+    iscsi.run(body)
+
+
+def test_a_driver_sees_a_copy_by_its_list_identifier(iscsi: World) -> None:
+    """The handle of a connection-specific job names the nexus and the list identifier; a repeated request meets it."""
+
+    def body() -> None:
+        iscsi.volume()
+        connection = iscsi.primary.connect(Caller("host-a", "user-a"))
+        job = Job("copy", source="volume", target="copy")
+        handle = connection.start(job, "the request")
+        list_id = int(handle.rsplit("-", 1)[1], 16)
+        assert handle == copy_name(connection.identity.connection_id, list_id)
+        assert connection.start(job, "the request") == handle
+        assert connection.start(Job("copy", source="volume", target="other"), "another") != handle
+        status = connection.status(handle)
+        assert status.state is ActivityState.RUNNING and status.poll_after == pytest.approx(0.107, abs=0.001)
+        assert iscsi.wait(connection, handle).state is ActivityState.DONE
+        assert len(iscsi.recorder.find("activity.started")) == 2
+
+    iscsi.run(body)
