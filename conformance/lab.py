@@ -22,7 +22,7 @@ from harness.schedule import Fault, Schedule
 from harness.storage import BLOCKS_PER_GIB, Image
 from harness.taskflow.catalog import Catalog
 from harness.taskflow.ends import DriverEnd, call_driver, describe
-from harness.taskflow.errors import DriverError
+from harness.taskflow.errors import DriverError, OutOfMemory
 from harness.taskflow.journal import Journal
 from harness.taskflow.taskflow import Taskflow
 from harness.testbed import Attachment, Capability, Connection, Load, LoadSpec, Testbed
@@ -108,6 +108,8 @@ class Lab:
             driver = cls(configuration=configuration, host=self.cinder_host(backend))
         except Abandoned:
             raise
+        except MemoryError:
+            raise OutOfMemory(f"{cls.__name__}.__init__ took all memory") from None
         except BaseException as error:
             raise DriverError(cls.__name__, "__init__", f"raised {describe(error)}", error) from error
         call_driver(driver, "do_setup", Context(user_id=who.user))

@@ -24,6 +24,7 @@ from harness.frozen import (
 )
 from harness.names import did_you_mean
 from harness.results import Finding, Severity
+from harness.runtime import Abandoned
 
 STATELESS = "stateless_activities"
 REPLICATION = "snapshot_replication"
@@ -117,7 +118,9 @@ def read_driver(driver: object, implemented: Callable[[str], bool] | None) -> tu
     """The publication of a driver instance, and what is to be said of it. Raises nothing that the driver raises."""
     try:
         value = published_object(driver)
-    except Exception as error:
+    except (MemoryError, Abandoned):
+        raise
+    except BaseException as error:  # whatever a property raises, it publishes nothing by it
         text = f"evaluating {ATTRIBUTE} raised {kind_of(error)}: {shorten(_text_of(error))}"
         remedy = "let it return a mapping at any time after do_setup; until then every default applies"
         return Publication(present=True), [_finding(Severity.VIOLATION, "A-1", ATTRIBUTE, text, remedy)]

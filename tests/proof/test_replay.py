@@ -35,7 +35,7 @@ def failures(report: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 def test_failure_is_replayed_from_its_saved_schedule(tmp_path: Path) -> None:
     """The saved schedule of a failed check shows the same failure again, event for event, whatever --seed says."""
-    status, report = certify(tmp_path / "first", "-k", "listed_copy", "--seed", "11")
+    status, report = certify(tmp_path / "first", "-k", "listed_copy and blocking", "--seed", "11")
     (schedule,) = (tmp_path / "first" / "schedules").glob("*.json")
     again_status, again = certify(tmp_path / "again", "--schedule", str(schedule), "--seed", "12")
     assert (status, again_status) == (1, 1)
