@@ -61,6 +61,24 @@ class WriteGate:
                 with self._guard:
                     self._held_writes -= 1
 
+    def enter_or_hold(self) -> Signal[None] | None:
+        """`enter` for callers that can't block: None if a write counts as under way now.
+
+        Otherwise the signal that says when the gate opens; it counts as held until the caller calls `unhold`, and tries
+        again.
+        """
+        with self._guard:
+            if self._opened is None:
+                self._in_flight += 1
+            else:
+                self._held_writes += 1
+            return self._opened
+
+    def unhold(self) -> None:
+        """Count a held write as waiting no longer."""
+        with self._guard:
+            self._held_writes -= 1
+
     def leave(self) -> None:
         """Count a write as acknowledged."""
         with self._guard:

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from harness.gate import WriteGate
-from harness.load import StreamLoad
 from harness.recorder import Recorder
 from harness.runtime import SECOND, Signal
 from harness.runtime.virtual import VirtualRuntime
 from harness.schedule import random_source
 from harness.storage import BLOCK, ObjectUnknown
-from harness.testbed import Attachment, Gate, LoadSpec
+from harness.testbed import Attachment, Gate, Load, LoadSpec
 from simulated_backends.content import Crawl, runs, stored_bytes
 from simulated_backends.fabric import Fabric, Link, Path
+from simulated_backends.foreground import EventLoad
 from simulated_backends.stored_object import HeldObject
 
 
@@ -84,9 +84,7 @@ class SimulatedAttachment:
             finally:
                 self._gate.leave()
         finally:
-            self._outstanding -= 1
-            if self._outstanding == 0 and self._idle is not None:
-                self._idle.set(None)
+            self._finished_one()
 
     def read(self, offset: int, length: int) -> bytes:
         """See `harness.testbed.Attachment.read`. Raises ValueError for parts of blocks or beyond the volume's end."""
@@ -145,11 +143,10 @@ class SimulatedAttachment:
             for block in sorted({**target.content.between(0, end), **seen}):
                 target.write(block, seen.get(block, 0))
 
-    def load(self, spec: LoadSpec) -> StreamLoad:
+    def load(self, spec: LoadSpec) -> Load:
         """See `harness.testbed.Attachment.load`."""
         self._runtime.checkpoint()
-        name = f"load on {self.volume_id} at {self.host}"
-        return StreamLoad(self._runtime, self._recorder, self.write, spec, self._loads, name)
+        return EventLoad(self, spec, self._loads, f"load on {self.volume_id} at {self.host}")
 
     def detach(self) -> None:
         """See `harness.testbed.Attachment.detach`. Repeating it is harmless."""
@@ -190,6 +187,20 @@ class SimulatedAttachment:
         bandwidth = max(1, self._fabric.leftover(path))
         jitter = int(self._jitter.random() * figures.service_jitter_ns)
         return figures.service_ns + jitter + length * SECOND // bandwidth
+
+    def _delays(self) -> tuple[int, int, int]:
+        """Of a write sent now: ns to its application without jitter, from there to the reply, most jitter."""
+        store = self._held.store
+        figures, medium = store.figures, store.medium
+        half, rest = divmod(figures.round_trip_ns, 2)
+        bandwidth = max(1, self._fabric.leftover((self._links.port_out, medium.port_in, medium.disk_write)))
+        there = half + figures.service_ns + BLOCK * SECOND // bandwidth
+        return there, half + rest, figures.service_jitter_ns
+
+    def _finished_one(self) -> None:
+        self._outstanding -= 1
+        if self._outstanding == 0 and self._idle is not None:
+            self._idle.set(None)
 
     def _flush(self) -> None:
         self._runtime.sleep(self._held.store.figures.flush_ns)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextvars
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import greenlet
 
@@ -26,6 +26,13 @@ _unending: list[object] = []
 """Greenlets that refused to end, kept for the same reason."""
 
 _TIME = "time to pass"
+
+
+class Waiter(Protocol):
+    """What a virtual signal wakes: a task, or a model's state machine."""
+
+    def wake_soon(self) -> None:
+        """Go on at this instant, through the queue."""
 
 
 class TaskGreenlet(greenlet.greenlet):
@@ -49,7 +56,7 @@ class VirtualSignal(Signal[T]):
         self._over = False
         self._value: T | None = None
         self._error: BaseException | None = None
-        self._waiters: dict[VirtualTask[Any], None] = {}  # in the order in which they began to wait
+        self._waiters: dict[Waiter, None] = {}  # in the order in which they began to wait
 
     def __repr__(self) -> str:
         return f"signal {self.name!r}"
@@ -72,8 +79,12 @@ class VirtualSignal(Signal[T]):
             return
         self._over, self._value, self._error = True, value, error
         waiters, self._waiters = self._waiters, {}
-        for task in waiters:
-            task.wake_soon()
+        for waiter in waiters:
+            waiter.wake_soon()
+
+    def add_waiter(self, waiter: Waiter) -> None:
+        """Wake `waiter` once the signal is over, which it is not yet; in its turn among the tasks that wait."""
+        self._waiters[waiter] = None
 
     def wait(self, timeout_ns: int | None = None) -> T:
         """See `harness.runtime.Signal.wait`. Raises `RuntimeError` outside of a task if it would block."""
@@ -210,6 +221,7 @@ class VirtualRuntime:
     def __init__(self) -> None:
         self.env = Agenda()
         self.hub = greenlet.getcurrent()
+        self.kept: dict[object, object] = {}  # what the models on this clock share
         self._tasks: dict[VirtualTask[Any], None] = {}
         self._locks: dict[str, VirtualLock] = {}
         self._limits = Limits()
@@ -219,6 +231,11 @@ class VirtualRuntime:
         self._stopped_by: BaseException | None = None
         self._state = "new"
         _open_runtimes.add(self)
+
+    @property
+    def horizon_ns(self) -> int:
+        """How far the clock may go (ns) in this run."""
+        return self._limits.horizon_ns
 
     def now(self) -> int:
         """See `harness.runtime.Runtime.now`."""

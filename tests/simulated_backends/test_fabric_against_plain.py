@@ -1,4 +1,4 @@
-"""The fabric works out again only what a change can reach; the plain fabric works out everything. They agree exactly."""
+"""The fabric works out only what a change can reach, the plain fabric everything; they agree exactly."""
 
 from __future__ import annotations
 
