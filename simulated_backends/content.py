@@ -52,7 +52,6 @@ class _Layer:
             self.walked, self.price = 0, -1
 
 
-
 class Content:
     """Block → stamp. Layers that are frozen are shared and show the same for ever; the top layer takes the writes.
 

@@ -84,6 +84,7 @@ class Fabric:
         self._stale = False
         self._changed_classes: dict[FlowClass, None] = {}
         self._changed_links: dict[Link, None] = {}
+        self._watchers: list[Callable[[], None]] = []
         self._due: list[tuple[int, int, FlowClass]] = []  # a heap; entries that differ from their class's `due` are old
         self._wake_up: Alarm | None = None
         self._wake_at = 0
@@ -102,6 +103,7 @@ class Fabric:
             raise ValueError(f"a flow can't have {size} bytes")
         if not links or len(frozenset(links)) != len(links):
             raise ValueError("a path needs at least one link, each of them once")
+        self._announce()
         now = self.now()
         members = self._classes.get(links)
         if members is None:
@@ -119,12 +121,14 @@ class Fabric:
     def cancel(self, flow: Flow) -> None:
         """See `Flow.cancel`."""
         if not flow.is_over:
+            self._announce()
             self._close(flow, flow.moved())
             self._changed()
 
     def set_capacity(self, link: Link, capacity: int) -> None:
         """Give a link another capacity (bytes a second) from now on; 0 lets its flows stand still."""
         check_capacity(link.name, capacity)
+        self._announce()
         link.capacity = capacity
         self._changed_links[link] = None
         self._changed()
@@ -137,6 +141,10 @@ class Fabric:
         """
         self.settle()
         return min(max(link.capacity - link.used, link.capacity // (link.flows + 1)) for link in path)
+
+    def before_change(self, watcher: Callable[[], None]) -> None:
+        """Call `watcher` at each instant at which rates or capacities change, before they do; it must not block."""
+        self._watchers.append(watcher)
 
     def flows(self) -> Iterator[Flow]:
         """The flows under way, class by class."""
@@ -151,6 +159,11 @@ class Fabric:
             self._allocate()
 
     # ---- allocation ------------------------------------------------------------------------------------------------
+
+    def _announce(self) -> None:
+        if not self._stale:
+            for watcher in self._watchers:
+                watcher()
 
     def _changed(self) -> None:
         if not self._stale:
@@ -218,6 +231,7 @@ class Fabric:
 
     def _wake(self) -> None:
         self._wake_up = None
+        self._announce()
         now = self.now()
         ended: list[Flow] = []
         while (at := self._next_due()) is not None and at <= now:
