@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import statistics
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+ROOT = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,10 @@ def in_turns(runs: int, ours: Callable[[], float], peer: Callable[[], float]) ->
 def peer_process(module: str, *arguments: object) -> dict[str, Any] | Missing:
     """What a peer's module prints as JSON when run in a process of its own; `Missing` where it isn't installed."""
     command = [sys.executable, "-m", module, *map(str, arguments)]
-    run = subprocess.run(command, capture_output=True, text=True)
+    # SimGrid's module looks for its library beside itself only if told so
+    libraries = os.pathsep.join(filter(None, [sysconfig.get_path("platlib"), os.environ.get("LD_LIBRARY_PATH", "")]))
+    environment = {**os.environ, "LD_LIBRARY_PATH": libraries}
+    run = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)
     if run.returncode:
         return Missing((run.stderr.strip() or f"exit status {run.returncode}").splitlines()[-1])
     return dict(json.loads(run.stdout.splitlines()[-1]))

@@ -1,9 +1,9 @@
 """The fabric: bulk transfers as flows over shared links, with max-min fair rates.
 
 Something happens only when a flow starts, ends or is cancelled, or when a link's capacity changes. All arithmetic is
-on integers: times in nanoseconds, rates in whole bytes a second, service in byte-nanoseconds-per-second ("ticks",
-10⁹ of them a byte), so that a run repeats exactly. Rounding a share down costs a link less than one byte a second for
-each of its flows.
+on integers: times in nanoseconds, rates in thousandths of a byte a second, service in ticks (a rate times a time; 10¹²
+of them a byte), so that a run repeats exactly. Rounding a share down costs a link less than a thousandth of a byte a
+second for each of its flows.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from heapq import heapify, heappop, heappush
 
 from harness.runtime import SECOND
 from harness.runtime.agenda import Agenda, Alarm
-from simulated_backends.max_min import Allocation, FlowClass, Link, check_capacity
+from simulated_backends.max_min import FINE, Allocation, FlowClass, Link, check_capacity
 
 __all__ = ["Fabric", "Flow", "Link", "Path"]
 
-_TICKS_PER_BYTE = SECOND
-"""A rate in bytes a second times nanoseconds gives ticks."""
+_TICKS_PER_BYTE = SECOND * FINE
+"""A rate in its fine unit times nanoseconds gives ticks."""
 
 
 Path = Sequence[Link]
@@ -63,7 +63,7 @@ class Flow:
     def rate(self) -> int:
         """The flow's present rate in bytes a second."""
         self._fabric.settle()
-        return 0 if self._final is not None else self._members.rate
+        return 0 if self._final is not None else self._members.rate // FINE
 
     def cancel(self) -> None:
         """Stop the flow where it is; `on_end` is not called. Harmless when it is over."""
@@ -129,7 +129,7 @@ class Fabric:
         """Give a link another capacity (bytes a second) from now on; 0 lets its flows stand still."""
         check_capacity(link.name, capacity)
         self._announce()
-        link.capacity = capacity
+        link.resize(capacity)
         self._changed_links[link] = None
         self._changed()
 

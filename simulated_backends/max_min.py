@@ -1,10 +1,10 @@
-"""Max-min fair rates in whole bytes a second, worked out again only where a change can be felt.
+"""Max-min fair rates in thousandths of a byte a second, worked out again only where a change can be felt.
 
 The rule is progressive filling: the link with the least share (free capacity divided by the flows that still wait,
 rounded down) fixes its flows, then the next; of equal shares the link counts whose first class is the oldest.
 
-A link whose free capacity is at least one byte a second for each of its flows can't have had the least share, nor an
-equal one, at any step: had it, what its flows got afterwards would have left less than that. So such a *slack* link
+A link with at least a thousandth of a byte a second to spare for each of its flows can't have had the least share, nor
+an equal one, at any step: had it, what its flows got afterwards would have left less than that. So such a *slack* link
 may be left out, and classes that meet on slack links only don't feel each other. A change is answered by filling the
 tight links that hang together with it; afterwards the slack links that it reached are checked, and if one has become
 tight it joins and the filling is done again.
@@ -19,6 +19,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from simulated_backends.fabric import Flow
 
+FINE = 1000
+"""Rates are in this many parts of a byte a second; without them, a thin share would lose too much to rounding."""
+
 _PATIENCE = 3
 """After so many fillings for one change, all links that hang together join, so that there is an end."""
 
@@ -26,20 +29,31 @@ _PATIENCE = 3
 class Link:
     """One direction of a network port, or one side (reading, writing) of a disk; `capacity` in bytes a second.
 
-    Change the capacity through `Fabric.set_capacity`. `flows` counts the flows over the link, `used` is what they get.
+    Change the capacity through `Fabric.set_capacity`. `flows` counts the flows over the link. `room` is what they
+    leave, less one for each of them, in the unit of rates: the link is slack if it is not negative.
     """
 
-    __slots__ = ("capacity", "crossing", "flows", "free", "mark", "name", "tight", "used", "waiting")
+    __slots__ = ("capacity", "crossing", "flows", "free", "mark", "name", "room", "tight", "waiting")
 
     def __init__(self, name: str, capacity: int) -> None:
         check_capacity(name, capacity)
         self.name = name
         self.capacity = capacity
         self.flows = 0
-        self.used = 0
+        self.room = capacity * FINE
         self.crossing: dict[FlowClass, None] = {}
         self.tight = False
         self.mark = self.free = self.waiting = 0  # of the filling under way
+
+    @property
+    def used(self) -> int:
+        """What the flows get together, in bytes a second, rounded up."""
+        return -((self.room + self.flows) // FINE - self.capacity)
+
+    def resize(self, capacity: int) -> None:
+        """Give the link another capacity."""
+        self.room += (capacity - self.capacity) * FINE
+        self.capacity = capacity
 
     def __repr__(self) -> str:
         return f"Link({self.name!r}, {self.capacity})"
@@ -48,8 +62,8 @@ class Link:
 class FlowClass:
     """The flows over one path. They all run at one rate, so they share one service clock (`served`, in ticks).
 
-    `number` orders the classes by age. `ends` is a heap of (service at the end, flow number, flow); `due` is the time
-    (ns) of the next end at the present rate, None if none will end.
+    `number` orders the classes by age. `ends` is a heap of (service at the end, flow number, flow), `rate` is in the
+    fine unit; `due` is the time (ns) of the next end at the present rate, None if none will end.
     """
 
     __slots__ = ("count", "due", "ends", "fixed", "mark", "number", "path", "rate", "served", "since")
@@ -76,14 +90,14 @@ class FlowClass:
         self.count += 1
         for link in self.path:
             link.flows += 1
-            link.used += self.rate
+            link.room -= self.rate + 1
 
     def drop(self) -> None:
         """Count one flow less; a class without flows leaves its links."""
         self.count -= 1
         for link in self.path:
             link.flows -= 1
-            link.used -= self.rate
+            link.room += self.rate + 1
             if not self.count:
                 del link.crossing[self]
 
@@ -112,12 +126,12 @@ class Allocation:
         Returns the classes whose rate changed; their service clocks stand at `now` then.
         """
         changed: dict[FlowClass, None] = {}
-        reached = dict(links)
+        start = list(links)
         for members in classes:
             if members.count and not any(link.tight for link in members.path):
                 min(members.path, key=lambda link: link.capacity // link.flows).tight = True
-            reached.update(dict.fromkeys(members.path))
-        start = [link for link in reached if _joins(link)]
+            start += members.path
+        start = [link for link in dict.fromkeys(start) if _joins(link)]
         rounds = 0
         while start:
             rounds += 1
@@ -125,24 +139,22 @@ class Allocation:
                 start = _all_that_hang_together(start)
             component, members_of = self._component(start)
             self._fill(component)
-            reached = {}
+            suspects = [link for members in classes for link in members.path] if rounds == 1 else []
             for members in members_of:
                 share = members.fixed
                 if share != members.rate:
                     gain = (share - members.rate) * members.count
                     for link in members.path:
-                        link.used += gain
-                        reached[link] = None
+                        link.room -= gain
+                        if link.room < 0 and not link.tight:
+                            suspects.append(link)
                     members.served += members.rate * (now - members.since)
                     members.since = now
                     members.rate = share
                     changed[members] = None
-            if rounds == 1:
-                reached.update((link, None) for members in classes for link in members.path)
-            start = [link for link in reached if not link.tight and _joins(link)]
+            start = [link for link in dict.fromkeys(suspects) if not link.tight and _joins(link)]
             for link in component:
-                if link.capacity - link.used >= link.flows:
-                    link.tight = False
+                link.tight = link.room < 0
         return changed
 
     def _component(self, start: Iterable[Link]) -> tuple[list[Link], list[FlowClass]]:
@@ -174,15 +186,15 @@ class Allocation:
         """
         epoch = self._epoch
         if len(links) == 1:
-            share = links[0].capacity // links[0].flows
+            share = links[0].capacity * FINE // links[0].flows
             for members in links[0].crossing:
                 members.fixed = share
             return
         heap = []
         for link in links:
-            link.free, link.waiting = link.capacity, link.flows
+            link.free, link.waiting = link.capacity * FINE, link.flows
             oldest = next(iter(link.crossing))
-            heap.append((link.capacity // link.flows, oldest.number, oldest.path.index(link), link))
+            heap.append((link.free // link.flows, oldest.number, oldest.path.index(link), link))
         heapify(heap)
         while heap:
             share, age, position, link = heap[0]
@@ -208,7 +220,7 @@ def _joins(link: Link) -> bool:
     """Whether the link has to be filled; makes it tight then."""
     if not link.crossing:
         link.tight = False
-    elif not link.tight and link.capacity - link.used < link.flows:
+    elif not link.tight and link.room < 0:
         link.tight = True
     return link.tight
 

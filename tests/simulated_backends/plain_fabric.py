@@ -8,8 +8,9 @@ from heapq import heappop, heappush
 from harness.runtime import SECOND
 from harness.runtime.agenda import Agenda, Alarm
 
-_TICKS_PER_BYTE = SECOND
-"""A rate in bytes a second times nanoseconds gives ticks."""
+FINE = 1000
+_TICKS_PER_BYTE = SECOND * FINE
+"""A rate in thousandths of a byte a second times nanoseconds gives ticks."""
 
 
 class Link:
@@ -73,7 +74,7 @@ class Flow:
     def rate(self) -> int:
         """The flow's present rate in bytes a second."""
         self._fabric.settle()
-        return 0 if self._final is not None else self._members.rate
+        return 0 if self._final is not None else self._members.rate // FINE
 
     def cancel(self) -> None:
         """Stop the flow where it is; `on_end` is not called. Harmless when it is over."""
@@ -207,7 +208,7 @@ class Fabric:
             members.advance(now)
             open_classes.append(members)
             for link in members.path:
-                free[link] = link.capacity
+                free[link] = link.capacity * FINE
                 waiting[link] = waiting.get(link, 0) + members.count
         for link, count in waiting.items():
             link.flows = count
@@ -227,7 +228,7 @@ class Fabric:
                     waiting[link] -= members.count
             open_classes = rest
         for link, left in free.items():
-            link.used = link.capacity - left
+            link.used = link.capacity - left // FINE
 
     def _close(self, flow: Flow, moved: int) -> None:
         flow._final = moved
