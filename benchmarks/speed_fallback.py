@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import statistics
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from time import process_time
 
-from benchmarks.measure import Row, cpu
+from benchmarks.measure import Missing, Row, peer_process
 from conformance.runner import run_check
 from conformance.test_replication import FAULTS
 from harness.contract import METHODS
 from harness.loading import CandidateSpec
 from harness.results import Outcome
+from harness.runtime.patches import install
 
 PUBLICATION = {"snapshot_replication": False, "stateless_activities": sorted(METHODS), "handle_scope": "user-specific"}
 """No native replication, so that the fallback is taken."""
@@ -37,22 +41,30 @@ def outcomes(runs: int) -> list[str]:
     return found
 
 
+def main(batch: int) -> None:
+    """Measure in this process, under the patched clock that drivers run under; prints JSON."""
+    clock = process_time
+    install(virtual=True)
+    outcomes(2 * len(STEPS))  # imports, signatures
+    began = clock()
+    found = outcomes(batch)
+    print(json.dumps({"cpu": clock() - began, "passed": sum(outcome == Outcome.PASSED for outcome in found)}))
+
+
 def rows(runs: int, tiny: bool = False) -> Iterator[Row]:
     """The row of the table."""
-    batch = len(STEPS) * (1 if tiny else 10)
-    outcomes(len(STEPS))  # imports, signatures
-    rates = []
-    good = True
-    for _ in range(runs):
-        spent, found = cpu(lambda: outcomes(batch))
-        rates.append(batch / spent)
-        good = good and all(outcome == Outcome.PASSED for outcome in found)
-    rate = statistics.median(rates)
+    batch = len(STEPS) * (1 if tiny else 20)
+    answers = [peer_process("benchmarks.speed_fallback", batch) for _ in range(runs)]
+    found = [answer for answer in answers if not isinstance(answer, Missing)]
+    what, target = "a fault run of a whole fallback", ">= 1,000"
+    if len(found) < runs:
+        yield Row(what, "does not run", target=target, met=False, note=str(answers))
+        return
+    rate = statistics.median(batch / answer["cpu"] for answer in found)
+    good = all(answer["passed"] == batch for answer in found)
     note = f"{batch} runs, the {len(STEPS)} faults in turn; " + ("all passed" if good else "SOME DID NOT PASS")
-    yield Row(
-        "a fault run of a whole fallback",
-        f"{rate:,.0f} /s a core",
-        target=">= 1,000",
-        met=good and rate >= 1000,
-        note=note,
-    )
+    yield Row(what, f"{rate:,.0f} /s a core", target=target, met=good and rate >= 1000, note=note)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
