@@ -27,9 +27,14 @@ class WriteGate:
         self._guard = _thread.allocate_lock()  # short critical sections only, never held while switching
         self._owners: dict[str, Timer] = {}
         self._opened: Signal[None] | None = None
-        self._in_flight = 0
+        self.under_way = 0  # writes; event-driven writers under the virtual clock count theirs here themselves
         self._drained: Signal[None] | None = None
         self._held_writes = 0
+
+    @property
+    def opened(self) -> Signal[None] | None:
+        """The signal that says when the gate opens, or None while it is open."""
+        return self._opened
 
     @property
     def holding(self) -> bool:
@@ -52,7 +57,7 @@ class WriteGate:
             with self._guard:
                 opened = self._opened
                 if opened is None:
-                    self._in_flight += 1
+                    self.under_way += 1
                     return
                 self._held_writes += 1
             try:
@@ -69,7 +74,7 @@ class WriteGate:
         """
         with self._guard:
             if self._opened is None:
-                self._in_flight += 1
+                self.under_way += 1
             else:
                 self._held_writes += 1
             return self._opened
@@ -82,8 +87,8 @@ class WriteGate:
     def leave(self) -> None:
         """Count a write as acknowledged."""
         with self._guard:
-            self._in_flight -= 1
-            drained = self._drained if self._in_flight == 0 else None
+            self.under_way -= 1
+            drained = self._drained if self.under_way == 0 else None
         if drained is not None:
             drained.set(None)
 
@@ -99,7 +104,7 @@ class WriteGate:
                 self._opened = self._runtime.signal(f"gate of {self.volume_id} at {self.host} opens")
             self._owners[owner] = timer
             drained = None
-            if self._in_flight:
+            if self.under_way:
                 drained = self._drained = self._runtime.signal(f"writes of {self.volume_id} at {self.host} drain")
         self._recorder.emit("gate.hold", volume=self.volume_id, host=self.host, owner=owner)
         try:

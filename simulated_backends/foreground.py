@@ -33,13 +33,30 @@ _NEXT, _HELD, _APPLY, _REPLY, _ACKNOWLEDGE = range(5)
 class _Stream:
     """One writer: what it is about to do, and the write that it has outstanding."""
 
-    __slots__ = ("back", "bits", "block", "blocks", "load", "number", "over", "phase", "rng", "row", "sent", "stamp")
+    __slots__ = (
+        "back",
+        "bits",
+        "block",
+        "blocks",
+        "count",
+        "draw",
+        "load",
+        "number",
+        "over",
+        "phase",
+        "random",
+        "row",
+        "sent",
+        "stamp",
+    )
 
     def __init__(self, load: EventLoad, blocks: list[int], rng: random.Random, name: str) -> None:
         self.load = load
         self.blocks = blocks
         self.bits = len(blocks).bit_length()
-        self.rng = rng
+        self.count = len(blocks)
+        self.random = rng.random
+        self.draw = rng.getrandbits
         self.over = load.lane.runtime.signal(name)
         self.phase = _NEXT
         self.block = self.stamp = self.row = self.sent = self.back = 0
@@ -129,10 +146,15 @@ class _Lane:
                 row = stream.row
                 load.acknowledged_ns[row] = now
                 load.acknowledged[row] = load.tick()
-                load.leave()
+                gate, attachment = load.gate, load.attachment
+                if gate.under_way > 1 and attachment._outstanding > 1:  # nobody waits for the last one yet
+                    gate.under_way -= 1
+                    attachment._outstanding -= 1
+                else:
+                    load.leave()
                 if load.think_ns:
                     stream.phase = _NEXT
-                    pause = 1 + int(-ln(1.0 - stream.rng.random()) * load.think_ns)
+                    pause = 1 + int(-ln(1.0 - stream.random()) * load.think_ns)
                     heapreplace(heap, (now + pause, NORMAL, draw_place(), stream))
                     continue
             delay = load.go_on(stream, now)
@@ -162,7 +184,8 @@ class EventLoad:
         self.turn = -1
         self.stalled_from = self.stalled_until = 0
         self.acknowledged, self.acknowledged_ns = record.acknowledged, record.acknowledged_ns
-        self._attachment = attachment
+        self.attachment = attachment
+        self.gate = attachment._gate
         self._next_stamp = recorder.next_stamp
         self._record = record
         self._columns = (
@@ -193,11 +216,11 @@ class EventLoad:
     def look(self, turn: int) -> None:
         """Look up what can't change before somebody else's event."""
         self.turn = turn
-        attachment = self._attachment
+        attachment = self.attachment
         held = attachment._held
         self._usable = attachment.is_attached and not held.gone
         self._end = held.bytes // BLOCK
-        self._gate = attachment._gate
+        self._opened = attachment._gate.opened
         self.apply = held.write
         self._there_ns = -1
         stall = attachment._stall
@@ -205,15 +228,14 @@ class EventLoad:
 
     def go_on(self, stream: _Stream, now: int) -> int:
         """Issue the stream's next write and send it, or wait at the gate; nanoseconds until it is applied, or 0."""
-        attachment = self._attachment
+        attachment = self.attachment
         if stream.phase == _HELD:
-            self._gate.unhold()
+            self.gate.unhold()
         else:
             if self._stopping:
                 stream.over.set(None)
                 return 0
-            count = len(stream.blocks)
-            draw = stream.rng.getrandbits  # as Random.choice draws
+            count, draw = stream.count, stream.draw  # as Random.choice draws
             chosen = draw(stream.bits)
             while chosen >= count:
                 chosen = draw(stream.bits)
@@ -234,8 +256,10 @@ class EventLoad:
             issued_ns(now)
             acknowledged(UNACKNOWLEDGED)
             acknowledged_ns(UNACKNOWLEDGED)
-        opened = self._gate.enter_or_hold()
-        if opened is not None:
+        if self._opened is None:
+            self.gate.under_way += 1
+        else:
+            opened = self.gate.enter_or_hold()
             stream.phase = _HELD
             cast(VirtualSignal[None], opened).add_waiter(stream)
             return 0
@@ -248,5 +272,5 @@ class EventLoad:
 
     def leave(self) -> None:
         """The outstanding write is over, acknowledged or not."""
-        self._gate.leave()
-        self._attachment._finished_one()
+        self.gate.leave()
+        self.attachment._finished_one()
