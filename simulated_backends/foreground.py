@@ -41,7 +41,6 @@ class _Stream:
         "count",
         "draw",
         "load",
-        "number",
         "over",
         "phase",
         "random",
