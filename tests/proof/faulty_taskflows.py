@@ -8,6 +8,7 @@ from typing import Any
 
 from conformance import runner
 from harness.gate import WriteGate
+from harness.runtime import Signal
 from harness.taskflow import backup, flow, methods, quiesce, recovery, replicate
 from harness.taskflow.catalog import Catalog
 
@@ -73,7 +74,12 @@ def drops_held_writes() -> None:
             self._runtime.signal("a write that was dropped").wait()
         real(self)
 
+    def enter_or_hold(self: WriteGate) -> Signal[None] | None:
+        return self._runtime.signal("a write that was dropped") if self.holding else really_enter_or_hold(self)
+
+    really_enter_or_hold = WriteGate.enter_or_hold
     WriteGate.enter = enter  # type: ignore[method-assign]
+    WriteGate.enter_or_hold = enter_or_hold  # type: ignore[method-assign]
 
 
 @flaw("Q-6")
