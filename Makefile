@@ -38,6 +38,7 @@ canary: $(VENV)/.installed
 benchmarks: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.certify
 	$(BIN)/python -m benchmarks.fidelity
+	$(BIN)/python -m benchmarks.speed
 
 clean:
 	rm -rf $(VENV) $(REPORT) $(REPORT)-canary

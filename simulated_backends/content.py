@@ -7,33 +7,70 @@ from collections.abc import Callable, Iterable, Iterator
 from harness.stamps import FOREIGN, ForeignBytes, block_bytes, read_stamp
 from harness.storage import BLOCK
 
-_MAX_LAYERS = 8
-"""Frozen layers are merged into one when there are more, so that a look-up stays short."""
+_FEW_LAYERS = 3
+"""So many layers are walked through as they are."""
 
 _FOREIGN_BYTES = b"\xff" * BLOCK
 """What a block shows whose bytes carried no stamp; it carries none either."""
 
 
-class Content:
-    """Block → stamp. Layers that are frozen are shared and never change; the top layer takes the writes.
+class _Layer:
+    """Stamps that nobody writes any more, over another layer. `walked` counts look-ups that went on below it."""
 
-    Stamp 0 stands for a block of zeros, which an image does not show.
+    __slots__ = ("below", "price", "stamps", "walked")
+
+    def __init__(self, stamps: dict[int, int], below: _Layer | None) -> None:
+        self.stamps = stamps
+        self.below = below
+        self.walked = 0
+        self.price = -1  # not worked out yet
+
+    def down(self) -> list[dict[int, int]]:
+        """The stamps of this layer and of all below it, the lowest first."""
+        found = []
+        layer: _Layer | None = self
+        while layer is not None:
+            found.append(layer.stamps)
+            layer = layer.below
+        found.reverse()
+        return found
+
+    def pay(self, steps: int) -> None:
+        """Count the layers that a look-up walked through; once they make up for it, merge all but the lowest.
+
+        Whoever shares this layer shares the merged one, and sees the same.
+        """
+        self.walked += steps
+        if self.price < 0:
+            self.price = sum(len(stamps) for stamps in self.down()[1:])
+        if self.walked >= self.price:
+            lowest, *others = self.down()
+            merged: dict[int, int] = {}
+            for stamps in others:
+                merged.update(stamps)
+            self.stamps, self.below = merged, _Layer(lowest, None)
+            self.walked, self.price = 0, -1
+
+
+class Content:
+    """Block → stamp. Layers that are frozen are shared and show the same for ever; the top layer takes the writes.
+
+    Stamp 0 stands for a block of zeros, which an image does not show. Freezing takes the same time whatever was
+    written; layers are merged when enough look-ups had to walk through them.
     """
 
-    __slots__ = ("_frozen", "_top")
+    __slots__ = ("_below", "_top")
 
-    def __init__(self, frozen: tuple[dict[int, int], ...] = ()) -> None:
-        self._frozen = frozen
+    def __init__(self, below: _Layer | None = None) -> None:
+        self._below = below
         self._top: dict[int, int] = {}
 
     def freeze(self) -> Content:
         """Another content that shows the same from now on; no block is copied, and neither sees the other's writes."""
         if self._top:
-            self._frozen = (*self._frozen, self._top)
+            self._below = _Layer(self._top, self._below)
             self._top = {}
-            if len(self._frozen) > _MAX_LAYERS:
-                self._frozen = (self.image(),)
-        return Content(self._frozen)
+        return Content(self._below)
 
     def write(self, block: int, stamp: int) -> None:
         """Put a stamp into a block."""
@@ -42,29 +79,42 @@ class Content:
     def stamp(self, block: int) -> int:
         """The stamp of a block; 0 if it was never written."""
         stamp = self._top.get(block)
-        if stamp is not None:
-            return stamp
-        for layer in reversed(self._frozen):
-            if block in layer:
-                return layer[block]
-        return 0
+        layer = self._below
+        steps = 0
+        while stamp is None and layer is not None:
+            stamp = layer.stamps.get(block)
+            layer = layer.below
+            steps += 1
+        if steps > _FEW_LAYERS and self._below is not None:
+            self._below.pay(steps)
+        return stamp or 0
 
     def image(self) -> dict[int, int]:
         """Every block that is not zeros, with its stamp."""
         merged: dict[int, int] = {}
-        for layer in (*self._frozen, self._top):
+        for layer in self._layers():
             merged.update(layer)
         return {block: stamp for block, stamp in merged.items() if stamp}
 
     def between(self, first: int, end: int) -> dict[int, int]:
         """The part of the image from block `first` up to but without block `end`."""
         merged: dict[int, int] = {}
-        for layer in (*self._frozen, self._top):
+        for layer in self._layers():
             if len(layer) > end - first:
                 merged.update((block, layer[block]) for block in range(first, end) if block in layer)
             else:
                 merged.update((block, stamp) for block, stamp in layer.items() if first <= block < end)
         return {block: stamp for block, stamp in merged.items() if stamp}
+
+    def _layers(self) -> list[dict[int, int]]:
+        """All layers, the lowest first."""
+        if self._below is None:
+            return [self._top]
+        layers = self._below.down()
+        if len(layers) > _FEW_LAYERS:
+            self._below.pay(len(layers))
+            layers = self._below.down()
+        return [*layers, self._top]
 
 
 Rank = Callable[[int], int]

@@ -1,40 +1,24 @@
 """The fabric: bulk transfers as flows over shared links, with max-min fair rates.
 
 Something happens only when a flow starts, ends or is cancelled, or when a link's capacity changes. All arithmetic is
-on integers: times in nanoseconds, rates in whole bytes a second, service in byte-nanoseconds-per-second ("ticks",
-10⁹ of them a byte), so that a run repeats exactly. Rounding a share down costs a link less than one byte a second for
-each of its flows.
+on integers: times in nanoseconds, rates in thousandths of a byte a second, service in ticks (a rate times a time; 10¹²
+of them a byte), so that a run repeats exactly. Rounding a share down costs a link less than a thousandth of a byte a
+second for each of its flows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from harness.runtime import SECOND
 from harness.runtime.agenda import Agenda, Alarm
+from simulated_backends.max_min import FINE, Allocation, FlowClass, Link, check_capacity
 
-_TICKS_PER_BYTE = SECOND
-"""A rate in bytes a second times nanoseconds gives ticks."""
+__all__ = ["Fabric", "Flow", "Link", "Path"]
 
-
-class Link:
-    """One direction of a network port, or one side (reading, writing) of a disk; `capacity` in bytes a second.
-
-    Change the capacity through `Fabric.set_capacity`.
-    """
-
-    __slots__ = ("capacity", "flows", "name", "used")
-
-    def __init__(self, name: str, capacity: int) -> None:
-        _check_capacity(name, capacity)
-        self.name = name
-        self.capacity = capacity
-        self.flows = 0
-        self.used = 0
-
-    def __repr__(self) -> str:
-        return f"Link({self.name!r}, {self.capacity})"
+_TICKS_PER_BYTE = SECOND * FINE
+"""A rate in its fine unit times nanoseconds gives ticks."""
 
 
 Path = Sequence[Link]
@@ -53,11 +37,11 @@ class Flow:
         path: tuple[Link, ...],
         size: int,
         on_end: Callable[[], None],
-        members: _FlowClass,
+        members: FlowClass,
     ) -> None:
         self._fabric = fabric
         self._members = members
-        self._mark = members.served + size * _TICKS_PER_BYTE
+        self._mark = members.served_at(fabric.now()) + size * _TICKS_PER_BYTE
         self._final: int | None = None
         self.number = number
         self.path = path
@@ -79,43 +63,11 @@ class Flow:
     def rate(self) -> int:
         """The flow's present rate in bytes a second."""
         self._fabric.settle()
-        return 0 if self._final is not None else self._members.rate
+        return 0 if self._final is not None else self._members.rate // FINE
 
     def cancel(self) -> None:
         """Stop the flow where it is; `on_end` is not called. Harmless when it is over."""
         self._fabric.cancel(self)
-
-
-class _FlowClass:
-    """The flows over one path. They all run at one rate, so they share one service clock (`served`, in ticks)."""
-
-    __slots__ = ("count", "ends", "path", "rate", "served", "since")
-
-    def __init__(self, path: tuple[Link, ...], now: int) -> None:
-        self.path = path
-        self.since = now
-        self.served = 0
-        self.rate = 0
-        self.count = 0
-        self.ends: list[tuple[int, int, Flow]] = []
-
-    def served_at(self, now: int) -> int:
-        return self.served + self.rate * (now - self.since)
-
-    def advance(self, now: int) -> None:
-        self.served = self.served_at(now)
-        self.since = now
-
-    def next_end(self) -> int | None:
-        """The time (ns) of the next flow's end at the present rate, rounded up; None if none will end."""
-        while self.ends and self.ends[0][2].is_over:
-            heappop(self.ends)
-        if not self.ends:
-            return None
-        left = max(self.ends[0][0] - self.served, 0)
-        if left == 0:
-            return self.since
-        return self.since + -(-left // self.rate) if self.rate else None
 
 
 class Fabric:
@@ -126,9 +78,14 @@ class Fabric:
 
     def __init__(self, env: Agenda) -> None:
         self._env = env
-        self._classes: dict[tuple[Link, ...], _FlowClass] = {}
+        self._classes: dict[tuple[Link, ...], FlowClass] = {}
+        self._allocation = Allocation()
         self._number = 0
         self._stale = False
+        self._changed_classes: dict[FlowClass, None] = {}
+        self._changed_links: dict[Link, None] = {}
+        self._watchers: list[Callable[[], None]] = []
+        self._due: list[tuple[int, int, FlowClass]] = []  # a heap; entries that differ from their class's `due` are old
         self._wake_up: Alarm | None = None
         self._wake_at = 0
 
@@ -146,28 +103,34 @@ class Fabric:
             raise ValueError(f"a flow can't have {size} bytes")
         if not links or len(frozenset(links)) != len(links):
             raise ValueError("a path needs at least one link, each of them once")
+        self._announce()
         now = self.now()
         members = self._classes.get(links)
         if members is None:
-            members = self._classes[links] = _FlowClass(links, now)
-        members.advance(now)
+            members = self._classes[links] = FlowClass(self._number, links, now)
         self._number += 1
         flow = Flow(self, self._number, links, size, on_end, members)
-        members.count += 1
+        members.add()
         heappush(members.ends, (flow._mark, flow.number, flow))
+        if members.ends[0][2] is flow:
+            self._expect(members, now)
+        self._changed_classes[members] = None
         self._changed()
         return flow
 
     def cancel(self, flow: Flow) -> None:
         """See `Flow.cancel`."""
         if not flow.is_over:
+            self._announce()
             self._close(flow, flow.moved())
             self._changed()
 
     def set_capacity(self, link: Link, capacity: int) -> None:
         """Give a link another capacity (bytes a second) from now on; 0 lets its flows stand still."""
-        _check_capacity(link.name, capacity)
-        link.capacity = capacity
+        check_capacity(link.name, capacity)
+        self._announce()
+        link.resize(capacity)
+        self._changed_links[link] = None
         self._changed()
 
     def leftover(self, path: Path) -> int:
@@ -178,6 +141,10 @@ class Fabric:
         """
         self.settle()
         return min(max(link.capacity - link.used, link.capacity // (link.flows + 1)) for link in path)
+
+    def before_change(self, watcher: Callable[[], None]) -> None:
+        """Call `watcher` at each instant at which rates or capacities change, before they do; it must not block."""
+        self._watchers.append(watcher)
 
     def flows(self) -> Iterator[Flow]:
         """The flows under way, class by class."""
@@ -193,6 +160,11 @@ class Fabric:
 
     # ---- allocation ------------------------------------------------------------------------------------------------
 
+    def _announce(self) -> None:
+        if not self._stale:
+            for watcher in self._watchers:
+                watcher()
+
     def _changed(self) -> None:
         if not self._stale:
             self._stale = True
@@ -203,51 +175,51 @@ class Fabric:
         self._arm()
 
     def _allocate(self) -> None:
-        """Max-min fair rates by progressive filling: the link with the least share fixes its flows, then the next."""
         self._stale = False
         now = self.now()
-        free: dict[Link, int] = {}
-        waiting: dict[Link, int] = {}
-        open_classes = []
-        for members in self._classes.values():
-            members.advance(now)
-            open_classes.append(members)
-            for link in members.path:
-                free[link] = link.capacity
-                waiting[link] = waiting.get(link, 0) + members.count
-        for link, count in waiting.items():
-            link.flows = count
-        while open_classes:
-            share, tightest = min(
-                ((free[link] // count, order) for order, (link, count) in enumerate(waiting.items()) if count),
-            )
-            bottleneck = list(waiting)[tightest]
-            rest = []
-            for members in open_classes:
-                if bottleneck not in members.path:
-                    rest.append(members)
-                    continue
-                members.rate = share
-                for link in members.path:
-                    free[link] -= share * members.count
-                    waiting[link] -= members.count
-            open_classes = rest
-        for link, left in free.items():
-            link.used = link.capacity - left
+        classes, self._changed_classes = self._changed_classes, {}
+        links, self._changed_links = self._changed_links, {}
+        moved = self._allocation.update(classes, links, now)
+        for members in moved:
+            self._expect(members, now)
+        for members in classes:
+            if members not in moved:
+                self._expect(members, now)
 
     def _close(self, flow: Flow, moved: int) -> None:
         flow._final = moved
         members = flow._members
-        members.count -= 1
-        if members.count == 0:
-            del self._classes[members.path]
-            for link in members.path:  # links that no class crosses any more are not seen by the next allocation
-                link.flows = link.used = 0
+        members.drop()
+        if members.count:
+            self._changed_classes[members] = None
+            return
+        del self._classes[members.path]
+        self._changed_classes.pop(members, None)
+        members.due = None
+        self._changed_links.update(dict.fromkeys(members.path))
 
     # ---- ends ------------------------------------------------------------------------------------------------------
 
+    def _expect(self, members: FlowClass, now: int) -> None:
+        """Note when the class's next flow ends."""
+        due = members.next_end(now)
+        if due != members.due:
+            members.due = due
+            if due is not None:
+                heappush(self._due, (due, members.number, members))
+
+    def _next_due(self) -> int | None:
+        """When the next flow of all ends (ns); drops the entries that are old."""
+        due = self._due
+        if len(due) > 4 * len(self._classes) + 64:
+            due[:] = {(at, number, members): None for at, number, members in due if members.due == at}
+            heapify(due)
+        while due and due[0][0] != due[0][2].due:
+            heappop(due)
+        return due[0][0] if due else None
+
     def _arm(self) -> None:
-        at = min((end for members in self._classes.values() if (end := members.next_end()) is not None), default=None)
+        at = self._next_due()
         if self._wake_up is not None:
             if at == self._wake_at:
                 return
@@ -259,22 +231,21 @@ class Fabric:
 
     def _wake(self) -> None:
         self._wake_up = None
+        self._announce()
         now = self.now()
         ended: list[Flow] = []
-        for members in self._classes.values():
-            members.advance(now)
-            while members.ends and (members.ends[0][2].is_over or members.ends[0][0] <= members.served):
+        while (at := self._next_due()) is not None and at <= now:
+            members = heappop(self._due)[2]
+            members.due = None
+            served = members.served_at(now)
+            while members.ends and (members.ends[0][2].is_over or members.ends[0][0] <= served):
                 flow = heappop(members.ends)[2]
                 if not flow.is_over:
                     ended.append(flow)
+            self._changed_classes[members] = None
         ended.sort(key=lambda flow: flow.number)
         for flow in ended:
             self._close(flow, flow.size)
         self._changed()
         for flow in ended:
             flow.on_end()
-
-
-def _check_capacity(name: str, capacity: int) -> None:
-    if capacity < 0:
-        raise ValueError(f"link {name!r} can't have a capacity of {capacity} bytes a second")

@@ -1,0 +1,183 @@
+"""Foreground I/O with its history, and background I/O in batches, against SimPy, salabim and Cimba."""
+
+from __future__ import annotations
+
+import json
+import random
+import statistics
+from collections.abc import Iterator
+from typing import Any
+
+from benchmarks.measure import Missing, Row, cpu, in_turns, peer_process
+from benchmarks.peers.simpy_storage import StorageFigures, history
+from harness.recorder import WriteLog
+from harness.runtime import SECOND, Limits
+from harness.runtime.agenda import Agenda
+from harness.schedule import random_source
+from harness.storage import BLOCK
+from harness.testbed import LoadSpec
+from simulated_backends.background import BackgroundFigures, BackgroundLoad
+from simulated_backends.fabric import Fabric, Link
+from simulated_backends.iscsi.testbed import IscsiTestbed
+
+SEED = 5
+STREAMS = 32
+THINK_NS = 1_000_000
+BLOCKS = tuple(range(0, 1 << 18, 64))
+OPEN = BackgroundFigures(gap_ns=SECOND // 7000, block_bytes=BLOCK, service_ns=60_000, jitter_ns=80_000)
+
+
+def on_testbed(until_ns: int) -> tuple[float, WriteLog]:
+    """CPU seconds and record of a load through target, fabric and disk of a testbed."""
+    bed = IscsiTestbed(seed=SEED)
+
+    def body() -> None:
+        backend = bed.backend("primary")
+        backend.store.create_volume("volume", 1)
+        attachment = backend.attach("volume", "host")
+        load = attachment.load(LoadSpec(BLOCKS, STREAMS, THINK_NS))
+        bed.runtime.sleep(until_ns)
+        load.stop()
+
+    try:
+        spent, _ = cpu(lambda: bed.runtime.run(body, Limits()))
+    finally:
+        bed.close()
+    return spent, bed.recorder.writes("volume")
+
+
+def in_simpy(until_ns: int) -> tuple[float, list[Any]]:
+    """CPU seconds and record of the same model, with the same draws, as plain processes and Resources."""
+    loads = random_source(SEED, "load", "volume", "host", "0")
+    sources = [random.Random(loads.getrandbits(64)) for _ in range(STREAMS)]
+    jitter = random_source(SEED, "jitter", "volume", "host", "0")
+    return cpu(lambda: history(figures(), sources, jitter, until_ns))
+
+
+def figures() -> StorageFigures:
+    """The testbed's figures."""
+    its = IscsiTestbed(seed=SEED)._figures
+    return StorageFigures(
+        link_ns=BLOCK * SECOND // min(its.link_bytes_per_s, its.disk_write_bytes_per_s),
+        round_trip_ns=its.round_trip_ns,
+        service_ns=its.service_ns,
+        jitter_ns=its.service_jitter_ns,
+        think_ns=THINK_NS,
+        streams=STREAMS,
+        blocks=BLOCKS,
+    )
+
+
+def same_history(log: WriteLog, writes: list[Any]) -> bool:
+    """Whether both recorded the same writes, places and latencies (the testbed's clock starts before the load)."""
+    if not len(log) or len(log) != len(writes):
+        return False
+    start, place = log.issued_ns[0], log.issued[0] - 1
+    ours = zip(
+        log.blocks,
+        log.stamps,
+        (p - place for p in log.issued),
+        (at - start for at in log.issued_ns),
+        (p - place for p in log.acknowledged),
+        (at - start for at in log.acknowledged_ns),
+        strict=True,
+    )
+    return all(list(mine) == theirs for mine, theirs in zip(ours, writes, strict=True))
+
+
+def in_batches(until_ns: int) -> tuple[float, BackgroundLoad]:
+    """CPU seconds of an open-loop load, with a change of the bandwidth each 100 ms."""
+    env = Agenda()
+    fabric = Fabric(env)
+    link = Link("port", 1_250_000_000)
+    load = BackgroundLoad(fabric, [link], OPEN, SEED)
+
+    def run() -> None:
+        for number, at in enumerate(range(SECOND // 10, until_ns, SECOND // 10)):
+            env.alarm(at, lambda n=number: fabric.set_capacity(link, 1_250_000_000 - n % 2))  # type: ignore[misc]
+        env.alarm(until_ns, load.catch_up)
+        while env.next_at() is not None:
+            env.step()
+
+    return cpu(run)[0], load
+
+
+def rows(runs: int, tiny: bool = False) -> Iterator[Row]:
+    """The rows of the table."""
+    until_ns = SECOND // 20 if tiny else 4 * SECOND
+    logs: list[Any] = []
+
+    def ours() -> float:
+        spent, log = on_testbed(until_ns)
+        logs[:] = [log, *logs[1:]]
+        return spent / len(log) * 1e6
+
+    def plain() -> float:
+        spent, writes = in_simpy(until_ns)
+        logs[1:] = [writes]
+        return spent / len(writes) * 1e6
+
+    here, there, ratio = in_turns(runs, ours, plain)
+    same = same_history(logs[0], logs[1])
+    note = f"{len(logs[0]):,} writes; " + ("the same history, write for write" if same else "HISTORIES DIFFER")
+    what = "foreground write with its history"
+    yield Row(what, f"{here:.2f} us", f"SimPy {there:.2f} us", f"{ratio:.1f} x", ">= 5 x", same and ratio >= 5, note)
+
+    its = figures()
+    arguments = {
+        "link_ns": its.link_ns,
+        "half_ns": its.round_trip_ns / 2,
+        "service_ns": its.service_ns,
+        "jitter_ns": its.jitter_ns,
+        "think_ns": THINK_NS,
+        "streams": STREAMS,
+        "duration_ns": 10 * until_ns,
+    }
+    mean = sum(a - i for a, i in zip(logs[0].acknowledged_ns, logs[0].issued_ns, strict=True)) / len(logs[0])
+    yield _against(runs, what, ours, "cimba", arguments, 0.35, mean)
+    yield _against(runs, what, ours, "salabim", {**arguments, "duration_ns": until_ns / 4}, None, mean)
+
+    found: list[BackgroundLoad] = []
+
+    def batched() -> float:
+        spent, load = in_batches(until_ns * 10)
+        found[:] = [load]
+        return spent / load.arrived * 1e6
+
+    batched()
+    arguments = {
+        "link_ns": BLOCK * SECOND // 1_250_000_000,
+        "service_ns": OPEN.service_ns,
+        "jitter_ns": OPEN.jitter_ns,
+        "gap_ns": OPEN.gap_ns,
+        "duration_ns": 10 * until_ns,
+    }
+    mean = found[0].waiting_ns / found[0].arrived
+    yield _against(runs, "background I/O, open loop, in batches", batched, "cimba", arguments, 3.0, mean, "open")
+
+
+def _against(
+    runs: int, what: str, ours: Any, peer: str, arguments: Any, wanted: float | None, mean: float, kind: str = "closed"
+) -> Row:
+    """The row against a peer that runs in a process of its own; the mean latencies show that both ran one model."""
+    here, there, ratios, latency = [], [], [], 0.0
+    target = f">= {wanted:g} x" if wanted else ""
+    for _ in range(runs):
+        here.append(ours())
+        answer = peer_process(f"benchmarks.peers.{peer}_storage", kind, json.dumps(arguments))
+        if isinstance(answer, Missing):
+            return Row(what, f"{here[0]:.2f} us", peer, "", target, None, f"{peer} can't be run: {answer.reason}")
+        there.append(answer["cpu"] / answer["ios"] * 1e6)
+        ratios.append(there[-1] / here[-1])
+        latency = answer["latency_ns"]
+    ratio = statistics.median(ratios)
+    note = f"mean latency {mean / 1000:.1f} us, {peer}'s {latency / 1000:.1f} us; {peer} keeps no history of writes"
+    return Row(
+        what,
+        f"{statistics.median(here):.2f} us",
+        f"{peer} {statistics.median(there):.2f} us",
+        f"{ratio:.2f} x",
+        target,
+        ratio >= wanted if wanted else None,
+        note,
+    )
