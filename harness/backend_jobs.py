@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from harness.activity import Activity, ActivityState, ActivityStatus, ConnectionIdentity, HandleScope, HandleTable
 from harness.compression import codec
 from harness.contract import ActivityNotAbortable, ActivityUnknown
+from harness.job_faults import JobFaults
 from harness.recorder import Recorder
 from harness.runtime import SECOND, Runtime
 from harness.schedule import Fault
@@ -72,7 +73,7 @@ class JobEngine:
         self._peers = peers
         self._profile = profile
         self._queue = queue
-        self._faults: list[Fault] = []
+        self._faults = JobFaults(runtime, recorder, store.name, profile.whole_copy_ns // 400)
         self.table = HandleTable(runtime.now, mint, profile.retention_ns, self.may_reach)
         self._verbs: Mapping[str, Callable[[Job, Activity], Any]] = {
             "create_volume": self._create_volume,
@@ -219,7 +220,7 @@ class JobEngine:
 
     def plan_fault(self, fault: Fault) -> None:
         """Let the next job of the fault's verb fail (`job.fail`, `job.unsupported`)."""
-        self._faults.append(fault)
+        self._faults.plan(fault)
 
     def views(self) -> tuple[ActivityView, ...]:
         """The activities as they are, for inspection."""
@@ -244,11 +245,7 @@ class JobEngine:
             if self._queue is not None:
                 self._queue.wait_for_turn(activity)
             activity.state = ActivityState.RUNNING
-            fault = self._take_fault(job.verb)
-            if fault is not None and fault.kind == "job.unsupported":
-                raise Unsupported(f"{job.verb} is not supported here")
-            if fault is not None:
-                self._fail_when_due(fault, activity)
+            self._faults.hit(activity)
             result = self._verbs[job.verb](job, activity)
         except TransferCancelled as error:
             self._end(activity, ActivityState.ABORTED, error=str(error), code=error.code)
@@ -303,31 +300,6 @@ class JobEngine:
             self._queue.wake()
         if activity.transfer is not None:
             activity.transfer.cancel(reason)
-
-    # ---- faults ----------------------------------------------------------------------------------------------------
-
-    def _take_fault(self, verb: str) -> Fault | None:
-        for fault in self._faults:
-            if fault.verb in ("", verb):
-                self._faults.remove(fault)
-                self._recorder.emit("fault", fault=fault.kind, backend=self._store.name, verb=verb)
-                return fault
-        return None
-
-    def _fail_when_due(self, fault: Fault, activity: Activity) -> None:
-        if activity.verb in ("create_volume", "extend_volume", "delete", "write"):
-            raise StorageError("injected failure")  # these have no transfer that could fail half-way
-
-        def watch() -> None:
-            step = max(self._profile.whole_copy_ns // 400, 1)
-            while not activity.state.is_terminal:
-                transfer = activity.transfer
-                if transfer is not None and transfer.moved() >= fault.fraction * transfer.total:
-                    transfer.fail("injected failure")
-                    return
-                self._runtime.sleep(step)
-
-        self._runtime.spawn(f"fault on {activity.handle}", watch)
 
     # ---- verbs -----------------------------------------------------------------------------------------------------
 
