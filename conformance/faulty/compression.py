@@ -92,3 +92,13 @@ class CompressesUnasked(_SpoilingDriver):
         if label != "none":
             return offset, length, label, payload
         return offset, length, label, codec("zlib").compress(payload)
+
+
+class NeverCompresses(_SpoilingDriver):
+    """Publishes techniques, but stores every chunk as it is."""
+
+    must_fail = ("C-5",)
+
+    def spoil(self, offset: int, length: int, label: str, payload: bytes) -> tuple[int, int, str, bytes]:
+        """Take the compression back."""
+        return offset, length, "none", codec(label).decompress(payload, length)

@@ -163,3 +163,28 @@ class OneHandleForAll(ReferenceDriver):
     def abort_activity(self, context: Context, handle: str) -> None:
         """Abort the latest."""
         super().abort_activity(context, self._latest)
+
+
+class NewHandleEachTime(ReferenceDriver):
+    """Pays no heed to the request id, so that a start that is repeated is carried out again."""
+
+    must_fail = ("H-6",)
+    may_fail = ("H-8",)
+
+    def start_activity(self, context: Context, method: str, arguments: dict[str, Any], *, request_id: str) -> str:
+        """Start, under a request id of its own."""
+        return super().start_activity(context, method, arguments, request_id=self._request_id())
+
+
+class FailedIsDone(ReferenceDriver):
+    """Reports every activity that the backend took on and that is over as done, however it ended."""
+
+    must_fail = ("H-7",)
+    may_fail = ("R-9", "R-4")
+
+    def get_activity(self, context: Context, handle: str) -> ActivityStatus:
+        """The status, in its own words."""
+        status = super().get_activity(context, handle)
+        if not status.state.is_terminal or status.error_code == "unsupported":
+            return status
+        return dataclasses.replace(status, state=ActivityState.DONE)

@@ -111,3 +111,27 @@ class GrowsWhatItClones(ReferenceDriver):
         """Grow the source, then clone it."""
         self._run("extend_volume", volume=src_vref, new_size=src_vref.size + 1)
         self._run("create_cloned_volume", volume=dataclasses.replace(volume, size=src_vref.size + 1), src_vref=src_vref)
+
+
+class CloneOnlyAsActivity(ReferenceDriver):
+    """Clones as an activity, but its blocking create_cloned_volume was never written."""
+
+    must_fail = ("Q-9",)
+
+    def create_cloned_volume(self, volume: Volume, src_vref: Volume) -> None:
+        """To be done."""
+
+
+class ExtendsNothing(ReferenceDriver):
+    """Answers extend_volume at once and leaves the volume as it is."""
+
+    must_fail = ("Q-10",)
+
+    @property
+    def backend_activity_attributes(self) -> Mapping[str, Any]:
+        """As published: everything but that extending is stateless."""
+        listed = tuple(m for m in EVERYTHING["stateless_activities"] if m != "extend_volume")
+        return MappingProxyType({**EVERYTHING, "stateless_activities": listed})
+
+    def extend_volume(self, volume: Volume, new_size: int) -> None:
+        """The pool is thin, after all."""
