@@ -41,7 +41,7 @@ def test_a_waiting_task_is_woken_to_meet_its_end(runtime: Runtime, run: Run, wai
     def main() -> int:
         with held:
             task = runtime.spawn("victim", body)
-            runtime.sleep(2 * MS)
+            runtime.sleep((2 if runtime.virtual else 25) * MS)
             before = runtime.now()
             task.abandon()
             _wait_for_end(task)
@@ -81,7 +81,7 @@ def test_every_later_port_call_is_fenced(runtime: Runtime, run: Run) -> None:
 
     def main() -> int:
         task = runtime.spawn("victim", body)
-        runtime.sleep(MS)
+        runtime.sleep((1 if runtime.virtual else 25) * MS)
         task.abandon()
         _wait_for_end(task)
         return len(refused)
@@ -102,7 +102,7 @@ def test_an_except_exception_does_not_swallow_the_end(runtime: Runtime, run: Run
 
     def main() -> None:
         task = runtime.spawn("victim", body)
-        runtime.sleep(MS)
+        runtime.sleep((1 if runtime.virtual else 25) * MS)
         task.abandon()
         _wait_for_end(task)
 
@@ -142,7 +142,7 @@ def test_what_an_abandoned_task_tells_others_arrives(runtime: Runtime, run: Run)
 
     def main() -> str:
         task = runtime.spawn("victim", body)
-        runtime.sleep(2 * MS)
+        runtime.sleep((2 if runtime.virtual else 25) * MS)
         task.abandon()
         with runtime.lock("shared"):
             return done.wait()  # type: ignore[no-any-return]
@@ -156,7 +156,7 @@ def test_others_who_wait_are_not_disturbed(runtime: Runtime, run: Run) -> None:
 
     def main() -> list[int]:
         tasks = [runtime.spawn(f"waiter {i}", signal.wait) for i in range(3)]
-        runtime.sleep(2 * MS)
+        runtime.sleep((2 if runtime.virtual else 25) * MS)
         tasks[1].abandon()
         _wait_for_end(tasks[1])
         signal.set(5)
