@@ -6,7 +6,7 @@ JOBS ?= 2
 REPORT ?= backend-activity-report
 BIN := $(VENV)/bin
 
-.PHONY: certify test test-all check canary benchmarks clean
+.PHONY: certify test test-long test-all check canary benchmarks clean
 
 # The bundled reference driver on both simulated backends and on files, and two publications of real systems.
 certify: $(VENV)/.installed
@@ -18,9 +18,11 @@ certify: $(VENV)/.installed
 test: check
 	$(BIN)/pytest tests/ -q -n $(JOBS) -m "not long"
 
-# The longer proofs as well.
-test-all: check
-	$(BIN)/pytest tests/ -q -n $(JOBS)
+# The longer proofs: many seeds, whole runs on real files.
+test-long: $(VENV)/.installed
+	$(BIN)/pytest tests/ -q -n $(JOBS) -m long
+
+test-all: test test-long
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .
