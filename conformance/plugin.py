@@ -2,7 +2,7 @@
 
 In the repository the root `conftest.py` loads it; elsewhere `pytest -p conformance.plugin --pyargs conformance` does.
 A check's body runs in a cell (`conformance.execution`); this module holds only the hooks. Tests that are no checks are
-left alone. The exit status stands at `conformance.ExitCode`.
+left alone. The exit status stands at `conformance.session.ExitCode`.
 """
 
 from __future__ import annotations
