@@ -30,6 +30,7 @@ class WriteGate:
         self._in_flight = 0
         self._drained: Signal[None] | None = None
         self._held_writes = 0
+        self._giving_back = 0
 
     @property
     def holding(self) -> bool:
@@ -112,11 +113,14 @@ class WriteGate:
             timer = self._owners.pop(owner, None)
             if timer is None:
                 return
-            opened = None
-            if not self._owners:
-                opened, self._opened = self._opened, None
+            self._giving_back += 1
         timer.cancel()
-        # recorded before any held write goes on, so that the order of the record is the order of events
+        # recorded before the gate opens, for held writes and for new ones, so that the record's order is that of events
         self._recorder.emit(kind, volume=self.volume_id, host=self.host, owner=owner)
+        with self._guard:
+            self._giving_back -= 1
+            opened = None
+            if not self._owners and not self._giving_back:
+                opened, self._opened = self._opened, None
         if opened is not None:
             opened.set(None)
