@@ -27,8 +27,9 @@ class Undo:
 class FlowRecord:
     """One flow as the journal holds it.
 
-    `undo` is in the order of the steps; `request_id`, `handle`, `backend` and `lost_ns` tell of the activity that is
-    under way: the request, the handle once known, whose it is, and when its connection was lost.
+    `undo` is in the order of the steps, `completes` the ids that become available at the end. `request_id`,
+    `handle`, `backend`, `scope` and `started_ns` tell of the activity under way: the request, the handle once known,
+    whose it is, where the handle works, and when it was started.
     """
 
     id: str
