@@ -29,7 +29,7 @@ Q-1 | T | - | Before a method that is not listed runs on an attached volume, the
 Q-2 | T,D | - | While quiesced, nothing but the method's own effect is applied to the volume
 Q-3 | T | - | The volume is released on every exit
 Q-4 | T | - | Each held write is applied exactly once and then acknowledged
-Q-5 | T | u | Overlapping read-only activities share one quiesce
+Q-5 | T | - | Overlapping read-only activities share one quiesce
 Q-6 | T | - | Where a volume can't be quiesced in time, the method is not invoked
 Q-7 | D | - | A listed method changes no volume state
 Q-8 | D | u | A listed method does not hold foreground I/O for long
@@ -37,7 +37,7 @@ Q-9 | D | - | A listed method makes a point-in-time image, or loses no acknowled
 Q-10 | D | - | What a method makes of a quiesced volume equals the content at the quiesce point
 Q-11 | T | - | An unattached volume and a snapshot are not quiesced
 Q-12 | D | au | A method that could be listed, is
-Q-13 | T | u | Delete, detach, extend or a second invocation during an activity is refused or harmless
+Q-13 | T | - | Delete, detach, extend or a second invocation during an activity is refused or harmless
 R-1 | T | - | Both ends publish replication and are of one family: the native way is taken
 R-2 | T | - | Otherwise the fallback is taken, in its four steps
 R-3 | D | - | The destination snapshot equals the source snapshot

@@ -211,7 +211,7 @@ class Lab:
         """Attach a volume to a compute host of its own."""
         host = f"compute-{self.schedule.integer('compute', 10, 99)}"
         attachment = self.testbed.backend(backend).attach(volume.id, host)
-        self.catalog.attach(attachment)
+        self.taskflow.methods.attach(attachment)
         return attachment
 
     @contextlib.contextmanager

@@ -13,8 +13,7 @@ from harness.runtime import SECOND, Runtime
 from harness.taskflow.ends import DriverEnd
 from harness.taskflow.errors import Refused
 from harness.taskflow.flow import Flow, FlowCore
-from harness.taskflow.methods import STATUS_WHILE, run_quiesced
-from harness.taskflow.quiesce import Quiesce
+from harness.taskflow.methods import STATUS_WHILE, quiesced, run_quiesced
 from harness.testbed import Profile
 
 CHUNK_BYTES = 256 * 1024
@@ -73,7 +72,7 @@ class Backups:
         size = volume.size if isinstance(source, Volume) else source.volume_size
         technique = decision.taskflow_technique or decision.technique or "none"
         backup = Backup(backup_id, volume.id, size, technique=technique)
-        with core.flow("backup", source=source_id, backup=backup_id) as flow:
+        with core.flow("backup", [source_id], [backup_id], source=source_id, backup=backup_id) as flow:
             core.catalog.add(backup)
             flow.record.completes.append(backup_id)
             flow.undo_with("forget", id=backup_id)
@@ -113,23 +112,8 @@ class Backups:
         core = self._core
         if isinstance(source, Snapshot):
             raise Refused(f"{end.name} has no {METHOD}; a snapshot of it can't be read through a host")
-        before = source.status
-        attached = core.catalog.attachments(source.id)
-        status_undo = flow.undo_with("restore_status", id=source.id, status=before)
-        source.status = STATUS_WHILE[METHOD]
-        try:
-            if not attached:
-                self._read(end, source, sink)
-                return
-            undo = flow.undo_with("release", volume=source.id)
-            policy = core.policy
-            quiesce = Quiesce(core.recorder, attached, flow.record.id, policy.quiesce_within_ns, policy.max_hold_ns)
-            with quiesce.held():
-                self._read(end, source, sink)
-            flow.drop_undo(undo)
-        finally:
-            core.set_status(source, before)
-            flow.drop_undo(status_undo)
+        with quiesced(core, flow, source, STATUS_WHILE[METHOD]):
+            self._read(end, source, sink)
 
     def _read(self, end: DriverEnd, source: Volume, sink: BackupSink) -> None:
         with self._core.reading(end.backend, source.id) as attachment:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,13 +10,14 @@ from typing import Any
 from harness.activity import ActivityStatus, HandleScope
 from harness.contract import METHODS, ActivityUnknown, BackendActivityError, ConnectionLost, Effect, NotSupported
 from harness.driver_kit import raise_for
-from harness.model import Volume
 from harness.recorder import Recorder
 from harness.runtime import Runtime, nanoseconds
 from harness.taskflow.catalog import Catalog
 from harness.taskflow.ends import DriverEnd
 from harness.taskflow.errors import DriverError, OutcomeUnknown, TaskflowError
 from harness.taskflow.journal import FlowRecord, Journal, Undo
+from harness.taskflow.quiesce import Quiesces
+from harness.taskflow.statuses import VolumeStatuses
 from harness.testbed import Attachment, Profile
 
 _STARTABLE = (Effect.COPIES, Effect.MOVES, Effect.REWRITES)
@@ -198,11 +199,8 @@ class FlowCore:
         self.run_id = run_id
         self._attach = attach
         self.prefers_activities = True
-
-    def set_status(self, volume: Volume, status: str) -> None:
-        """Set a volume's status; out of reach for a taskflow that is dead."""
-        self.runtime.checkpoint()
-        volume.status = status
+        self.quiesces = Quiesces(runtime, recorder, catalog, policy.quiesce_within_ns, policy.max_hold_ns)
+        self.statuses = VolumeStatuses(runtime, catalog)
 
     def host_copy(self, source_id: str, source_backend: str, copy_id: str, copy_backend: str) -> None:
         """Copy a volume's content through this taskflow's host."""
@@ -226,10 +224,15 @@ class FlowCore:
             attachment.detach()
 
     @contextmanager
-    def flow(self, kind: str, **arguments: Any) -> Iterator[Flow]:
-        """Run a flow: on an error what it did is undone, and the error raised; what can't be undone now stays in the
-        journal for `clean_up`. A taskflow that dies in the body leaves the flow unfinished."""
-        record = self.journal.begin(kind, arguments)
+    def flow(
+        self, kind: str, reads: Sequence[str] = (), changes: Sequence[str] = (), **arguments: Any
+    ) -> Iterator[Flow]:
+        """Run a flow that reads and changes the objects of those ids; raises `Refused` while another one forbids it.
+
+        On an error what it did is undone, and the error raised; what can't be undone now stays in the journal for
+        `recover`. A taskflow that dies in the body leaves the flow unfinished.
+        """
+        record = self.journal.begin(kind, arguments, reads, changes)
         self.recorder.emit("flow.started", flow=record.id, kind=kind)
         try:
             yield Flow(self, record)
@@ -287,10 +290,10 @@ class FlowCore:
             case "restore_status":
                 volume = self.catalog.volumes.get(a["id"])
                 if volume is not None:
-                    volume.update({"status": a["status"], "migration_status": None})
+                    volume.update({"status": self.catalog.resting_status(volume.id), "migration_status": None})
             case "release":
                 for attachment in self.catalog.attachments(a["volume"]):
-                    attachment.gate.release(record.id)
+                    attachment.gate.release(a["owner"])
             case _:
                 raise TaskflowError(f"the journal asks for an unknown undo {undo.action!r}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -12,7 +13,7 @@ from harness.model import Backup, Snapshot, Volume, backend_name
 from harness.taskflow.ends import DriverEnd
 from harness.taskflow.errors import DriverError, Refused
 from harness.taskflow.flow import Flow, FlowCore
-from harness.taskflow.quiesce import Quiesce
+from harness.testbed import Attachment
 
 STATUS_WHILE = {
     "backup_volume": "backing-up",
@@ -25,37 +26,36 @@ STATUS_WHILE = {
 """The status that a volume has while a method that is not listed as stateless works on it (Cinder's names)."""
 
 
-def needs_quiesce(core: FlowCore, end: DriverEnd, method: str, subject: Volume | Snapshot) -> bool:
-    """Q-1, Q-11: an attached volume, and a method that the driver does not list."""
-    if not isinstance(subject, Volume) or method in end.publication.stateless_activities:
-        return False
-    return bool(core.catalog.attachments(subject.id))
+def needs_quiesce(end: DriverEnd, method: str, subject: Volume | Snapshot) -> bool:
+    """Q-1, Q-11: a volume, and a method that the driver does not list; a snapshot is quiescent already."""
+    return isinstance(subject, Volume) and method not in end.publication.stateless_activities
 
 
 def run_quiesced(
     core: FlowCore, flow: Flow, end: DriverEnd, method: str, arguments: dict[str, Any], subject: Volume | Snapshot
 ) -> Any:
     """Carry `method` out in `flow`, quiescing `subject` if the method needs it; status is restored on every exit."""
-    with ExitStack() as stack:
-        if isinstance(subject, Volume) and method not in end.publication.stateless_activities:
-            before = subject.status
-            if method in STATUS_WHILE:
-                undo = flow.undo_with("restore_status", id=subject.id, status=before)
-                subject.status = STATUS_WHILE[method]
-                stack.callback(flow.drop_undo, undo)
-                stack.callback(core.set_status, subject, before)
-        if needs_quiesce(core, end, method, subject):
-            undo = flow.undo_with("release", volume=subject.id)
-            stack.callback(flow.drop_undo, undo)
-            quiesce = Quiesce(
-                core.recorder,
-                core.catalog.attachments(subject.id),
-                flow.record.id,
-                core.policy.quiesce_within_ns,
-                core.policy.max_hold_ns,
-            )
-            stack.enter_context(quiesce.held())
+    if not isinstance(subject, Volume) or not needs_quiesce(end, method, subject):
         return flow.run(end, method, arguments)
+    with quiesced(core, flow, subject, STATUS_WHILE.get(method)):
+        return flow.run(end, method, arguments)
+
+
+@contextlib.contextmanager
+def quiesced(core: FlowCore, flow: Flow, volume: Volume, status: str | None) -> Iterator[None]:
+    """Hold a volume for the body, its status being `status` meanwhile; raises as `Quiesces.held` does."""
+    catalog = core.catalog
+    with ExitStack() as stack:
+        stack.callback(flow.drop_undo, flow.undo_with("restore_status", id=volume.id))
+        stack.enter_context(core.statuses.working(volume, flow.record.id, status))
+
+        def announce(owner: str) -> None:  # written down before the first gate is held
+            free = 0 if catalog.attachments(volume.id) else catalog.attached_times(volume.id) + 1
+            undo = flow.undo_with("release", volume=volume.id, owner=owner, unattached_until=free)
+            stack.callback(flow.drop_undo, undo)
+
+        with core.quiesces.held(volume.id, flow.record.id, announce):
+            yield
 
 
 def apply_update(end: DriverEnd, method: str, record: Volume | Snapshot, update: Any) -> None:
@@ -88,11 +88,25 @@ class Methods:
     def __init__(self, core: FlowCore) -> None:
         self._core = core
 
+    def attach(self, attachment: Attachment) -> None:
+        """Enter a host's new attachment, before the host writes; while the volume is quiesced it joins held (Q-11)."""
+        self._volume(attachment.volume_id)
+        self._core.quiesces.admit(attachment)
+        self._core.catalog.attach(attachment)
+
+    def detach(self, attachment: Attachment) -> None:
+        """Detach a volume from a host. Raises `Refused` while a method works on it that needs it as it is (Q-13)."""
+        busy = self._core.quiesces.is_held(attachment.volume_id)
+        if busy:
+            raise Refused(f"{attachment.volume_id} is quiesced for {busy}; wait for its end before it is detached")
+        attachment.detach()
+        self._core.catalog.detach(attachment)
+
     def create_volume(self, volume_id: str, size: int, backend: str) -> Volume:
         """Make an empty volume of `size` GiB."""
         end = self._core.ends[backend]
         volume = Volume(volume_id, size, end.host, status="creating")
-        with self._core.flow("create_volume", volume=volume_id) as flow:
+        with self._core.flow("create_volume", changes=[volume_id], volume=volume_id) as flow:
             self._enter(flow, volume, end)
             with flow.step("create_volume"):
                 apply_update(end, "create_volume", volume, flow.run(end, "create_volume", {"volume": volume}))
@@ -125,14 +139,16 @@ class Methods:
         """Upload a volume as an image."""
         volume = self._volume(volume_id)
         arguments = {"volume": volume, "image_service": image_service, "image_meta": {"id": image_id}}
-        with self._core.flow("copy_volume_to_image", volume=volume_id) as flow, flow.step("copy_volume_to_image"):
+        running = self._core.flow("copy_volume_to_image", reads=[volume_id], volume=volume_id)
+        with running as flow, flow.step("copy_volume_to_image"):
             run_quiesced(self._core, flow, self._end(volume), "copy_volume_to_image", arguments, volume)
 
     def extend(self, volume_id: str, new_size: int) -> None:
         """Grow a volume to `new_size` GiB."""
         volume = self._volume(volume_id)
         arguments = {"volume": volume, "new_size": new_size}
-        with self._core.flow("extend_volume", volume=volume_id) as flow, flow.step("extend_volume"):
+        running = self._core.flow("extend_volume", changes=[volume_id], volume=volume_id)
+        with running as flow, flow.step("extend_volume"):
             run_quiesced(self._core, flow, self._end(volume), "extend_volume", arguments, volume)
             volume.size = new_size
 
@@ -147,7 +163,7 @@ class Methods:
         arguments: dict[str, Any] = {"volume": volume, "host": destination.destination}
         if method == "retype":
             arguments |= {"new_type": {"id": backend, "name": backend}, "diff": {}}
-        with core.flow(method, volume=volume_id, backend=backend) as flow:
+        with core.flow(method, changes=[volume_id], volume=volume_id, backend=backend) as flow:
             with flow.step(method):
                 answer: Any = (False, None)
                 if source.implements(method):
@@ -169,14 +185,15 @@ class Methods:
             raise Refused(f"{volume_id} is attached; detach it first")
         if any(s.volume_id == volume_id for s in self._core.catalog.snapshots.values()):
             raise Refused(f"{volume_id} has snapshots; delete them first")
-        with self._core.flow("delete_volume", volume=volume_id) as flow, flow.step("delete_volume"):
+        running = self._core.flow("delete_volume", changes=[volume_id], volume=volume_id)
+        with running as flow, flow.step("delete_volume"):
             flow.run(self._end(volume), "delete_volume", {"volume": volume})
             self._core.catalog.remove(volume_id)
 
     def delete_snapshot(self, snapshot_id: str) -> None:
         """Delete a snapshot, and the anchor that was kept for it (R-8)."""
         snapshot = self._snapshot(snapshot_id)
-        with self._core.flow("delete_snapshot", snapshot=snapshot_id) as flow:
+        with self._core.flow("delete_snapshot", changes=[snapshot_id], snapshot=snapshot_id) as flow:
             with flow.step("delete_snapshot"):
                 flow.run(self._end(snapshot.volume), "delete_snapshot", {"snapshot": snapshot})
                 self._core.catalog.remove(snapshot_id)
@@ -192,7 +209,7 @@ class Methods:
     ) -> None:
         volume = subject if isinstance(subject, Volume) else subject.volume
         end = self._end(volume)
-        with self._core.flow(method, subject=subject.id, makes=made.id) as flow:
+        with self._core.flow(method, [subject.id], [made.id], subject=subject.id, makes=made.id) as flow:
             self._enter(flow, made, end)
             with flow.step(method):
                 update = run_quiesced(self._core, flow, end, method, arguments, subject)

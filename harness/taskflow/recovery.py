@@ -10,7 +10,7 @@ from harness.contract import ActivityUnknown, BackendActivityError, ConnectionLo
 from harness.taskflow.ends import DriverEnd
 from harness.taskflow.errors import OutcomeUnknown, TaskflowError
 from harness.taskflow.flow import Flow, FlowCore
-from harness.taskflow.journal import FlowRecord
+from harness.taskflow.journal import FlowRecord, Undo
 
 REATTACHABLE = ("create_snapshot", "create_cloned_volume", "create_volume_from_snapshot")
 """Kinds of flow that consist of one activity, whose end is the flow's end."""
@@ -41,7 +41,7 @@ class Recovery:
         core = self._core
         core.recorder.emit("recovery", flow=record.id, kind=record.kind)
         # the hosts' writes come first; what still runs unquiesced must not be reported successful (Q-3)
-        was_quiesced = any(undo.action == "release" for undo in record.undo)
+        was_quiesced = any(self._could_be_written(undo) for undo in record.undo if undo.action == "release")
         for undo in [u for u in record.undo if u.action in ("release", "restore_status")]:
             core.carry_out(undo, record)
             record.undo.remove(undo)
@@ -61,6 +61,11 @@ class Recovery:
             core.runtime.sleep(core.policy.lost_activity_ns)
         done = core.undo(record)
         return Recovered(record.id, record.kind, "undone" if done else "pending", reattached)
+
+    def _could_be_written(self, release: Undo) -> bool:
+        """Whether a host had the volume attached at some time since it was to be held."""
+        volume_id = release.arguments["volume"]
+        return self._core.catalog.attached_times(volume_id) >= release.arguments["unattached_until"]
 
     def _reattach(self, end: DriverEnd, record: FlowRecord) -> bool:
         """Wait for the activity of another taskflow; whether it was found and went well."""

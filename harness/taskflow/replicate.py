@@ -39,7 +39,8 @@ class Replication:
             raise Refused(f"there is no snapshot {snapshot_id}") from None
         source = core.ends[backend_name(snapshot.volume.host)]
         destination = core.ends[backend]
-        with core.flow("replicate", snapshot=snapshot_id, backend=backend, new_snapshot=new_id) as flow:
+        arguments = {"snapshot": snapshot_id, "backend": backend, "new_snapshot": new_id}
+        with core.flow("replicate", [snapshot_id], [new_id], **arguments) as flow:
             home = replace(snapshot.volume, host=destination.host)
             new = replace(snapshot, id=new_id, status="creating", volume=home)
             core.catalog.add(new)
