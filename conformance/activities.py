@@ -7,13 +7,14 @@ from typing import Any
 
 from conformance.expected_handles import Answer
 from conformance.lab import Lab
-from harness.activity import ActivityState, ActivityStatus
+from harness.activity import ActivityState, ActivityStatus, HandleScope
 from harness.backup_store import MemorySink
 from harness.contract import (
     ACTIVITY_HOOKS,
     ActivityNotAbortable,
     ActivityUnknown,
     BackendActivityError,
+    ConnectionLost,
     NotSupported,
 )
 from harness.model import GIB, Caller, Context, Snapshot, Volume
@@ -27,6 +28,8 @@ LASTING = ("create_cloned_volume", "create_volume_from_snapshot", "backup_volume
 METHODS_MAKING = {"create_cloned_volume": "copy", "create_volume_from_snapshot": "copy", "create_snapshot": "snapshot"}
 """The methods that make an object on the backend on which they run, with the verb of their job."""
 CONTEXT = Context()
+USES = ("status", "wait", "abort")
+"""What a caller does with a handle."""
 
 
 @dataclass
@@ -152,30 +155,58 @@ def wait_until_over(lab: Lab, driver: Any, handle: str) -> ActivityState | None:
     return None
 
 
-def judge(lab: Lab, running: Running, driver: Any, answer: Answer, yes: str, no: str, where: str) -> None:
-    """Judge look-up and abort by one caller against the table; `yes` and `no` are the clauses that it touches."""
+def judge(
+    lab: Lab, running: Running, driver: Any, answer: Answer, yes: str, no: str, where: str, use: str = "abort"
+) -> None:
+    """Judge one use of a handle by one caller against the table; `yes` and `no` are the clauses that it touches.
+
+    `use` is one of `USES`: look the status up, wait for the end by polling, abort.
+    """
     scope = lab.publication.handle_scope.value
     before = lab.testbed.backend("primary").inspect()
     if not any(a.target == running.target.id and a.state in ("queued", "running") for a in before.activities):
         lab.unverifiable("the activity was over before anybody looked")
+    where = f"{scope}, {where}, {use}"
     found = look(lab, driver, running.handle)
-    if answer == "may":
+    if answer in ("may", "gone"):
+        _judge_either(lab, running, driver, found, answer, yes, where, use)
+        return
+    if answer == "no":
+        _judge_refusal(lab, running, driver, found, no, where, use)
+        return
+    fine = isinstance(found, ActivityStatus) and not found.state.is_terminal
+    message = f"{where}: status of the running activity gave {tell(found)}"
+    if not lab.expect(yes, fine, message, {"where": where, "scope": scope, "got": tell(found)}):
+        return
+    if use == "abort":
+        _judge_abort(lab, running, driver, yes, where)
+    if use == "wait":
+        ended = wait_until_over(lab, driver, running.handle)
+        lab.expect(yes, ended is ActivityState.DONE, f"{where}: waited for, the activity ended as {ended}")
+        made = lab.testbed.backend("primary").inspect().find(running.target.id)
         lab.expect(
-            yes,
-            isinstance(found, (ActivityStatus, ActivityUnknown)),
-            f"{scope}, {where}: status gave {tell(found)}, neither a status nor ActivityUnknown",
+            yes, made is not None and made.complete, f"{where}: it counts as done, but what it made is not whole"
         )
-        return
-    if answer == "yes":
-        if lab.expect(
-            yes,
-            isinstance(found, ActivityStatus) and not found.state.is_terminal,
-            f"{scope}, {where}: status of the running activity gave {tell(found)}",
-            {"relation": where, "scope": scope, "got": tell(found)},
-        ):
-            _judge_abort(lab, running, driver, yes, f"{scope}, {where}")
-        return
-    _judge_refusal(lab, running, driver, found, no, f"{scope}, {where}")
+
+
+def _judge_either(
+    lab: Lab, running: Running, driver: Any, found: object, answer: Answer, clause: str, where: str, use: str
+) -> None:
+    """ "may": a status or a refusal; "gone": a refusal or the loss of the connection, and nothing comes of an abort."""
+    allowed: tuple[type, ...] = (ActivityStatus, ActivityUnknown)
+    if answer == "gone":
+        allowed = (ActivityUnknown, ConnectionLost)
+    names = " nor ".join(kind.__name__ for kind in allowed)
+    lab.expect(clause, isinstance(found, allowed), f"{where}: status gave {tell(found)}, neither {names}")
+    if use == "abort" and answer == "gone":
+        try:
+            lab.call(driver, "abort_activity", CONTEXT, running.handle)
+        except (ActivityUnknown, ConnectionLost):
+            return
+        except (BackendActivityError, DriverError) as error:
+            lab.expect(clause, False, f"{where}: abort gave {tell(error)}, neither {names}")
+            return
+        lab.expect(clause, False, f"{where}: abort went well over a connection that is gone")
 
 
 def _judge_abort(lab: Lab, running: Running, driver: Any, clause: str, where: str) -> None:
@@ -203,7 +234,7 @@ def _judge_abort(lab: Lab, running: Running, driver: Any, clause: str, where: st
     lab.expect(clause, grown <= 0, f"{where}: abort has returned, yet {grown} bytes were written afterwards")
 
 
-def _judge_refusal(lab: Lab, running: Running, driver: Any, found: object, clause: str, where: str) -> None:
+def _judge_refusal(lab: Lab, running: Running, driver: Any, found: object, clause: str, where: str, use: str) -> None:
     published = lab.publication.raw.get("handle_scope") == lab.publication.handle_scope.value  # and not the default
     fake = unknown_like(running.handle)
     unknown = look(lab, driver, fake)
@@ -227,6 +258,36 @@ def _judge_refusal(lab: Lab, running: Running, driver: Any, found: object, claus
             f"{where}: the refusal tells more than an unknown handle would",
             {"refused": texts[0], "unknown": texts[1]},
         )
+    if use == "wait":
+        _judge_wait_refused(lab, running, driver, clause, where)
+    if use == "abort":
+        _judge_abort_refused(lab, running, driver, fake, published, clause, where)
+    now = lab.testbed.backend("primary").inspect()
+    alive = [a for a in now.activities if a.target == running.target.id and a.state in ("running", "done")]
+    whole = now.find(running.target.id)
+    undisturbed = bool(alive) or (whole is not None and whole.complete)
+    ends = lab.publication.handle_scope is HandleScope.CONNECTION and use == "wait"  # it may be over by H-4 by now
+    lab.expect(clause, undisturbed or ends, f"{where}: the refused look-up disturbed it")
+
+
+def _judge_wait_refused(lab: Lab, running: Running, driver: Any, clause: str, where: str) -> None:
+    """Refused while the activity runs, and after its end: the outcome is not told either."""
+    over = 0
+    for _ in range(40):
+        lab.runtime.sleep(lab.profile.whole_copy_ns // 8)
+        found = look(lab, driver, running.handle)
+        fine = isinstance(found, ActivityUnknown)
+        if not lab.expect(clause, fine, f"{where}: polled for longer, the look-up gave {tell(found)}"):
+            return
+        now = lab.testbed.backend("primary").inspect()
+        over += not any(a.target == running.target.id and a.state in ("queued", "running") for a in now.activities)
+        if over == 2:
+            return
+
+
+def _judge_abort_refused(
+    lab: Lab, running: Running, driver: Any, fake: str, published: bool, clause: str, where: str
+) -> None:
     refusals = []
     for handle in (running.handle, fake):
         try:
@@ -243,12 +304,6 @@ def _judge_refusal(lab: Lab, running: Running, driver: Any, found: object, claus
         refusals[0] == refusals[1],
         f"{where}: the refusal to abort tells more than an unknown handle would",
         {"refused": refusals[0], "unknown": refusals[1]},
-    )
-    now = lab.testbed.backend("primary").inspect()
-    alive = [a for a in now.activities if a.target == running.target.id and a.state in ("running", "done")]
-    whole = now.find(running.target.id)
-    lab.expect(
-        clause, bool(alive) or (whole is not None and whole.complete), f"{where}: the refused look-up disturbed it"
     )
 
 

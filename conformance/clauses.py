@@ -36,20 +36,20 @@ Q-8 | D | u | A listed method does not hold foreground I/O for long
 Q-9 | D | - | A listed method makes a point-in-time image, or loses no acknowledged write
 Q-10 | D | - | What a method makes of a quiesced volume equals the content at the quiesce point
 Q-11 | T | - | An unattached volume and a snapshot are not quiesced
-Q-12 | D | au | A method that could be listed, is
+Q-12 | D | a | A method that could be listed, is
 Q-13 | T | - | Delete, detach, extend or a second invocation during an activity is refused or harmless
 R-1 | T | - | Both ends publish replication and are of one family: the native way is taken
 R-2 | T | - | Otherwise the fallback is taken, in its four steps
 R-3 | D | - | The destination snapshot equals the source snapshot
 R-4 | D | - | The source snapshot and volume are unchanged
-R-5 | D | u | The destination snapshot is not usable before it is complete
+R-5 | D | - | The destination snapshot is not usable before it is complete
 R-6 | T | - | Users neither see the anonymous volume nor pay for it
 R-7 | T | - | Where migrating moved the volume, the source clone counts as deleted
 R-8 | D,T | - | The destination snapshot survives the deletion of its volume, or the volume is kept as an anchor
 R-9 | T,D | - | After a fault at any step and one clean-up nothing is left
 R-10 | D,T | - | Replicating again to the same id makes no second copy
 R-11 | T | - | The fallback does not quiesce the user's volume
-R-12 | T | u | A migration that fails past its cut-over does not delete the only good copy
+R-12 | T | - | A migration that fails past its cut-over does not delete the only good copy
 H-1 | D | - | Where the scope says yes, status and abort work
 H-2 | D | - | Where the scope says no, they are refused as an unknown handle is
 H-3 | D | - | The scope holds after the first connection is gone and after a restart
@@ -58,13 +58,13 @@ H-5 | D | - | Hosts and users are known by name, not by address
 H-6 | D | - | Handles are unique
 H-7 | D | - | Progress never goes back, outcomes stay readable, terminal states never change
 H-8 | T | - | After a restart the taskflow reattaches where the scope allows
-H-9 | T | u | A failed look-up says nothing about the outcome
+H-9 | T | - | A failed look-up says nothing about the outcome
 C-1 | T | - | The first acceptable technique on offer is chosen, and the driver called with exactly that one
 C-2 | T | - | Without one, the driver is called with none and the taskflow compresses
 C-3 | D,T | - | One decoding restores the volume
 C-4 | T | - | The decision is taken before the method is invoked, and recorded with its reason
 C-5 | D | - | Each chunk's label is the technique that was really used
-C-6 | D | u | Chunks that do not shrink may be stored as they are
+C-6 | D | - | Chunks that do not shrink may be stored as they are
 C-7 | T | - | Where no technique is published, the taskflow compresses
 """
 

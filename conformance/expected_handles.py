@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-Answer = Literal["yes", "no", "may"]
+Answer = Literal["yes", "no", "may", "gone"]
+"""Whether a handle works; "may": either is right; "gone": by a connection that is lost nothing works any more."""
 
 RELATIONS = (
     "same connection",
@@ -30,4 +31,6 @@ def expected(scope: str, relation: str) -> Answer:
 
 def expected_afterwards(scope: str, relation: str) -> Answer:
     """The same once the first connection is gone (H-3): connection-specific handles then work for nobody."""
+    if relation == "same connection":
+        return "gone"
     return "no" if scope == "connection-specific" else expected(scope, relation)

@@ -15,7 +15,9 @@ MODULES = (
     "conformance.test_quiescing",
     "conformance.test_overlapping",
     "conformance.test_effects",
+    "conformance.test_under_claimed",
     "conformance.test_replication",
+    "conformance.test_completeness",
     "conformance.test_handles",
     "conformance.test_compression",
 )

@@ -11,7 +11,9 @@ from harness.compression import TECHNIQUES, Limits, canonical
 from harness.model import Backup
 from harness.point_in_time import compare_images
 from harness.recorder import Event
+from harness.stamps import DENSE
 from harness.storage import Image
+from harness.taskflow.errors import TaskflowError
 
 HOOK = "backup_volume"
 
@@ -28,7 +30,7 @@ def called_with(lab: Lab) -> str | None:
     return str(calls[-1].fields["technique"]) if calls else None
 
 
-def judge_content(lab: Lab, backup: Backup, source: Image | None = None) -> None:
+def judge_content(lab: Lab, backup: Backup, source: Image | None = None) -> bool:
     """C-3, C-5: decoding each chunk once, by its label, gives the source (default: the volume) byte for byte."""
     source = source if source is not None else lab.image("primary", backup.volume_id) or {}
     try:
@@ -36,10 +38,11 @@ def judge_content(lab: Lab, backup: Backup, source: Image | None = None) -> None
     except ValueError as error:
         lab.expect("C-5", False, str(error), {"chunks": len(backup.chunks)})
         lab.expect("C-3", False, str(error))
-        return
+        return False
     difference = compare_images(source, restored)
     for clause in ("C-3", "C-5"):
         lab.expect(clause, difference is None, "the backup, decoded by its labels, is not its source", difference)
+    return difference is None
 
 
 @pytest.mark.parametrize("source", ["volume", "snapshot"])
@@ -82,6 +85,33 @@ def _judge_call(lab: Lab, wanted: str, events: list[Event]) -> None:
         bool(decided and invoked) and decided[0].place < invoked[0].place and bool(decided[0].fields["reason"]),
         "the decision was not recorded with its reason before the driver was called",
     )
+
+
+@check("C-6", "C-3", "C-5")
+def test_data_that_does_not_shrink_may_be_stored_as_it_is(lab: Lab) -> None:
+    """Of data that does not compress a true backup is made all the same, and nobody compresses it once more."""
+    published = [name for name in lab.publication.backup_compression_techniques if name != "none"]
+    if not published or not lab.implements(HOOK):
+        lab.not_applicable("the driver publishes no technique")
+    volume = lab.taskflow.methods.create_volume(lab.identifier("volume"), 1, "primary")
+    attachment = lab.testbed.backend("primary").attach(volume.id, lab.node)
+    for block in lab.working_set():
+        attachment.write(block, lab.recorder.next_stamp() | DENSE)
+    attachment.detach()
+    for wanted in published:
+        first = len(lab.recorder.events)
+        try:
+            backup = lab.taskflow.backups.backup(volume.id, lab.identifier(f"backup with {wanted}"), [wanted])
+        except TaskflowError as error:
+            lab.expect("C-6", False, f"data that does not shrink could not be backed up with {wanted}: {error}")
+            return
+        lab.expect("C-6", judge_content(lab, backup), f"the backup with {wanted} of such data can't be restored")
+        calls = [e for e in lab.recorder.events[first:] if e.kind == "method.invoked" and e.fields["method"] == HOOK]
+        labels = sorted({canonical(chunk.label) or chunk.label for chunk in backup.chunks})
+        once = len(calls) == 1 and calls[0].fields["technique"] == wanted and set(labels) <= {wanted, "none"}
+        told = ", ".join(str(call.fields["technique"]) for call in calls)
+        message = f"asked for {wanted}, the driver was called with {told}, and the chunks are labelled {labels}"
+        lab.expect("C-6", once, message)
 
 
 @check("C-1", "C-2")

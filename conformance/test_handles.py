@@ -11,6 +11,7 @@ from conformance.activities import (
     CONTEXT,
     METHOD,
     OTHERS,
+    USES,
     caller_in,
     judge,
     look,
@@ -26,19 +27,20 @@ from conformance.lab import Lab
 from harness.activity import ActivityState, ActivityStatus
 from harness.contract import ACTIVITY_HOOKS, ActivityNotAbortable, ActivityUnknown
 from harness.point_in_time import compare_images
-from harness.taskflow.errors import TaskflowError
+from harness.taskflow.errors import OutcomeUnknown, TaskflowError
 from harness.testbed import Capability
 
 
+@pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("relation", RELATIONS)
 @check("H-1", "H-2")
-def test_handle_works_exactly_where_its_scope_says(lab: Lab, relation: str) -> None:
+def test_handle_works_exactly_where_its_scope_says(lab: Lab, relation: str, use: str) -> None:
     """While the first connection is open, each caller reaches the activity exactly where the table says so."""
     running = start(lab)
     answer = expected(lab.publication.handle_scope.value, relation)
     driver = running.driver if relation == "same connection" else lab.open_driver(caller=caller_in(lab, relation))
     lab.ledger.set_aside("H-2" if answer != "no" else "H-1", f"the table says {answer!r} for {relation}")
-    judge(lab, running, driver, answer, "H-1", "H-2", relation)
+    judge(lab, running, driver, answer, "H-1", "H-2", relation, use)
 
 
 @pytest.mark.parametrize("relation", RELATIONS)
@@ -66,20 +68,27 @@ def test_scope_holds_for_whatever_is_started(lab: Lab, method: str, relation: st
     lab.expect("H-1", fine, f"{where}: status gave {tell(found)}", {"scope": scope, "got": tell(found)})
 
 
-@pytest.mark.parametrize("relation", [r for r in RELATIONS if r != "same connection"])
-@pytest.mark.parametrize("gone", ["closed", "broken", "restarted"])
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize("relation", RELATIONS)
+@pytest.mark.parametrize("gone", ["closed", "broken", "reinstated", "restarted"])
 @check("H-3", needs=(Capability.CONNECTION_BREAK,))
-def test_scope_holds_after_the_first_connection_is_gone(lab: Lab, gone: str, relation: str) -> None:
-    """After the first connection was closed or broke, or the taskflow restarted, the table still holds."""
+def test_scope_holds_after_the_first_connection_is_gone(lab: Lab, gone: str, relation: str, use: str) -> None:
+    """After the first connection was closed, broke or was reinstated, or the taskflow restarted, the table holds."""
+    if gone == "reinstated" and Capability.REINSTATEMENT not in lab.testbed.offers:
+        lab.not_applicable("the protocol of this testbed knows no reinstatement of sessions")
+    if gone == "restarted" and relation == "same connection":
+        lab.not_applicable("after a restart nobody has the first connection")
     running = start(lab)
     if gone == "closed":
         lab.close_connection(running.driver)
     else:
-        lab.inject("connection.break", caller=lab.node)
+        lab.inject("session.reinstate" if gone == "reinstated" else "connection.break", caller=lab.node)
     lab.runtime.sleep(lab.profile.whole_copy_ns // 50)
-    driver = lab.open_driver(caller=caller_in(lab, relation), fresh=gone == "restarted")
+    driver = running.driver
+    if relation != "same connection":
+        driver = lab.open_driver(caller=caller_in(lab, relation), fresh=gone == "restarted")
     answer = expected_afterwards(lab.publication.handle_scope.value, relation)
-    judge(lab, running, driver, answer, "H-3", "H-3", f"{relation}, the first connection being {gone}")
+    judge(lab, running, driver, answer, "H-3", "H-3", f"{relation}, the first connection being {gone}", use)
 
 
 @check("H-4", needs=(Capability.CONNECTION_BREAK,))
@@ -121,7 +130,8 @@ def test_address_identifies_nobody(lab: Lab, case: str) -> None:
     else:
         caller, relation = lab.caller(host=f"other-{lab.node}"), "other host, same user"
     answer = expected(lab.publication.handle_scope.value, relation)
-    judge(lab, running, lab.open_driver(caller=caller), answer, "H-5", "H-5", case)
+    for use in ("status", "abort"):
+        judge(lab, running, lab.open_driver(caller=caller), answer, "H-5", "H-5", case, use)
 
 
 @check("H-6")
@@ -232,4 +242,44 @@ def test_taskflow_goes_on_where_the_scope_allows(lab: Lab, fault: str) -> None:
     again = lab.image("primary", fresh)
     lab.expect(
         "H-8", again is not None and compare_images(source, again) is None, "started afresh, the clone is not whole"
+    )
+
+
+@pytest.mark.parametrize("loss", ["connection", "backend restart"])
+@check("H-9", needs=(Capability.CONNECTION_BREAK,))
+def test_failed_look_up_is_taken_for_no_outcome(lab: Lab, loss: str) -> None:
+    """A taskflow that can't look its activity up reports neither success nor failure, and waits before it cleans up."""
+    if not all(lab.implements(hook) for hook in ACTIVITY_HOOKS) or not takes_clones(lab):
+        lab.not_applicable(f"the driver does not start {METHOD} as an activity")
+    scope = lab.publication.handle_scope.value
+    if loss == "connection" and scope != "connection-specific":
+        lab.not_applicable(f"handles are {scope}, so the taskflow finds its activity on a new connection (H-8)")
+    if loss == "backend restart" and Capability.BACKEND_RESTART not in lab.testbed.offers:
+        lab.not_applicable("the backends of this testbed do not restart, so that nothing makes them forget")
+    volume = lab.catalog.volumes[lab.identifier("volume")]
+    new = lab.identifier("clone")
+    if loss == "connection":
+        lab.inject("connection.break", on="activity.accepted", caller=lab.node)
+    else:
+        lab.inject("backend.restart", on="activity.accepted", backend="primary", for_ns=lab.profile.whole_copy_ns // 4)
+    outcome = "success"
+    try:
+        lab.taskflow.methods.clone(volume.id, new)
+    except OutcomeUnknown:
+        outcome = "unknown"
+    except TaskflowError as error:
+        outcome = f"failure ({type(error).__name__}: {error})"
+    if not lab.recorder.find("fault") or not lab.recorder.find("activity.accepted"):
+        lab.unverifiable("the activity was over before its handle was lost")
+    told = [e for e in lab.recorder.find("activity.ended", target=new) if e.fields["state"] == "failed"]
+    if told and outcome.startswith("failure"):
+        outcome = "unknown"  # the look-up did not fail: the backend remembers, and said so
+    lab.expect("H-9", outcome == "unknown", f"the look-up failed, which the taskflow took for {outcome}")
+    record = lab.catalog.volumes.get(new)
+    lab.expect("H-9", record is None or record.status != "available", "a clone of unknown outcome became available")
+    ended = [e.place for e in lab.recorder.find("activity.ended", target=new)]
+    deleted = [e.place for e in lab.recorder.find("activity.started", verb="delete", source=new)]
+    hasty = bool(deleted) and (not ended or deleted[0] < ended[0])
+    lab.expect(
+        "H-9", not hasty, "the clone was deleted while the activity that nobody could look up was still writing it"
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -12,15 +11,11 @@ from conformance.checks import check
 from conformance.invocations import WAYS as CALLS
 from conformance.invocations import choose_way
 from conformance.lab import Lab
-from harness.model import Snapshot, Volume
+from conformance.replicas import WAYS, Case, prepare
 from harness.point_in_time import compare_images, lost_writes
 from harness.recorder import Event
-from harness.storage import Image
 from harness.taskflow.errors import TaskflowError
-from harness.testbed import Attachment, Capability
-
-WAYS = ("native", "fallback", "other family")
-"""Native replication to a backend of the family; the fallback within it; the fallback to another family."""
+from harness.testbed import Capability
 
 FALLBACK_STEPS = ("clone", "migrate", "snapshot", "delete_copy")
 
@@ -34,41 +29,6 @@ VERBS = {
     "replicate fails": "replicate",
 }
 """The verb of the backend job that a fault lets fail."""
-
-
-@dataclass
-class Case:
-    """A volume in use, a snapshot of it, and where the snapshot is to go."""
-
-    volume: Volume
-    attachment: Attachment
-    snapshot: Snapshot
-    destination: str
-    new_id: str
-    before: Image
-
-
-def prepare(lab: Lab, way: str) -> Case:
-    """The case for a way, or not applicable where the publication does not lead there."""
-    publication = lab.publication
-    ends = lab.taskflow.core.ends
-    native = publication.snapshot_replication and lab.implements("replicate_snapshot")
-    if way == "native" and not native:
-        lab.not_applicable("snapshot replication is not published")
-    if way == "fallback" and native:
-        lab.not_applicable("snapshot replication is published, so within the family the native way is taken")
-    destination = "stranger" if way == "other family" else "sibling"
-    if destination not in ends:
-        lab.unverifiable(f"the testbed has no backend of another family ({Capability.SECOND_FAMILY.value})")
-    if not lab.implements("create_snapshot"):
-        lab.not_applicable("the driver makes no snapshots")
-    volume = lab.volume()
-    snapshot = lab.taskflow.methods.create_snapshot(volume.id, lab.identifier("snapshot"))
-    attachment = lab.attach(volume)
-    before = lab.image("primary", snapshot.id)
-    if before is None:
-        raise TaskflowError(f"the snapshot {snapshot.id} that the driver made is not there")
-    return Case(volume, attachment, snapshot, destination, lab.identifier("replica"), dict(before))
 
 
 @pytest.mark.parametrize("calls", CALLS)

@@ -18,6 +18,8 @@ FOREIGN = -1
 """The stamp that an image shows for a block whose bytes carry no whole stamp."""
 COMPRESSIBLE = 0.75
 """The share of a block's filler that is one repeated byte; the rest does not compress."""
+DENSE = 1 << 62
+"""A stamp with this bit marks a block whose bytes do not compress at all (C-6)."""
 
 
 class ForeignBytes(ValueError):
@@ -30,7 +32,7 @@ def block_bytes(block: int, stamp: int) -> bytes:
         return bytes(BLOCK)
     header = _HEADER.pack(_MAGIC, block, stamp, zlib.crc32(struct.pack(">QQ", block, stamp)))
     room = BLOCK - len(header)
-    noise_length = int(room * (1 - COMPRESSIBLE))
+    noise_length = room if stamp & DENSE else int(room * (1 - COMPRESSIBLE))
     return header + _noise(stamp, noise_length) + bytes([stamp & 0xFF]) * (room - noise_length)
 
 

@@ -32,6 +32,8 @@ class Capability(enum.Enum):
     DRAIN_STALL = "writes that are not acknowledged for a while"
     SECOND_FAMILY = "a backend of another driver family"
     LIVE_MOVE = "moving a volume under its writers"
+    BACKEND_RESTART = "a backend that restarts"
+    REINSTATEMENT = "sessions that are reinstated"
 
 
 JOB_VERBS = (

@@ -102,3 +102,59 @@ class NeverCompresses(_SpoilingDriver):
     def spoil(self, offset: int, length: int, label: str, payload: bytes) -> tuple[int, int, str, bytes]:
         """Take the compression back."""
         return offset, length, "none", codec(label).decompress(payload, length)
+
+
+class DropsWhatDoesNotShrink(_SpoilingDriver):
+    """Stores only chunks that compressing made smaller, and takes the others for stored."""
+
+    must_fail = ("C-5", "C-6")
+    may_fail = (*_CONTENT, "C-2", "C-7")
+
+    def spoil(self, offset: int, length: int, label: str, payload: bytes) -> tuple[int, int, str, bytes] | None:
+        """Drop a chunk that is stored as it is, by an error in a comparison."""
+        return None if len(payload) >= length else (offset, length, label, payload)
+
+
+class RefusesWhatDoesNotShrink(ReferenceDriver):
+    """Fails a backup in which a chunk does not shrink, as its buffer holds no more than the chunk's length."""
+
+    must_fail = ("C-6",)
+
+    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:
+        job = super()._job(method, arguments)
+        if job.sink is None or job.technique == "none":
+            return job
+        return dataclasses.replace(job, sink=_Tight(job.sink))
+
+
+class OverrunsItsBuffer(ReferenceDriver):
+    """Cuts compressed chunks that did not shrink off at the length of the plain ones."""
+
+    must_fail = ("C-6",)
+    may_fail = _CONTENT + ("C-5",)
+
+    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:
+        job = super()._job(method, arguments)
+        if job.sink is None or job.technique == "none":
+            return job
+        technique = job.technique
+
+        def cut(offset: int, length: int, label: str, payload: bytes) -> tuple[int, int, str, bytes]:
+            if label != "none":
+                return offset, length, label, payload
+            return offset, length, technique, codec(technique).compress(payload)[:length]
+
+        return dataclasses.replace(job, sink=_Spoiling(job.sink, cut))
+
+
+class _Tight:
+    """A sink without room for a chunk that did not shrink."""
+
+    def __init__(self, inner: BackupSink) -> None:
+        self._inner = inner
+
+    def write(self, offset: int, length: int, label: str, payload: bytes) -> None:
+        """Pass a chunk on, if it has shrunk."""
+        if len(payload) >= length:
+            raise ValueError(f"the chunk at {offset} did not shrink: no room for it")
+        self._inner.write(offset, length, label, payload)

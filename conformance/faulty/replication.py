@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from harness.activity import ActivityState, ActivityStatus
+from harness.contract import BackendActivityError
 from harness.driver_kit import delete_if_there, run_job
 from harness.model import Context, Snapshot, Volume, backend_name
 from harness.reference_driver import EVERYTHING, ReferenceDriver
@@ -112,3 +114,42 @@ class HalfAMove(ReferenceDriver):
         if backend_name(host["host"]) == "stranger":
             return False, None
         return super().migrate_volume(context, volume, host)
+
+
+class SaysDoneTooSoon(ReferenceDriver):
+    """Takes a replication that has passed half-way for done, since the rest "can't fail any more"."""
+
+    must_fail = ("R-5",)
+    may_fail = ("R-3", "R-4", "R-8", "R-9", "R-10", "Q-7", "Q-10")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._replications: set[str] = set()
+
+    def start_activity(self, context: Context, method: str, arguments: dict[str, Any], *, request_id: str) -> str:
+        """Start it, and remember what it was."""
+        handle = super().start_activity(context, method, arguments, request_id=request_id)
+        if method == "replicate_snapshot":
+            self._replications.add(handle)
+        return handle
+
+    def get_activity(self, context: Context, handle: str) -> ActivityStatus:
+        """The status, rounded up."""
+        status = super().get_activity(context, handle)
+        if handle in self._replications and status.state is ActivityState.RUNNING and (status.progress or 0.0) > 0.5:
+            return dataclasses.replace(status, state=ActivityState.DONE, progress=1.0)
+        return status
+
+
+class ServesTheUnfinished(ReferenceDriver):
+    """Makes an empty volume of a snapshot that has not arrived yet, instead of refusing."""
+
+    must_fail = ("R-5",)
+    may_fail = ("R-9", "R-3", "R-8")
+
+    def create_volume_from_snapshot(self, volume: Volume, snapshot: Snapshot) -> Any:
+        """Make the volume; where the snapshot can't be read, leave it to be filled later."""
+        try:
+            return super().create_volume_from_snapshot(volume, snapshot)
+        except BackendActivityError:
+            return super().create_volume(volume)

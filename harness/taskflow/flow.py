@@ -12,6 +12,7 @@ from harness.contract import METHODS, ActivityUnknown, BackendActivityError, Con
 from harness.driver_kit import raise_for
 from harness.recorder import Recorder
 from harness.runtime import Runtime, nanoseconds
+from harness.storage import ObjectUnknown
 from harness.taskflow.catalog import Catalog
 from harness.taskflow.ends import DriverEnd
 from harness.taskflow.errors import DriverError, OutcomeUnknown, TaskflowError
@@ -214,6 +215,14 @@ class FlowCore:
         finally:
             source.detach()
 
+    def is_at(self, backend: str, volume_id: str) -> bool:
+        """Whether this taskflow's own host can attach the volume there."""
+        try:
+            self._attach(backend, volume_id).detach()
+        except ObjectUnknown:
+            return False
+        return True
+
     @contextmanager
     def reading(self, backend: str, volume_id: str) -> Iterator[Attachment]:
         """An attachment of the taskflow's own host, for reading; detached afterwards."""
@@ -287,6 +296,8 @@ class FlowCore:
                     self._insist(self.ends[a["backend"]], "delete_snapshot", snapshot)
             case "forget":
                 self.catalog.remove(a["id"])
+            case "locate":
+                self._locate(a["id"], a["backends"])
             case "restore_status":
                 volume = self.catalog.volumes.get(a["id"])
                 if volume is not None:
@@ -296,6 +307,25 @@ class FlowCore:
                     attachment.gate.release(a["owner"])
             case _:
                 raise TaskflowError(f"the journal asks for an unknown undo {undo.action!r}")
+
+    def _locate(self, volume_id: str, backends: Sequence[str]) -> None:
+        """R-12: find out at which end a volume is after a move of which nobody knows how it ended, and keep it.
+
+        A volume that is at both ends has not been moved: the copy goes, unless a host could have written to it.
+        """
+        volume = self.catalog.volumes.get(volume_id)
+        places = [backend for backend in backends if self.is_at(backend, volume_id)] if volume else []
+        self.recorder.emit("volume.located", volume=volume_id, backends=places)
+        if volume is None or not places:
+            return
+        volume.host = self.ends[places[0]].host
+        for backend in places[1:]:
+            if self.catalog.attachments(volume_id):
+                raise TaskflowError(
+                    f"{volume_id} is on {' and '.join(places)}, and hosts write to it: nothing is deleted"
+                )
+            end = self.ends[backend]
+            self._insist(end, "delete_volume", replace(volume, host=end.host))
 
     def _insist(self, end: DriverEnd, method: str, subject: Any) -> None:
         """Delete something, over a new connection if the old one is gone, and again once lost activities are over."""

@@ -166,6 +166,8 @@ class Methods:
         with core.flow(method, changes=[volume_id], volume=volume_id, backend=backend) as flow:
             with flow.step(method):
                 answer: Any = (False, None)
+                # whatever goes wrong from here on, the volume may be at either end
+                undo = flow.undo_with("locate", id=volume.id, backends=[source.backend, destination.backend])
                 if source.implements(method):
                     with contextlib.suppress(NotSupported):
                         answer = run_quiesced(core, flow, source, method, arguments, volume)
@@ -174,7 +176,9 @@ class Methods:
                 if isinstance(answer, tuple):
                     apply_update(source, method, volume, answer[1])
                 volume.host = destination.host
+                flow.drop_undo(undo)
             else:
+                flow.drop_undo(undo)
                 self._through_host(flow, volume, source, destination)
         return volume
 

@@ -36,9 +36,7 @@ class Quiesces:
     from the first activity's beginning (Q-3, Q-5).
     """
 
-    def __init__(
-        self, runtime: Runtime, recorder: Recorder, catalog: Catalog, within_ns: int, limit_ns: int
-    ) -> None:
+    def __init__(self, runtime: Runtime, recorder: Recorder, catalog: Catalog, within_ns: int, limit_ns: int) -> None:
         self._runtime = runtime
         self._recorder = recorder
         self._catalog = catalog
@@ -51,9 +49,10 @@ class Quiesces:
     def held(self, volume_id: str, member: str, announce: Callable[[str], None]) -> Iterator[Hold]:
         """Hold the volume for the body, together with whoever holds it already; released when the last one ends (Q-3).
 
-        `member` is the flow's id; `announce` is told the name under which gates are held, before they are. Raises `QuiesceTimeout` before the body where the volume can't be quiesced in time
-        (Q-6), and `QuiesceLost` after a body that went well but found its hold gone. A volume that nobody has attached
-        is held at no gate; who attaches it meanwhile joins the hold (Q-11).
+        `member` is the flow's id; `announce` is told the name under which gates are held, before they are. Raises
+        `QuiesceTimeout` before the body where the volume can't be quiesced in time (Q-6), and `QuiesceLost` after a
+        body that went well but found its hold gone. A volume that nobody has attached is held at no gate; who
+        attaches it meanwhile joins the hold (Q-11).
         """
         hold = self._join(volume_id, member, announce)
         try:

@@ -64,8 +64,8 @@ class Recovery:
 
     def _could_be_written(self, release: Undo) -> bool:
         """Whether a host had the volume attached at some time since it was to be held."""
-        volume_id = release.arguments["volume"]
-        return self._core.catalog.attached_times(volume_id) >= release.arguments["unattached_until"]
+        unattached_until: int = release.arguments["unattached_until"]
+        return self._core.catalog.attached_times(release.arguments["volume"]) >= unattached_until
 
     def _reattach(self, end: DriverEnd, record: FlowRecord) -> bool:
         """Wait for the activity of another taskflow; whether it was found and went well."""

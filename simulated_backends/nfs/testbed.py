@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from harness.runtime.agenda import Agenda
 from harness.schedule import random_source
-from harness.testbed import LossPolicy
+from harness.testbed import Capability, LossPolicy
 from simulated_backends.backend import SessionLayer
 from simulated_backends.content import Rank
 from simulated_backends.nfs.copies import CopyRules, CopyService, scattered
@@ -28,6 +28,7 @@ class NfsTestbed(SimulatedTestbed):
     """
 
     name: ClassVar[str] = "nfs-sim"
+    offers: ClassVar[frozenset[Capability]] = frozenset(Capability) - {Capability.REINSTATEMENT}
     protocol_keys: ClassVar[tuple[str, ...]] = (
         "lease_ns",
         "grace_ns",

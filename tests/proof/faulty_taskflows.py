@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from conformance import runner
+from harness.activity import ActivityState, ActivityStatus
 from harness.gate import WriteGate
-from harness.taskflow import backup, flow, methods, quiesce, recovery, replicate
+from harness.taskflow import backup, flow, methods, quiesce, recovery, replicate, statuses
 from harness.taskflow.catalog import Catalog
+from harness.taskflow.journal import Journal
 
 FLAWS: dict[str, tuple[tuple[str, ...], Callable[[], None]]] = {}
 """Each flaw's name, the clauses that have to find it, and the function that applies it."""
@@ -25,27 +28,34 @@ def flaw(*clauses: str) -> Callable[[Callable[[], None]], Callable[[], None]]:
     return register
 
 
+_APPLIED: list[str] = []
+
+
 def run_check(flaw_name: str, **arguments: Any) -> dict[str, Any]:
     """Run one check with a broken taskflow; for a cell of its own, since the flaw is not taken back."""
-    FLAWS[flaw_name][1]()
+    if not _APPLIED:
+        FLAWS[flaw_name][1]()
+        _APPLIED.append(flaw_name)
+    if _APPLIED != [flaw_name]:
+        raise ValueError(f"this process has the flaw {_APPLIED[0]} already; a process has one")
     return runner.run_check(**arguments)
 
 
 @flaw("Q-1")
 def never_quiesces() -> None:
     """Invokes unlisted methods without quiescing."""
-    methods.needs_quiesce = lambda *_: False  # type: ignore[assignment]
+    methods.needs_quiesce = lambda *_: False
 
 
 @flaw("Q-1")
 def quiesces_by_status_only() -> None:
     """Takes the volume's status for a quiesce."""
 
-    @contextmanager
-    def held(self: quiesce.Quiesce) -> Iterator[None]:
-        yield
+    def begin(self: quiesce.Quiesces, hold: quiesce.Hold) -> None:
+        hold.attachments.clear()
+        hold.ready.set(None)
 
-    quiesce.Quiesce.held = held  # type: ignore[method-assign]
+    quiesce.Quiesces._begin = begin  # type: ignore[method-assign]
 
 
 @flaw("Q-3")
@@ -53,14 +63,96 @@ def forgets_the_release() -> None:
     """Does not release the volume where the method failed."""
 
     @contextmanager
-    def held(self: quiesce.Quiesce) -> Iterator[None]:
-        for attachment in self._attachments:
-            attachment.gate.hold(self._owner, self._within_ns, self._limit_ns)
-        yield
-        for attachment in self._attachments:
-            attachment.gate.release(self._owner)
+    def held(self: quiesce.Quiesces, volume_id: str, member: str, announce: Any) -> Iterator[quiesce.Hold]:
+        hold = self._join(volume_id, member, lambda owner: None)
+        yield hold
+        self._leave(hold, member)
 
-    quiesce.Quiesce.held = held  # type: ignore[method-assign]
+    quiesce.Quiesces.held = held  # type: ignore[method-assign]
+
+
+@flaw("Q-5")
+def quiesces_for_each() -> None:
+    """Lets each activity hold the volume for itself, so that the next one begins while writes wait for it again."""
+    real = quiesce.Quiesces._join
+
+    def join(self: quiesce.Quiesces, volume_id: str, member: str, announce: Any) -> quiesce.Hold:
+        self._holds.pop(volume_id, None)
+        return real(self, volume_id, member, announce)
+
+    quiesce.Quiesces._join = join  # type: ignore[method-assign]
+
+
+@flaw("Q-5", "Q-13")
+def lets_everybody_in() -> None:
+    """Looks neither at who reads nor at who changes a volume before it lets the next one begin."""
+    Journal._unfinished = lambda self: []  # type: ignore[method-assign]
+
+
+@flaw("Q-13")
+def restores_what_it_saw() -> None:
+    """Sets the status back to what it was when the flow began, which may have been another flow's."""
+
+    @contextmanager
+    def working(self: statuses.VolumeStatuses, volume: Any, flow_id: str, status: str | None) -> Iterator[None]:
+        before = volume.status
+        volume.status = status or before
+        yield
+        volume.status = before
+
+    statuses.VolumeStatuses.working = working  # type: ignore[method-assign]
+
+
+@flaw("Q-11")
+def attaches_in_the_middle() -> None:
+    """Lets a host that attaches a volume write to it at once, whatever is being made of it."""
+    quiesce.Quiesces.admit = lambda self, attachment: None  # type: ignore[method-assign]
+
+
+@flaw("R-12")
+def cleans_up_both_ends() -> None:
+    """Deletes a volume at both ends where its migration failed, as if it were a temporary one."""
+
+    def locate(self: flow.FlowCore, volume_id: str, backends: Any) -> None:
+        for backend in backends:
+            end = self.ends[backend]
+            self._insist(end, "delete_volume", replace(self.catalog.volumes[volume_id], host=end.host))
+
+    flow.FlowCore._locate = locate  # type: ignore[method-assign]
+
+
+@flaw("R-12")
+def believes_its_record() -> None:
+    """Leaves the record as it was where nobody knows whether the volume has moved."""
+    flow.FlowCore._locate = lambda *_: None  # type: ignore[method-assign]
+
+
+@flaw("H-9")
+def takes_the_lost_for_done() -> None:
+    """Takes an activity that can't be looked up any more for one that is done."""
+    real = flow.Flow.wait_for
+
+    def wait_for(self: flow.Flow, end: Any, handle: str, since_ns: int) -> Any:
+        try:
+            return real(self, end, handle, since_ns)
+        except (flow.OutcomeUnknown, flow.ConnectionLost):
+            return ActivityStatus(ActivityState.DONE, 1.0, None, None, 0.0)
+
+    flow.Flow.wait_for = wait_for  # type: ignore[method-assign]
+
+
+@flaw("H-9")
+def takes_the_lost_for_failed() -> None:
+    """Takes an activity that can't be looked up any more for one that failed, and cleans up at once."""
+    real = flow.Flow.wait_for
+
+    def wait_for(self: flow.Flow, end: Any, handle: str, since_ns: int) -> Any:
+        try:
+            return real(self, end, handle, since_ns)
+        except (flow.OutcomeUnknown, flow.ConnectionLost) as error:
+            raise flow.DriverError(end.name, "get_activity", "the activity failed", error) from error
+
+    flow.Flow.wait_for = wait_for  # type: ignore[method-assign]
 
 
 @flaw("Q-4")

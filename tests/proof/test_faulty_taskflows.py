@@ -25,32 +25,37 @@ EVERYTHING = {
 }
 
 
-def failures(flaw: str, publication: dict[str, Any]) -> dict[str, str]:
-    """The clauses that fail when a driver with that publication is run by a taskflow with that flaw."""
-    spec = replace(CandidateSpec.for_driver("reference"), config={"publication": publication})
-    results = []
+def failures(flaw: str) -> dict[str, str]:
+    """The clauses that fail when drivers that publish nothing or everything are run by a taskflow with that flaw.
+
+    Ends as soon as each of the flaw's clauses has failed.
+    """
+    wanted = FLAWS[flaw][0]
+    results: list[CheckResult] = []
     with cell() as where:
-        for case in cases(*FLAWS[flaw][0]):
-            arguments = {
-                "flaw_name": flaw,
-                **case.arguments(),
-                "candidate": spec.to_dict(),
-                "testbed": "iscsi-sim",
-                "seed": 1,
-            }
-            outcome = where.call("tests.proof.faulty_taskflows:run_check", arguments, case.name, 60.0)
-            assert outcome.kind is Kind.RETURNED, outcome
-            results.append(CheckResult.model_validate(outcome.value))
-            where.close()  # the flaw must not be applied twice
+        for case in cases(*wanted):
+            for publication in (NOTHING, EVERYTHING):
+                spec = replace(CandidateSpec.for_driver("reference"), config={"publication": publication})
+                arguments = {
+                    "flaw_name": flaw,
+                    **case.arguments(),
+                    "candidate": spec.to_dict(),
+                    "testbed": "iscsi-sim",
+                    "seed": 1,
+                }
+                outcome = where.call("tests.proof.faulty_taskflows:run_check", arguments, case.name, 60.0)
+                assert outcome.kind is Kind.RETURNED, outcome
+                results.append(CheckResult.model_validate(outcome.value))
+            if set(wanted) <= set(failed_clauses(results)):
+                break
     return failed_clauses(results)
 
 
 @pytest.mark.parametrize("flaw", FLAWS)
 def test_faulty_taskflow_is_found_by_its_clause(flaw: str) -> None:
     """A flaw of the taskflow fails the clauses that forbid it, for a driver that publishes all or nothing."""
-    clauses = FLAWS[flaw][0]
-    found = {**failures(flaw, NOTHING), **failures(flaw, EVERYTHING)}
-    assert set(clauses) <= set(found), (FLAWS[flaw][1].__doc__, found)
+    found = failures(flaw)
+    assert set(FLAWS[flaw][0]) <= set(found), (FLAWS[flaw][1].__doc__, found)
 
 
 def test_flaws_name_clauses_that_bind_the_taskflow() -> None:
