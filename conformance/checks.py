@@ -20,10 +20,12 @@ class CheckSpec:
 
     clauses: tuple[str, ...]
     needs: frozenset[Capability]
+    worlds: bool = False
 
 
-def check(*clauses: str, needs: tuple[Capability, ...] = ()) -> Callable[[F], F]:
-    """Declare a test function as the check of `clauses`; its body runs in the cell, with a `Lab` as `lab`.
+def check(*clauses: str, needs: tuple[Capability, ...] = (), worlds: bool = False) -> Callable[[F], F]:
+    """Declare a test function as the check of `clauses`; its body runs in the cell, with a `Lab` as `lab`; with
+    `worlds`, outside of any world, with a `Worlds` as `lab` in which it opens as many as it likes.
 
     The other parameters of the function are strings, given by `pytest.mark.parametrize`. The first line of the
     docstring says what the check shows.
@@ -34,7 +36,7 @@ def check(*clauses: str, needs: tuple[Capability, ...] = ()) -> Callable[[F], F]
     def declare(function: F) -> F:
         if not (function.__doc__ or "").strip():
             raise ValueError(f"{function.__name__}: a check says in its docstring what it shows")
-        setattr(function, ATTRIBUTE, CheckSpec(clauses, frozenset(needs)))
+        setattr(function, ATTRIBUTE, CheckSpec(clauses, frozenset(needs), worlds))
         return function
 
     return declare

@@ -9,7 +9,7 @@ import json
 import re
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from conformance.clauses import CLAUSES
 from conformance.lab import Lab
 from conformance.session import UsageProblem
 from conformance.verdicts import CheckEnded, Ledger
+from conformance.worlds import Worlds
 from harness.contract import BackendActivityError
 from harness.loading import Candidate, CandidateError, CandidateSpec
 from harness.loading import describe as describe_candidate
@@ -102,11 +103,23 @@ def _run(
     result: CheckResult,
 ) -> None:
     gc.disable()  # a finaliser that runs at an unpredictable moment would be part of the run
-    seed_randomness(plan.source("random").getrandbits(64))
-    bed = testbed_class(testbed)(seed=plan.source("testbed").getrandbits(32), options=testbed_options(candidate))
-    lab = Lab(bed, candidate, plan, ledger)
+    bed_class, options = testbed_class(testbed), testbed_options(candidate)
+    repeats = Capability.DIGESTS in bed_class.offers
+    close: list[Callable[[], None]] = []
     try:
-        bed.runtime.run(lambda: check(lab, **parameters), LIMITS)
+        if spec.worlds:
+            worlds = Worlds(
+                lambda seed: bed_class(seed=seed, options=options), candidate, plan, ledger, LIMITS, repeats
+            )
+            close.append(lambda: _note_run(result, worlds.run_ns, worlds.digest))
+            check(worlds, **parameters)
+        else:
+            seed_randomness(plan.source("random").getrandbits(64))
+            bed = bed_class(seed=plan.source("testbed").getrandbits(32), options=options)
+            lab = Lab(bed, candidate, plan, ledger)
+            close.append(lambda: _note_run(result, bed.runtime.now(), bed.recorder.digest() if repeats else None))
+            close.append(bed.close)
+            bed.runtime.run(lambda: check(lab, **parameters), LIMITS)
     except CheckEnded:
         pass
     except OutOfMemory as error:
@@ -127,11 +140,14 @@ def _run(
         result.outcome = Outcome.ERROR
         result.message = f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-6)}"
     finally:
-        result.run_ns = bed.runtime.now() if Capability.DIGESTS in bed.offers else None
-        if Capability.DIGESTS in bed.offers:
-            result.digest = bed.recorder.digest()
-        bed.close()
+        for each in close:
+            each()
         gc.enable()
+
+
+def _note_run(result: CheckResult, run_ns: int, digest: str | None) -> None:
+    if digest is not None:
+        result.run_ns, result.digest = run_ns, digest
 
 
 def describe(*, candidate: dict[str, Any], testbed: str = "") -> dict[str, Any]:

@@ -20,7 +20,7 @@ class Ledger:
 
     def __init__(self, clauses: tuple[str, ...], evidence: Evidence) -> None:
         self._clauses = clauses
-        self._evidence = evidence
+        self.evidence = evidence
         self._results: dict[str, ClauseResult] = {}
         self.findings: list[Finding] = []
         self.timeline: Timeline | None = None
@@ -48,6 +48,10 @@ class Ledger:
     def set_aside(self, clause: str, reason: str) -> None:
         """Note that one clause is not applicable, and go on with the others."""
         self._put(clause, Outcome.NOT_APPLICABLE, reason)
+
+    def leave_open(self, clause: str, reason: str) -> None:
+        """Note that one clause could not be exercised, and go on with the others."""
+        self._put(clause, Outcome.UNVERIFIABLE, reason)
 
     def not_applicable(self, reason: str, *clauses: str) -> None:
         """End the check: the publication makes no claim that these clauses (default: the rest) test."""
@@ -98,6 +102,6 @@ class Ledger:
             clause=clause,
             outcome=outcome,
             message=message,
-            evidence=(evidence or self._evidence) if judged else None,
+            evidence=(evidence or self.evidence) if judged else None,
             witness=witness,
         )

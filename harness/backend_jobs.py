@@ -14,7 +14,7 @@ from harness.compression import codec
 from harness.contract import ActivityNotAbortable, ActivityUnknown
 from harness.job_faults import JobFaults
 from harness.recorder import Recorder
-from harness.runtime import SECOND, Runtime
+from harness.runtime import SECOND, Runtime, Signal
 from harness.schedule import Fault
 from harness.storage import (
     CopyRequest,
@@ -106,6 +106,10 @@ class JobEngine:
             activity.abortable = self._queue is None or self._queue.is_abortable(activity)
             activity.over = self._runtime.signal(f"activity {activity.handle} is over")
             activity.poll_after = max(0.005, self._profile.whole_copy_ns / SECOND / _POLL_STEPS)
+            # begun before it is recorded, since the caller may die of what listens to the record: the job is not his
+            may_run = self._runtime.signal(f"activity {activity.handle} is recorded")
+            name = f"{job.verb} on {self._store.name}"
+            activity.task = self._runtime.spawn(name, lambda: self._run(job, activity, may_run))
             self._recorder.emit(
                 "activity.started",
                 backend=self._store.name,
@@ -117,7 +121,7 @@ class JobEngine:
                 host=identity.caller.host,
                 user=identity.caller.user,
             )
-            activity.task = self._runtime.spawn(f"{job.verb} on {self._store.name}", lambda: self._run(job, activity))
+            may_run.set(None)
         return activity.handle
 
     def status(self, identity: ConnectionIdentity, handle: str) -> ActivityStatus:
@@ -240,8 +244,9 @@ class JobEngine:
             raise ActivityUnknown(f"no activity {handle!r}")
         return activity
 
-    def _run(self, job: Job, activity: Activity) -> None:
+    def _run(self, job: Job, activity: Activity, may_run: Signal[None]) -> None:
         try:
+            may_run.wait()
             if self._queue is not None:
                 self._queue.wait_for_turn(activity)
             activity.state = ActivityState.RUNNING

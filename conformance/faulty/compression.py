@@ -131,7 +131,7 @@ class OverrunsItsBuffer(ReferenceDriver):
     """Cuts compressed chunks that did not shrink off at the length of the plain ones."""
 
     must_fail = ("C-6",)
-    may_fail = _CONTENT + ("C-5",)
+    may_fail = (*_CONTENT, "C-5")
 
     def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:
         job = super()._job(method, arguments)

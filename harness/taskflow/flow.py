@@ -10,6 +10,7 @@ from typing import Any
 from harness.activity import ActivityStatus, HandleScope
 from harness.contract import METHODS, ActivityUnknown, BackendActivityError, ConnectionLost, Effect, NotSupported
 from harness.driver_kit import raise_for
+from harness.model import backend_name
 from harness.recorder import Recorder
 from harness.runtime import Runtime, nanoseconds
 from harness.storage import ObjectUnknown
@@ -296,6 +297,11 @@ class FlowCore:
                     self._insist(self.ends[a["backend"]], "delete_snapshot", snapshot)
             case "forget":
                 self.catalog.remove(a["id"])
+            case "extend":
+                volume = self.catalog.volumes.get(a["id"])
+                if volume is not None:
+                    self._insist(self.ends[backend_name(volume.host)], "extend_volume", volume, a["size"])
+                    volume.size = a["size"]
             case "locate":
                 self._locate(a["id"], a["backends"])
             case "restore_status":
@@ -327,16 +333,17 @@ class FlowCore:
             end = self.ends[backend]
             self._insist(end, "delete_volume", replace(volume, host=end.host))
 
-    def _insist(self, end: DriverEnd, method: str, subject: Any) -> None:
-        """Delete something, over a new connection if the old one is gone, and again once lost activities are over."""
+    def _insist(self, end: DriverEnd, method: str, *arguments: Any) -> None:
+        """Delete or extend something, over a new connection if the old one is gone, and again once lost activities are
+        over."""
         try:
-            end.call(method, subject)
+            end.call(method, *arguments)
             return
         except ConnectionLost:
             end.reopen()
         except (BackendActivityError, DriverError):
             self.runtime.sleep(self.policy.lost_activity_ns)
-        end.call(method, subject)
+        end.call(method, *arguments)
 
 
 def identify(arguments: Mapping[str, Any]) -> dict[str, Any]:

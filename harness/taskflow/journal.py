@@ -19,9 +19,9 @@ FlowState = Literal["running", "done", "undone"]
 class Undo:
     """One way back. `action` names it, `arguments` are ids and names; carrying it out twice is harmless.
 
-    Actions: `delete_volume` (backends, id), `delete_snapshot` (backend, id), `locate` (backends, id: find out at which
-    end the volume is), `release` (volume, owner, unattached_until: nobody can write to the volume before it has been
-    attached so often), `restore_status` (id), `forget` (id).
+    Actions: `delete_volume` (backends, id), `delete_snapshot` (backend, id), `extend` (id, size), `locate` (backends,
+    id: find out at which end the volume is), `release` (volume, owner, unattached_until: nobody can write to the
+    volume before it has been attached so often), `restore_status` (id), `forget` (id).
     """
 
     action: str

@@ -11,8 +11,9 @@ from typing import Any
 from harness.contract import NotSupported
 from harness.model import Backup, Snapshot, Volume, backend_name
 from harness.taskflow.ends import DriverEnd
-from harness.taskflow.errors import DriverError, Refused
+from harness.taskflow.errors import DriverError, OutcomeUnknown, Refused
 from harness.taskflow.flow import Flow, FlowCore
+from harness.taskflow.journal import Undo
 from harness.testbed import Attachment
 
 STATUS_WHILE = {
@@ -139,7 +140,7 @@ class Methods:
         """Upload a volume as an image."""
         volume = self._volume(volume_id)
         arguments = {"volume": volume, "image_service": image_service, "image_meta": {"id": image_id}}
-        running = self._core.flow("copy_volume_to_image", reads=[volume_id], volume=volume_id)
+        running = self._core.flow("copy_volume_to_image", [volume_id], volume=volume_id, image=image_id)
         with running as flow, flow.step("copy_volume_to_image"):
             run_quiesced(self._core, flow, self._end(volume), "copy_volume_to_image", arguments, volume)
 
@@ -149,7 +150,8 @@ class Methods:
         arguments = {"volume": volume, "new_size": new_size}
         running = self._core.flow("extend_volume", changes=[volume_id], volume=volume_id)
         with running as flow, flow.step("extend_volume"):
-            run_quiesced(self._core, flow, self._end(volume), "extend_volume", arguments, volume)
+            with self._forward(flow, flow.undo_with("extend", id=volume_id, size=new_size)):
+                run_quiesced(self._core, flow, self._end(volume), "extend_volume", arguments, volume)
             volume.size = new_size
 
     def migrate(self, volume_id: str, backend: str, method: str = "migrate_volume") -> Volume:
@@ -159,6 +161,8 @@ class Methods:
         """
         core = self._core
         volume = self._volume(volume_id)
+        if any(s.volume_id == volume_id for s in core.catalog.snapshots.values()):
+            raise Refused(f"{volume_id} has snapshots, which would stay behind; delete them before it is moved")
         source, destination = self._end(volume), core.ends[backend]
         arguments: dict[str, Any] = {"volume": volume, "host": destination.destination}
         if method == "retype":
@@ -191,20 +195,49 @@ class Methods:
             raise Refused(f"{volume_id} has snapshots; delete them first")
         running = self._core.flow("delete_volume", changes=[volume_id], volume=volume_id)
         with running as flow, flow.step("delete_volume"):
-            flow.run(self._end(volume), "delete_volume", {"volume": volume})
+            end = self._end(volume)
+            undos = (
+                flow.undo_with("forget", id=volume_id),
+                flow.undo_with("delete_volume", backends=[end.backend], id=volume_id),
+            )
+            with self._forward(flow, *undos):
+                flow.run(end, "delete_volume", {"volume": volume})
             self._core.catalog.remove(volume_id)
 
     def delete_snapshot(self, snapshot_id: str) -> None:
         """Delete a snapshot, and the anchor that was kept for it (R-8)."""
         snapshot = self._snapshot(snapshot_id)
         with self._core.flow("delete_snapshot", changes=[snapshot_id], snapshot=snapshot_id) as flow:
+            end = self._end(snapshot.volume)
+            anchors = self._core.catalog.anchors_of(snapshot_id)
+            for anchor in anchors:
+                flow.undo_with("forget", id=anchor.id)
+                flow.undo_with("delete_volume", backends=[self._end(anchor).backend], id=anchor.id)
+            undos = list(flow.record.undo)
+            undos.append(flow.undo_with("forget", id=snapshot_id))
+            undos.append(flow.undo_with("delete_snapshot", backend=end.backend, id=snapshot_id))
             with flow.step("delete_snapshot"):
-                flow.run(self._end(snapshot.volume), "delete_snapshot", {"snapshot": snapshot})
+                with self._forward(flow, *undos):
+                    flow.run(end, "delete_snapshot", {"snapshot": snapshot})
                 self._core.catalog.remove(snapshot_id)
-            for anchor in self._core.catalog.anchors_of(snapshot_id):
+            for anchor in anchors:
                 with flow.step("delete_anchor"):
                     flow.run(self._end(anchor), "delete_volume", {"volume": anchor})
                     self._core.catalog.remove(anchor.id)
+
+    @staticmethod
+    @contextlib.contextmanager
+    def _forward(flow: Flow, *undos: Undo) -> Iterator[None]:
+        """For what can't be undone: `undos` finish it where nobody knows how it ended; none is needed where the driver
+        says that it failed."""
+        try:
+            yield
+        except OutcomeUnknown:
+            raise
+        except Exception:
+            for undo in undos:
+                flow.drop_undo(undo)
+            raise
 
     # ---- parts -----------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,280 @@
+"""Carries a schedule out: callers that do their deeds at once, hosts that write, faults, deaths and restarts."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from conformance.lab import Lab
+from conformance.schedules.plan import FAULTS, SIXTEENTHS, Deed, Plan, Strike
+from harness.backup_store import ImageService
+from harness.contract import BackendActivityError
+from harness.model import Backup, Context, Volume
+from harness.recorder import Event
+from harness.runtime import Expired, Task
+from harness.storage import Image, StorageError
+from harness.taskflow.errors import Refused, TaskflowError
+from harness.testbed import Load, LoadSpec
+
+BLOCKS = 12
+"""Blocks of a volume that are written: few, so that a run is short; spread over the volume, so that a copy is torn."""
+
+STREAMS = 2
+MOST_DEATHS = 4
+"""After so many deaths the taskflow is left alone; a schedule has no more anyway."""
+
+
+@dataclass
+class Done:
+    """What came of a deed: the id that it made, what it was made from, the image that it was to equal where that is
+    known, and the error that it ended with (None: it went well)."""
+
+    deed: Deed
+    made: str = ""
+    source: str = ""
+    flow: str = ""
+    expected: Image | None = None
+    error: BaseException | None = None
+    told: tuple[str, str] | None = None
+
+
+@dataclass
+class Stage:
+    """The run of a schedule, as far as it has come."""
+
+    lab: Lab
+    plan: Plan
+    volumes: list[Volume] = field(default_factory=list)
+    snapshots: list[str] = field(default_factory=list)
+    done: list[Done] = field(default_factory=list)
+    images: ImageService = field(default_factory=ImageService)
+    loads: list[Load] = field(default_factory=list)
+    unwritten: list[str] = field(default_factory=list)
+    deaths: int = 0
+    first_event: int = 0
+
+    @property
+    def faults(self) -> list[Event]:
+        """The faults that have happened."""
+        return [e for e in self.lab.recorder.events[self.first_event :] if e.kind == "fault"]
+
+    def events(self, kind: str, **fields: Any) -> list[Event]:
+        """The events of a kind since the stage was set."""
+        return [e for e in self.lab.recorder.find(kind, **fields) if e.place >= self.first_place]
+
+    @property
+    def first_place(self) -> int:
+        """The place of the first event since the stage was set."""
+        events = self.lab.recorder.events
+        return events[self.first_event].place if len(events) > self.first_event else 0
+
+
+def carry_out(lab: Lab, plan: Plan) -> Stage:
+    """Set the stage, let everybody do what the schedule says, and clean up once with the backends in reach."""
+    lab.working_blocks = BLOCKS
+    stage = Stage(lab, plan)
+    _set(stage)
+    tasks: list[Task[Any]] = []
+    end = _arm(stage, tasks)
+    _begin_writing(stage)
+    for caller in (0, 1):
+        deeds = [deed for deed in plan.deeds if deed.caller == caller]
+        if deeds:
+            tasks.append(lab.runtime.spawn(f"caller {caller}", lambda deeds=deeds: _act(stage, deeds)))  # type: ignore[misc]
+    _wait_for(tasks)
+    while 0 < stage.deaths <= MOST_DEATHS:
+        deaths = stage.deaths
+        lab.restart()
+        tasks[:] = [lab.runtime.spawn("recovery", lab.taskflow.recover)]
+        _wait_for(tasks)
+        if stage.deaths == deaths:
+            break
+    end()
+    lab.runtime.sleep(2 * lab.profile.whole_copy_ns)  # longer than any fault lasts
+    lab.restart()
+    lab.taskflow.recover()
+    for load in stage.loads:
+        try:
+            load.stop(lab.profile.max_hold_ns + 4 * lab.profile.quiesce_timeout_ns)
+        except (Expired, StorageError) as error:
+            stage.unwritten.append(f"{type(error).__name__}: {error}")
+    return stage
+
+
+def _set(stage: Stage) -> None:
+    lab, plan = stage.lab, stage.plan
+    for number in range(plan.volumes):
+        volume = lab.volume(f"volume {number}")
+        stage.volumes.append(volume)
+        of_it = [deed.kind for deed in plan.deeds if deed.subject % plan.volumes == number]
+        if ("replicate" in of_it or "delete_snapshot" in of_it) and lab.implements("create_snapshot"):
+            snapshot = lab.identifier(f"snapshot {number}")
+            lab.taskflow.methods.create_snapshot(volume.id, snapshot)
+            stage.snapshots.append(snapshot)
+            lab.write_over(volume)
+    stage.first_event = len(lab.recorder.events)
+
+
+def _begin_writing(stage: Stage) -> None:
+    lab = stage.lab
+    for number, volume in enumerate(stage.volumes):
+        if stage.plan.attached >> number & 1:
+            attachment = lab.attach(volume)
+            spec = LoadSpec(lab.working_set(volume.size), STREAMS, lab.profile.whole_copy_ns // SIXTEENTHS)
+            stage.loads.append(attachment.load(spec))
+
+
+def _wait_for(tasks: list[Task[Any]]) -> None:
+    for task in tasks:
+        try:
+            task.wait()
+        except Exception:
+            raise
+        except BaseException:
+            continue  # it died, as the schedule wanted
+
+
+# ---- what goes wrong -------------------------------------------------------------------------------------------------
+
+
+def _arm(stage: Stage, tasks: list[Task[Any]]) -> Callable[[], None]:
+    """Arm the schedule's strikes; returns what disarms the deaths."""
+    ends = [_arm_one(stage, tasks, strike) for strike in stage.plan.strikes]
+
+    def end() -> None:
+        for each in ends:
+            each()
+
+    return end
+
+
+def _arm_one(stage: Stage, tasks: list[Task[Any]], strike: Strike) -> Callable[[], None]:
+    lab = stage.lab
+    if strike.kind == FAULTS[0]:
+        return _arm_death(stage, tasks, strike)
+    backend = ("primary", "sibling")[strike.backend]
+    part, time_ns = strike.size / SIXTEENTHS, lab.profile.whole_copy_ns * strike.size // SIXTEENTHS
+    fields: dict[str, Any] = {"on": strike.on, "nth": strike.nth}
+    match strike.kind:
+        case "connection.break" | "session.reinstate" | "start.reply_lost":
+            fields |= {"caller": lab.node}
+        case "reply.lost":
+            fields |= {"caller": lab.node, "verb": ("", "start", "status", "abort")[strike.size % 4]}
+        case "job.fail":
+            fields |= {"backend": backend, "fraction": part}
+        case "backend.restart":
+            fields |= {"backend": backend, "for_ns": time_ns}
+        case "partition":
+            fields |= {"caller": lab.node, "backend": backend, "for_ns": time_ns}
+        case "link.slow":
+            fields |= {"backend": backend, "fraction": 1 / (1 + strike.size), "for_ns": time_ns}
+        case "drain.stall":
+            volume = stage.volumes[strike.backend % len(stage.volumes)].id
+            fields |= {"volume": volume, "for_ns": time_ns + 2 * lab.profile.quiesce_timeout_ns * (strike.size > 8)}
+    with contextlib.suppress(ValueError):  # this testbed can't make it
+        lab.inject(strike.kind, **fields)
+    return lambda: None
+
+
+def _arm_death(stage: Stage, tasks: list[Task[Any]], strike: Strike) -> Callable[[], None]:
+    lab = stage.lab
+    seen = 0
+
+    def look(event: Event) -> None:
+        nonlocal seen
+        seen += event.kind == strike.on
+        if event.kind != strike.on or seen != strike.nth or all(task.is_over for task in tasks):
+            return
+        stage.deaths += 1
+        lab.recorder.emit("fault", fault=strike.kind, at=event.kind)
+        for task in tasks:
+            task.abandon()
+
+    return lab.recorder.listen(look)
+
+
+# ---- what callers do -------------------------------------------------------------------------------------------------
+
+
+def _act(stage: Stage, deeds: list[Deed]) -> None:
+    lab = stage.lab
+    for number, deed in enumerate(deeds):
+        if deed.wait:
+            lab.runtime.sleep(lab.profile.whole_copy_ns * deed.wait // SIXTEENTHS)
+        done = Done(deed, lab.identifier(f"made by {deed.caller}.{number}"))
+        stage.done.append(done)
+        try:
+            _do(stage, deed, done)
+        except (TaskflowError, BackendActivityError, StorageError) as error:
+            done.error = error
+
+
+def _do(stage: Stage, deed: Deed, done: Done) -> None:
+    lab, flows = stage.lab, stage.lab.taskflow
+    volume = stage.volumes[deed.subject % len(stage.volumes)]
+    done.source = volume.id
+    snapshot = lab.identifier(f"snapshot {deed.subject % len(stage.volumes)}")
+    if not possible(lab, deed.kind):
+        raise Refused(f"the driver does not implement {deed.kind}")
+    match deed.kind:
+        case "create_snapshot":
+            flows.methods.create_snapshot(volume.id, done.made)
+        case "create_cloned_volume":
+            flows.methods.clone(volume.id, done.made)
+        case "backup_volume":
+            techniques = (["zlib", "none"], ["bz2"], ["none"])[deed.option]
+            flows.backups.backup(volume.id, done.made, techniques)
+        case "copy_volume_to_image":
+            flows.methods.upload(volume.id, stage.images, done.made)
+        case "replicate":
+            done.source = snapshot
+            home = lab.catalog.snapshots.get(snapshot)
+            if home is not None:
+                done.expected = dict(lab.image("primary", snapshot) or {})
+            names = list(flows.core.ends)
+            flows.replication.replicate(snapshot, names[-1] if deed.option == 2 else "sibling", done.made)
+        case "migrate_volume":
+            at_home = volume.host == lab.cinder_host("primary")
+            flows.methods.migrate(volume.id, "sibling" if at_home else "primary")
+        case "extend_volume":
+            flows.methods.extend(volume.id, volume.size + 1)
+        case "delete_snapshot":
+            done.source = snapshot
+            flows.methods.delete_snapshot(snapshot)
+        case "look_up":
+            done.told = _look_up(stage)
+
+
+def possible(lab: Lab, kind: str) -> bool:
+    """Whether the driver implements what a deed needs."""
+    if kind == "look_up":
+        return all(lab.implements(hook) for hook in ("start_activity", "get_activity", "abort_activity"))
+    if kind in ("replicate", "delete_snapshot"):
+        return lab.implements("create_snapshot")
+    return kind == "backup_volume" or lab.implements(kind)
+
+
+def _look_up(stage: Stage) -> tuple[str, str]:
+    """What a stranger, of another host and another user, is told of the newest handle, and of one that is none."""
+    lab = stage.lab
+    accepted = stage.events("activity.accepted", backend="primary")
+    if not accepted:
+        raise Refused("nobody has a handle yet")
+    handle = str(accepted[-1].fields["handle"])
+    stranger = lab.open_driver(caller=lab.caller(f"other-{lab.node}", f"other-{lab.user}", "192.0.2.77"))
+    told = []
+    for name in (handle, "0" * len(handle)):
+        try:
+            found = lab.call(stranger, "get_activity", Context(), name)
+            told.append(f"status {found.state.value}")
+        except (BackendActivityError, TaskflowError) as error:
+            told.append(f"{type(error).__name__}: {error}".replace(name, "*"))
+    lab.close_connection(stranger)
+    return told[0], told[1]
+
+
+def backups(lab: Lab) -> dict[str, Backup]:
+    """The backups that count as made."""
+    return {key: backup for key, backup in lab.catalog.backups.items() if backup.status == "available"}

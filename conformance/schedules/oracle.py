@@ -1,0 +1,244 @@
+"""What has to be true after any schedule: the specification's invariants, read from the media and the record of writes.
+
+Nothing here asks the taskflow whether it did well. What the backends hold is compared with what users were told that
+they have, and images with the history of writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from conformance.lab import Lab
+from conformance.record import writes_acknowledged_between
+from conformance.schedules.callers import Done, Stage, backups
+from harness.backup_store import restore_image
+from harness.model import backend_name
+from harness.point_in_time import check_image, compare_images, exact_image, lost_writes
+from harness.recorder import Event
+from harness.storage import Image
+
+COPIES = ("create_snapshot", "create_cloned_volume", "backup_volume", "copy_volume_to_image")
+
+CLAUSES = ("Q-1", "Q-2", "Q-3", "Q-4", "Q-9", "Q-10", "Q-13", "R-3", "R-4", "R-6", "R-9", "R-12", "H-2")
+"""The clauses that a schedule can break."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One judgement: the clause, and what is wrong (empty: nothing is)."""
+
+    clause: str
+    message: str = ""
+    witness: dict[str, Any] | None = None
+
+
+def judge(stage: Stage) -> Iterator[Finding]:
+    """Judge a schedule that was carried out; yields a finding for each thing that was looked at."""
+    yield from _volumes(stage)
+    yield from _holds(stage)
+    for done in stage.done:
+        if done.told is not None:
+            yield from _disclosure(stage, done)
+        elif done.error is None and done.deed.kind in COPIES:
+            yield from _copy(stage, done)
+        elif done.deed.kind == "replicate":
+            yield from _replica(stage, done)
+    yield from _leftovers(stage)
+
+
+def _volumes(stage: Stage) -> Iterator[Finding]:
+    """Every volume is where its record says, with all that was written to it, and at rest (Q-4, Q-13, R-12)."""
+    lab = stage.lab
+    for volume in stage.volumes:
+        log = lab.recorder.writes(volume.id)
+        where = backend_name(volume.host)
+        image = lab.image(where, volume.id)
+        lost = lost_writes(log, image or {}, lab.recorder.tick())
+        moved = any(done.deed.kind == "migrate_volume" and done.source == volume.id for done in stage.done)
+        witness: dict[str, Any] = {"missing": image is None, **(dict(lost[0]) if lost else {})}
+        message = f"the volume {volume.id} is not whole at {where}, where its record says it is"
+        yield Finding("R-12" if moved else "Q-4", message if image is None or lost else "", witness)
+        unacknowledged = sum(1 for place in log.acknowledged if place < 0)
+        message = f"{unacknowledged} writes to {volume.id} were never acknowledged"
+        yield Finding("Q-4", message if unacknowledged else "")
+        rest = lab.catalog.resting_status(volume.id)
+        message = f"at rest the status of {volume.id} is {volume.status!r}, not {rest!r}"
+        yield Finding("Q-13", message if volume.status != rest else "")
+        held = [a.host for a in lab.catalog.attachments(volume.id) if a.gate.holding]
+        yield Finding("Q-3", f"{volume.id} is still held at {', '.join(held)}" if held else "")
+
+
+def _holds(stage: Stage) -> Iterator[Finding]:
+    """Nothing is written to a volume between its quiesce point and its release (Q-2)."""
+    lab = stage.lab
+    for quiesced in stage.events("gate.quiesced"):
+        volume, owner, host = (quiesced.fields[key] for key in ("volume", "owner", "host"))
+        ends = [
+            e.place
+            for kind in ("gate.release", "gate.expired")
+            for e in stage.events(kind, volume=volume, owner=owner, host=host)
+            if e.place > quiesced.place
+        ]
+        until = min(ends, default=lab.recorder.tick())
+        strays = writes_acknowledged_between(lab.recorder.writes(volume), quiesced.place, until)
+        message = f"{len(strays)} writes were applied to {volume} while it was quiesced"
+        yield Finding("Q-2", message if strays else "", strays[0] if strays else None)
+
+
+def _copy(stage: Stage, done: Done) -> Iterator[Finding]:
+    """A copy that counts as made shows the volume at one moment: where unlisted, at the quiesce point."""
+    lab, method = stage.lab, done.deed.kind
+    if not _is_there(lab, done):
+        return  # deleted since, or undone: then it is judged as left over
+    window = _window(stage, done)
+    if window is None:
+        yield Finding("Q-9", f"{method} of {done.source} went well without ever having returned")
+        return
+    invoked, returned = window
+    log = lab.recorder.writes(done.source)
+    image, flaw = _image(lab, stage, done)
+    attached = bool(lab.catalog.attachments(done.source))
+    if lab.lists(method) and attached:
+        if image is None:
+            yield Finding("Q-9", f"what {method} made of {done.source} can't be read: {flaw}")
+            return
+        verdict = check_image(log, image, invoked.place, returned.place)
+        yield Finding("Q-9", "" if verdict.ok else f"{method} in use: {verdict.message}", verdict.witness)
+        return
+    at = invoked.place
+    if attached:
+        before = [e for e in stage.events("gate.quiesced", volume=done.source) if e.place < invoked.place]
+        ends = [e.place for kind in ("gate.release", "gate.expired") for e in stage.events(kind, volume=done.source)]
+        held = bool(before) and not any(before[-1].place < place < invoked.place for place in ends)
+        yield Finding("Q-1", "" if held else f"{method} ran on {done.source} without its attachment being quiesced")
+        if not held:
+            return
+        lost = any(before[-1].place < place < returned.place for place in ends)
+        message = f"{method} counts as successful although {done.source} was released before it returned"
+        yield Finding("Q-3", message if lost else "")
+        at = before[-1].place
+    difference = {"missing": flaw} if image is None else compare_images(exact_image(log, at), image)
+    message = f"what {method} made of {done.source} is not what it held when it was quiescent"
+    yield Finding("Q-10", message if difference is not None else "", difference)
+
+
+def _replica(stage: Stage, done: Done) -> Iterator[Finding]:
+    """A replica that counts as made equals its source; the source is as it was (R-3, R-4)."""
+    lab = stage.lab
+    source = lab.catalog.snapshots.get(done.source)
+    if done.expected is None:
+        return
+    if source is not None and source.status == "available":
+        now = lab.image("primary", done.source)
+        difference = {"missing": True} if now is None else compare_images(done.expected, now)
+        yield Finding("R-4", "the source snapshot has changed" if difference is not None else "", difference)
+    made = lab.catalog.snapshots.get(done.made)
+    if made is None or made.status != "available":
+        return
+    image = _anywhere(lab, done.made)
+    difference = {"missing": True} if image is None else compare_images(done.expected, image)
+    yield Finding("R-3", "the replica counts as made, but differs from its source" if difference else "", difference)
+
+
+def _disclosure(stage: Stage, done: Done) -> Iterator[Finding]:
+    """A stranger is told the same of a running activity as of none at all (H-2)."""
+    publication = stage.lab.publication
+    scope = publication.handle_scope.value
+    if publication.is_default("handle_scope") or scope == "unrestricted" or done.told is None:
+        return
+    of_handle, of_none = done.told
+    fine = of_handle == of_none and of_handle.startswith("ActivityUnknown")
+    message = f"{scope}: a stranger was told {of_handle!r} of a handle, and {of_none!r} of one that does not exist"
+    yield Finding("H-2", "" if fine else message)
+
+
+def _leftovers(stage: Stage) -> Iterator[Finding]:
+    """After one clean-up the backends hold what users were told that they have, once, and nothing else (R-6, R-9)."""
+    lab = stage.lab
+    catalog = lab.catalog
+    places: dict[str, list[str]] = {}
+    sizes: dict[str, int] = {}
+    for name in lab.taskflow.core.ends:
+        for stored in lab.testbed.backend(name).inspect().objects:
+            places.setdefault(stored.id, []).append(name)
+            sizes[stored.id] = stored.size
+            if not stored.complete:
+                yield Finding("R-9", f"{stored.id} on {name} is half made")
+    known = {*catalog.volumes, *catalog.snapshots}
+    orphans = sorted(set(places) - known)
+    yield Finding("R-9", f"nobody knows of {', '.join(orphans)}" if orphans else "", {"orphans": orphans})
+    missing = sorted(known - set(places))
+    yield Finding(
+        "R-9", f"{', '.join(missing)} is recorded, but on no backend" if missing else "", {"missing": missing}
+    )
+    twice = sorted(object_id for object_id, names in places.items() if len(names) > 1)
+    yield Finding("R-9", f"{', '.join(twice)} is on two backends" if twice else "")
+    anchors = [v.id for v in catalog.volumes.values() if v.admin_metadata.get("anchor_for") in catalog.snapshots]
+    hidden = [v.id for v in catalog.volumes.values() if not v.use_quota and v.id not in anchors]
+    yield Finding("R-9", f"hidden volumes are left: {', '.join(hidden)}" if hidden else "")
+    pending = [record.id for record in lab.journal.unfinished()]
+    yield Finding("R-9", f"with all backends in reach, {', '.join(pending)} could not be ended" if pending else "")
+    records: tuple[Any, ...] = (*catalog.volumes.values(), *catalog.snapshots.values(), *catalog.backups.values())
+    halves = [record.id for record in records if record.status == "creating"]
+    yield Finding("R-9", f"{', '.join(halves)} is being created for ever" if halves else "")
+    gib = 0
+    for object_id in places:
+        gib += 0 if object_id in anchors else sizes[object_id]
+    quota = catalog.quota_gib()
+    message = f"users pay for {quota} GiB, but what they have on the backends is {gib} GiB"
+    yield Finding("R-6", message if quota != gib and not orphans and not missing else "")
+
+
+# ---- what the record says --------------------------------------------------------------------------------------------
+
+
+def _window(stage: Stage, done: Done) -> tuple[Event, Event] | None:
+    """The invocation of the method behind a deed, and its return."""
+    flow = next(
+        (
+            f.id
+            for f in stage.lab.journal.flows
+            if done.made in (f.arguments.get(k) for k in ("makes", "backup", "image"))
+        ),
+        None,
+    )
+    method = done.deed.kind
+    invoked = stage.events("method.invoked", flow=flow, method=method)
+    returned = stage.events("method.returned", flow=flow, method=method)
+    if not invoked and method == "backup_volume":  # the taskflow read the volume itself, quiesced
+        invoked = stage.events("step.started", flow=flow, step=method)
+        returned = stage.events("step.done", flow=flow, step=method)
+        held = stage.events("gate.quiesced", owner=flow)
+        invoked = held or invoked
+        if returned and held:
+            return held[0], stage.events("gate.release", owner=flow)[0]
+    return (invoked[0], returned[-1]) if invoked and returned else None
+
+
+def _is_there(lab: Lab, done: Done) -> bool:
+    if done.deed.kind == "copy_volume_to_image":
+        return True
+    if done.deed.kind == "backup_volume":
+        return done.made in backups(lab)
+    return done.made in lab.catalog.volumes or done.made in lab.catalog.snapshots
+
+
+def _image(lab: Lab, stage: Stage, done: Done) -> tuple[Image | None, str]:
+    try:
+        if done.deed.kind == "backup_volume":
+            return restore_image(lab.catalog.backups[done.made].chunks), ""
+        if done.deed.kind == "copy_volume_to_image":
+            return restore_image(stage.images.chunks(done.made)), ""
+    except (ValueError, KeyError) as error:
+        return None, str(error)
+    return _anywhere(lab, done.made), "it is not there"
+
+
+def _anywhere(lab: Lab, object_id: str) -> Image | None:
+    for name in lab.taskflow.core.ends:
+        image = lab.image(name, object_id)
+        if image is not None:
+            return image
+    return None

@@ -1,0 +1,116 @@
+"""Sections 2 to 4 of the specification under schedules: every single fault at every step, and drawn combinations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from conformance.checks import check
+from conformance.lab import Lab
+from conformance.schedules import oracle
+from conformance.schedules.callers import carry_out, possible
+from conformance.schedules.campaign import CHOICE, Campaign
+from conformance.schedules.choices import SeededChoices
+from conformance.schedules.plan import (
+    FAULTS,
+    LAST_NTH,
+    MOMENTS,
+    Block,
+    Plan,
+    deed_block,
+    draw_blocks,
+    from_text,
+    strike_block,
+)
+from conformance.worlds import Worlds
+
+BATCHES = tuple(f"batch {number}" for number in range(4))
+A_BATCH = 50
+"""Drawn schedules in a batch on a testbed in virtual time; under the wall clock there are `A_BATCH_ON_THE_WALL`."""
+A_BATCH_ON_THE_WALL = 1
+SAMPLE_ON_THE_WALL = 4
+"""How many single faults are tried under the wall clock, drawn by the seed; in virtual time all are."""
+
+FLOWS = ("quiesced", "native replication", "fallback", "backup", "migration", "recovery")
+
+
+@pytest.mark.parametrize("flow", FLOWS)
+@check(*oracle.CLAUSES, worlds=True)
+def test_every_single_fault_at_every_step(lab: Worlds, flow: str) -> None:
+    """Whatever single thing goes wrong at whatever step of a flow, all that has to hold afterwards holds."""
+    base = _flow(lab, flow)
+    if base is None:
+        lab.ledger.not_applicable("the driver's publication or its methods do not lead there")
+        return
+    campaign = Campaign(lab, f"every fault, {flow}")
+    if CHOICE in lab.plan.choices:
+        campaign.run(from_text(str(lab.plan.choices[CHOICE])))
+    else:
+        campaign.run_all(_single_faults(lab, flow, base))
+    campaign.report(oracle.CLAUSES)
+
+
+@pytest.mark.parametrize("batch", BATCHES)
+@check(*oracle.CLAUSES, worlds=True)
+def test_drawn_schedules(lab: Worlds, batch: str) -> None:
+    """Callers, writers, faults and restarts at once, drawn from the seed: all that has to hold afterwards holds."""
+    campaign = Campaign(lab, batch)
+    if CHOICE in lab.plan.choices:
+        campaign.run(from_text(str(lab.plan.choices[CHOICE])))
+    else:
+        source = SeededChoices(lab.plan.source("schedules"))
+        count = A_BATCH if lab.digest is not None else A_BATCH_ON_THE_WALL
+        campaign.run_all(draw_blocks(source) for _ in range(count))
+    campaign.report(oracle.CLAUSES)
+
+
+def _flow(worlds: Worlds, flow: str) -> list[Block] | None:
+    """The blocks of a flow without a fault; None where the driver's publication does not lead there."""
+
+    def blocks(lab: Lab) -> list[Block] | None:
+        copying = ("create_cloned_volume", "backup_volume", "copy_volume_to_image", "create_snapshot")
+        unlisted = next((m for m in copying if lab.implements(m) and not lab.lists(m)), None)
+        ends = lab.taskflow.core.ends
+        native = lab.taskflow.replication.is_native(ends["primary"], ends["sibling"])
+        match flow:
+            case "quiesced":
+                return None if unlisted is None else [(1, 1), deed_block(unlisted)]
+            case "native replication" if native and possible(lab, "replicate"):
+                return [(1, 1), deed_block("replicate")]
+            case "fallback" if possible(lab, "replicate"):
+                return [(1, 1), deed_block("replicate", option=2 if native else 0)]
+            case "backup":
+                return [(1, 1), deed_block("backup_volume")]
+            case "migration" if lab.implements("migrate_volume"):
+                return [(1, 0), deed_block("migrate_volume")]
+            case "recovery" if lab.implements("create_cloned_volume"):
+                death = strike_block(FAULTS[0], "activity.started", 1, 0, 1)
+                return [(1, 1), deed_block("create_cloned_volume"), death]
+        return None
+
+    return worlds.run(f"what leads to {flow}", blocks)
+
+
+def _single_faults(worlds: Worlds, flow: str, base: list[Block]) -> Iterator[list[Block]]:
+    """The flow without a fault, and then with each fault at each moment of it, on each backend."""
+    yield base
+
+    def moments(lab: Lab) -> list[tuple[str, int]]:
+        stage = carry_out(lab, Plan.of(base))
+        counts = {kind: len(stage.events(kind)) for kind in MOMENTS}
+        return [(kind, nth + 1) for kind in MOMENTS for nth in range(min(counts[kind], LAST_NTH))]
+
+    every = [
+        [*base, strike_block(fault, kind, nth, backend, 8)]
+        for kind, nth in worlds.run(f"every fault, {flow}", moments)
+        for fault in FAULTS
+        for backend in ((0,) if fault in _AT_ONE_END else (0, 1))
+    ]
+    if worlds.digest is None:
+        source = worlds.plan.source("sample")
+        every = source.sample(every, min(SAMPLE_ON_THE_WALL, len(every)))
+    yield from every
+
+
+_AT_ONE_END = ("caller.crash", "connection.break", "session.reinstate", "reply.lost", "start.reply_lost", "drain.stall")
