@@ -122,7 +122,7 @@ def test_shared_quiesce_ends_at_max_hold(lab: Lab) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("intrusion", INTRUSIONS)
-@check("Q-13", "Q-5")
+@check("Q-13", "Q-5", "Q-10")
 def test_volume_is_safe_while_a_method_works_on_it(lab: Lab, intrusion: str, way: str) -> None:
     """Delete, detach, extend, migrate or a second invocation meanwhile is refused, or harms nothing."""
     # of two at once it is those with a status of their own that could leave the wrong one behind
@@ -164,7 +164,7 @@ def test_volume_is_safe_while_a_method_works_on_it(lab: Lab, intrusion: str, way
         image, flaw = read(made)
         difference = {"missing": flaw} if image is None else compare_images(content, image)
         message = f"{intrusion} during {method}: {name} is not what the volume held"
-        lab.expect("Q-13", difference is None, message, difference)
+        lab.expect("Q-10", difference is None, message, difference)
     _judge_volume(lab, volume, content, intrusion, refusal)
     if intrusion == "detach" and refusal is None:
         status = "available"
@@ -176,7 +176,7 @@ def test_volume_is_safe_while_a_method_works_on_it(lab: Lab, intrusion: str, way
         lab.expect("Q-5", not changed, f"{intrusion}, which changes content, was invoked while {method} still ran")
 
 
-@check("Q-11")
+@check("Q-11", "Q-10")
 def test_attaching_meanwhile_waits_or_joins_held(lab: Lab) -> None:
     """A host that attaches a volume while an unlisted method runs on it writes nothing before the method's end."""
     method = _lasting(lab, listed=False)
@@ -198,7 +198,7 @@ def test_attaching_meanwhile_waits_or_joins_held(lab: Lab) -> None:
     lab.expect("Q-11", acknowledged > returned.place, f"the new host wrote to {volume.id} while {method} ran on it")
     image: Image | None = read(image_of)[0]
     difference = {"missing": True} if image is None else compare_images(content, image)
-    lab.expect("Q-11", difference is None, f"what {method} made holds what the new host wrote", difference)
+    lab.expect("Q-10", difference is None, f"what {method} made holds what the new host wrote", difference)
 
 
 def _lasting(lab: Lab, listed: bool | None, order: Sequence[str] = LASTING) -> str:

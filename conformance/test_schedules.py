@@ -93,18 +93,29 @@ def _flow(worlds: Worlds, flow: str) -> list[Block] | None:
 
 
 def _single_faults(worlds: Worlds, flow: str, base: list[Block]) -> Iterator[list[Block]]:
-    """The flow without a fault, and then with each fault at each moment of it, on each backend."""
+    """The flow without a fault, and then with each fault at each moment of it, on each backend.
+
+    A death strikes at every recorded event. The other faults act once all that happens at an instant has happened, so
+    for them an instant is one moment, however many events it has.
+    """
     yield base
 
-    def moments(lab: Lab) -> list[tuple[str, int]]:
+    def moments(lab: Lab) -> list[tuple[str, int, bool]]:
         stage = carry_out(lab, Plan.of(base))
-        counts = {kind: len(stage.events(kind)) for kind in MOMENTS}
-        return [(kind, nth + 1) for kind in MOMENTS for nth in range(min(counts[kind], LAST_NTH))]
+        seen = [e for e in lab.recorder.events[stage.first_event :] if e.kind in MOMENTS]
+        counts = dict.fromkeys(MOMENTS, 0)
+        found = []
+        for number, event in enumerate(seen):
+            counts[event.kind] += 1
+            last = number + 1 == len(seen) or seen[number + 1].at_ns > event.at_ns
+            found.append((event.kind, min(counts[event.kind], LAST_NTH), last))
+        return found
 
     every = [
         [*base, strike_block(fault, kind, nth, backend, 8)]
-        for kind, nth in worlds.run(f"every fault, {flow}", moments)
+        for kind, nth, last in worlds.run(f"every fault, {flow}", moments)
         for fault in FAULTS
+        if last or fault == FAULTS[0]
         for backend in ((0,) if fault in _AT_ONE_END else (0, 1))
     ]
     if worlds.digest is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,10 +14,10 @@ from harness.backup_store import ImageService
 from harness.contract import BackendActivityError
 from harness.model import Backup, Context, Volume
 from harness.recorder import Event
-from harness.runtime import Expired, Task
+from harness.runtime import Expired, Signal, Task
 from harness.storage import Image, StorageError
 from harness.taskflow.errors import Refused, TaskflowError
-from harness.testbed import Load, LoadSpec
+from harness.testbed import Attachment
 
 BLOCKS = 12
 """Blocks of a volume that are written: few, so that a run is short; spread over the volume, so that a copy is torn."""
@@ -46,11 +47,12 @@ class Stage:
 
     lab: Lab
     plan: Plan
+    enough: Signal[None]
     volumes: list[Volume] = field(default_factory=list)
     snapshots: list[str] = field(default_factory=list)
     done: list[Done] = field(default_factory=list)
     images: ImageService = field(default_factory=ImageService)
-    loads: list[Load] = field(default_factory=list)
+    writers: list[Task[None]] = field(default_factory=list)
     unwritten: list[str] = field(default_factory=list)
     deaths: int = 0
     first_event: int = 0
@@ -74,7 +76,7 @@ class Stage:
 def carry_out(lab: Lab, plan: Plan) -> Stage:
     """Set the stage, let everybody do what the schedule says, and clean up once with the backends in reach."""
     lab.working_blocks = BLOCKS
-    stage = Stage(lab, plan)
+    stage = Stage(lab, plan, lab.runtime.signal("the writers have written enough"))
     _set(stage)
     tasks: list[Task[Any]] = []
     end = _arm(stage, tasks)
@@ -93,11 +95,11 @@ def carry_out(lab: Lab, plan: Plan) -> Stage:
             break
     end()
     lab.runtime.sleep(2 * lab.profile.whole_copy_ns)  # longer than any fault lasts
-    lab.restart()
     lab.taskflow.recover()
-    for load in stage.loads:
+    stage.enough.set(None)
+    for writer in stage.writers:
         try:
-            load.stop(lab.profile.max_hold_ns + 4 * lab.profile.quiesce_timeout_ns)
+            writer.wait(lab.profile.max_hold_ns + 4 * lab.profile.quiesce_timeout_ns)
         except (Expired, StorageError) as error:
             stage.unwritten.append(f"{type(error).__name__}: {error}")
     return stage
@@ -122,8 +124,28 @@ def _begin_writing(stage: Stage) -> None:
     for number, volume in enumerate(stage.volumes):
         if stage.plan.attached >> number & 1:
             attachment = lab.attach(volume)
-            spec = LoadSpec(lab.working_set(volume.size), STREAMS, lab.profile.whole_copy_ns // SIXTEENTHS)
-            stage.loads.append(attachment.load(spec))
+            blocks = lab.working_set(volume.size)
+            for stream in range(STREAMS):
+                source = lab.schedule.source(f"writer {number}.{stream}")
+                own = blocks[stream::STREAMS]
+                stage.writers.append(
+                    lab.runtime.spawn(
+                        f"writer {number}.{stream}",
+                        lambda a=attachment, o=own, s=source: _write(stage, a, o, s),  # type: ignore[misc]
+                    )
+                )
+
+
+def _write(stage: Stage, attachment: Attachment, blocks: tuple[int, ...], source: random.Random) -> None:
+    """Write until told to stop, ever more seldom: densely while the deeds are done, and still in long recoveries."""
+    lab = stage.lab
+    pause_ns = lab.profile.whole_copy_ns // SIXTEENTHS
+    while True:
+        attachment.write(source.choice(blocks), lab.recorder.next_stamp())
+        with contextlib.suppress(Expired):
+            stage.enough.wait(1 + int(source.expovariate(1.0) * pause_ns))
+            return
+        pause_ns += pause_ns // 8
 
 
 def _wait_for(tasks: list[Task[Any]]) -> None:

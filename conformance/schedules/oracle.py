@@ -195,7 +195,8 @@ def _leftovers(stage: Stage) -> Iterator[Finding]:
 
 
 def _window(stage: Stage, done: Done) -> tuple[Event, Event] | None:
-    """The invocation of the method behind a deed, and its return."""
+    """The invocation of the method behind a deed, and its return; for an activity that another taskflow found again,
+    that is when it saw its end."""
     flow = next(
         (
             f.id
@@ -206,7 +207,7 @@ def _window(stage: Stage, done: Done) -> tuple[Event, Event] | None:
     )
     method = done.deed.kind
     invoked = stage.events("method.invoked", flow=flow, method=method)
-    returned = stage.events("method.returned", flow=flow, method=method)
+    returned = stage.events("method.returned", flow=flow, method=method) or stage.events("reattached", flow=flow)
     if not invoked and method == "backup_volume":  # the taskflow read the volume itself, quiesced
         invoked = stage.events("step.started", flow=flow, step=method)
         returned = stage.events("step.done", flow=flow, step=method)

@@ -74,7 +74,7 @@ class Replication:
     ) -> None:
         """R-2: clone an anonymous volume, migrate it, take a snapshot there, delete both."""
         clone, undo_clone = self._clone(flow, source, snapshot)
-        moved, copy, undo_copy = self._move(flow, source, destination, clone, undo_clone)
+        moved, copy = self._move(flow, source, destination, clone, undo_clone)
 
         flow.undo_with("delete_snapshot", backend=destination.backend, id=new.id)
         new.volume_id, new.volume = copy.id, copy
@@ -87,10 +87,10 @@ class Replication:
             try:
                 flow.run(destination, "delete_volume", {"volume": copy})
             except VolumeIsBusy:
-                # R-8: the backend's snapshots need their volume; it stays, hidden, and goes with the snapshot
+                # R-8: the backend's snapshots need their volume; it stays, hidden, and goes with the snapshot: should
+                # this flow still fail, its undo goes after that of the snapshot
                 copy.admin_metadata[ANCHOR_FOR] = new.id
                 copy.status = "available"
-                flow.drop_undo(undo_copy)
                 self._core.recorder.emit("anchor.kept", snapshot=new.id, volume=copy.id, backend=destination.backend)
             else:
                 self._core.catalog.remove(copy.id)
@@ -125,8 +125,8 @@ class Replication:
 
     def _move(
         self, flow: Flow, source: DriverEnd, destination: DriverEnd, clone: Volume, undo_clone: Undo
-    ) -> tuple[bool, Volume, Undo]:
-        """Migrate the clone; whether the driver moved it, the volume at the destination, and its undo."""
+    ) -> tuple[bool, Volume]:
+        """Migrate the clone; whether the driver moved it, and the volume at the destination."""
         method = "migrate_volume"
         # from here on a failure may leave it at either end
         undo_clone = flow.replace_undo(undo_clone, backends=[source.backend, destination.backend], id=clone.id)
@@ -139,11 +139,11 @@ class Replication:
                 if isinstance(answer, tuple):
                     apply_update(source, method, clone, answer[1])
                 clone.host = destination.host  # R-7: moving it has deleted the source clone
-                return True, clone, undo_clone
+                return True, clone
             undo_clone = flow.replace_undo(undo_clone, backends=[source.backend], id=clone.id)
             snapshot = self._core.catalog.snapshots[clone.snapshot_id or ""]
-            copy, undo_copy = self._anonymous(flow, destination, snapshot, "copy")
+            copy, _ = self._anonymous(flow, destination, snapshot, "copy")
             update = flow.run(destination, "create_volume", {"volume": copy})
             apply_update(destination, "create_volume", copy, update)
             self._core.host_copy(clone.id, source.backend, copy.id, destination.backend)
-        return False, copy, undo_copy
+        return False, copy
