@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -102,3 +103,18 @@ class NeverCompresses(_SpoilingDriver):
     def spoil(self, offset: int, length: int, label: str, payload: bytes) -> tuple[int, int, str, bytes]:
         """Take the compression back."""
         return offset, length, "none", codec(label).decompress(payload, length)
+
+
+class DeflateWithoutHeader(_SpoilingDriver):
+    """Labels its chunks zlib, but writes raw deflate (RFC 1951), without the header of RFC 1950 or RFC 1952."""
+
+    must_fail = ("A-8", "C-5")
+    may_fail = _CONTENT
+
+    def spoil(self, offset: int, length: int, label: str, payload: bytes) -> tuple[int, int, str, bytes]:
+        """Compress without a header."""
+        if label != "zlib":
+            return offset, length, label, payload
+        deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+        plain = codec(label).decompress(payload, length)
+        return offset, length, label, deflate.compress(plain) + deflate.flush()

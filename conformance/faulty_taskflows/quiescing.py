@@ -1,0 +1,157 @@
+"""Taskflows that quiesce wrongly, or not at all (section Q)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from conformance.faulty_taskflows.registry import flaw, patch
+from harness.gate import WriteGate
+from harness.taskflow import flow, methods, quiesce
+from harness.taskflow.errors import OutcomeUnknown, TaskflowError
+
+
+@flaw("Q-1")
+def never_quiesces() -> None:
+    """Invokes unlisted methods without quiescing."""
+    patch(methods, "needs_quiesce", lambda *_: False)
+
+
+@flaw("Q-1")
+def quiesces_by_status_only() -> None:
+    """Takes the volume's status for a quiesce."""
+
+    @contextmanager
+    def held(self: quiesce.Quiesce) -> Iterator[None]:
+        yield
+
+    patch(quiesce.Quiesce, "held", held)
+
+
+@flaw("Q-3")
+def forgets_the_release() -> None:
+    """Does not release the volume where the method failed."""
+
+    @contextmanager
+    def held(self: quiesce.Quiesce) -> Iterator[None]:
+        for attachment in self._attachments:
+            attachment.gate.hold(self._owner, self._within_ns, self._limit_ns)
+        yield
+        for attachment in self._attachments:
+            attachment.gate.release(self._owner)
+
+    patch(quiesce.Quiesce, "held", held)
+
+
+@flaw("Q-4")
+def drops_held_writes() -> None:
+    """Loses the writes that were held: their hosts wait for ever."""
+    real = WriteGate.enter
+
+    def enter(self: WriteGate) -> None:
+        if self.holding:
+            self._runtime.signal("a write that was dropped").wait()
+        real(self)
+
+    patch(WriteGate, "enter", enter)
+
+
+@flaw("Q-6")
+def goes_on_without_quiesce() -> None:
+    """Invokes the method although the volume could not be quiesced in time."""
+    real = WriteGate.hold
+
+    def hold(self: WriteGate, owner: str, within_ns: int, limit_ns: int) -> None:
+        try:
+            real(self, owner, within_ns, limit_ns)
+        except TaskflowError:
+            raise
+        except Exception:
+            self._recorder.emit("gate.quiesced", volume=self.volume_id, host=self.host, owner=owner)
+
+    patch(WriteGate, "hold", hold)
+
+
+@flaw("Q-11")
+def quiesces_everybody() -> None:
+    """Quiesces volumes that nobody has attached, by attaching them."""
+    real = methods.run_quiesced
+
+    def run(core: Any, running: Any, end: Any, method: str, arguments: dict[str, Any], subject: Any) -> Any:
+        if method == "create_snapshot":
+            attachment = core._attach(end.backend, subject.id)
+            attachment.gate.hold("everybody", core.policy.quiesce_within_ns, core.policy.max_hold_ns)
+            attachment.gate.release("everybody")
+            attachment.detach()
+        return real(core, running, end, method, arguments, subject)
+
+    patch(methods, "run_quiesced", run)
+
+
+@flaw("Q-1")
+def releases_once_drained() -> None:
+    """Gives the hold back as soon as outstanding writes have drained, before the method runs."""
+
+    @contextmanager
+    def held(self: quiesce.Quiesce) -> Iterator[None]:
+        for attachment in self._attachments:
+            attachment.gate.hold(self._owner, self._within_ns, self._limit_ns)
+            attachment.gate.release(self._owner)
+        yield
+
+    patch(quiesce.Quiesce, "held", held)
+
+
+@flaw("Q-2")
+def lets_some_writes_through() -> None:
+    """Holds most writes, and lets every fourth through although the volume is quiesced."""
+    real = WriteGate.enter
+    arrivals = itertools.count()
+
+    def enter(self: WriteGate) -> None:
+        if self.holding and next(arrivals) % 4 == 0:
+            self._in_flight += 1
+            return
+        real(self)
+
+    patch(WriteGate, "enter", enter)
+
+
+@flaw("Q-2")
+def marks_the_volume() -> None:
+    """Writes a marker of its own to a volume that it has quiesced."""
+    real = flow.Flow.run
+
+    def run(self: flow.Flow, end: Any, method: str, arguments: dict[str, Any]) -> Any:
+        source = arguments.get("src_vref")
+        if source is not None:
+            attachment = self._core._attach(end.backend, source.id)
+            attachment.write(0, self._core.recorder.next_stamp())
+            attachment.detach()
+        return real(self, end, method, arguments)
+
+    patch(flow.Flow, "run", run)
+
+
+@flaw("Q-3")
+def forgets_the_release_after_a_loss() -> None:
+    """Releases the volume after success and after the driver's errors, but not where the connection was lost."""
+
+    @contextmanager
+    def held(self: quiesce.Quiesce) -> Iterator[None]:
+        for attachment in self._attachments:
+            attachment.gate.hold(self._owner, self._within_ns, self._limit_ns)
+        try:
+            yield
+        except OutcomeUnknown:
+            raise
+        except Exception:
+            for attachment in self._attachments:
+                attachment.gate.release(self._owner)
+            raise
+        for attachment in self._attachments:
+            attachment.gate.release(self._owner)
+
+    patch(quiesce.Quiesce, "held", held)
