@@ -135,9 +135,10 @@ def _replicate(lab: Lab, volume: Volume, content: Image) -> tuple[Image, Image |
 
 
 def _extend(lab: Lab, volume: Volume, content: Image) -> tuple[Image, Image | None]:
-    lab.taskflow.methods.extend(volume.id, 3)
+    size = volume.size + 2
+    lab.taskflow.methods.extend(volume.id, size)
     stored = lab.testbed.backend("primary").inspect().find(volume.id)
-    return content, lab.image("primary", volume.id) if stored is not None and stored.size == 3 else None
+    return content, lab.image("primary", volume.id) if stored is not None and stored.size == size else None
 
 
 _EFFECTS: dict[str, Effect] = {

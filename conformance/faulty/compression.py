@@ -48,7 +48,7 @@ class LabelLies(_SpoilingDriver):
     """Compresses with zlib whatever it was asked for, and labels it as asked."""
 
     must_fail = ("C-5",)
-    may_fail = _CONTENT
+    may_fail = ("A-8", *_CONTENT)
 
     def spoil(self, offset: int, length: int, label: str, payload: bytes) -> tuple[int, int, str, bytes]:
         """Compress with zlib, labelled zstd."""
@@ -62,7 +62,7 @@ class CompressesTwice(_SpoilingDriver):
     """Compresses what its backend has compressed already."""
 
     must_fail = ("C-3", "C-5")
-    may_fail = ("Q-9", "Q-10")
+    may_fail = ("A-8", "Q-9", "Q-10")
 
     def spoil(self, offset: int, length: int, label: str, payload: bytes) -> tuple[int, int, str, bytes]:
         """Compress once more."""
