@@ -266,9 +266,10 @@ def test_unattached_volume_is_not_quiesced(lab: Lab) -> None:
         lab.not_applicable("the driver makes no snapshots")
     volume = lab.volume()
     snapshot = lab.taskflow.methods.create_snapshot(volume.id, lab.identifier("snapshot"))
+    lab.attach(volume)
     lab.taskflow.methods.create_volume_from_snapshot(snapshot.id, lab.identifier("from snapshot"))
     held = lab.recorder.find("gate.hold")
-    lab.expect("Q-11", not held, "a gate was closed although no volume was attached")
+    lab.expect("Q-11", not held, "a gate was closed for a volume that nobody had attached, or for a snapshot")
 
 
 def _state(lab: Lab, volume: Volume, attachment: Attachment, backend: str) -> dict[str, Any]:

@@ -183,3 +183,21 @@ def wipe_head(driver: ReferenceDriver, volume: Volume) -> None:
     """Overwrite the first bytes of a volume with zeros."""
     zeros = BackupChunk(0, _HEAD, "none", bytes(_HEAD))
     run_job(driver.connection, Job("write", target=volume.id, chunks=(zeros,)), str(uuid.uuid4()))
+
+
+class SnapshotReadsThrough(ReferenceDriver):
+    """Makes a volume from a snapshot by copying what the snapshot's volume holds now."""
+
+    must_fail = ("Q-10", "R-3")
+    may_fail = ("R-8", "R-9")
+
+    @property
+    def backend_activity_attributes(self) -> Mapping[str, Any]:
+        """As published: nothing."""
+        return MappingProxyType({})
+
+    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:
+        job = super()._job(method, arguments)
+        if method == "create_volume_from_snapshot":
+            return dataclasses.replace(job, source=arguments["snapshot"].volume_id)
+        return job

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,8 +10,9 @@ from typing import Any
 
 from conformance.faulty_taskflows.registry import flaw, patch
 from harness.gate import WriteGate
+from harness.model import Snapshot
 from harness.taskflow import flow, methods, quiesce
-from harness.taskflow.errors import OutcomeUnknown, TaskflowError
+from harness.taskflow.errors import OutcomeUnknown, QuiesceTimeout, TaskflowError
 
 
 @flaw("Q-1")
@@ -155,3 +157,33 @@ def forgets_the_release_after_a_loss() -> None:
             attachment.gate.release(self._owner)
 
     patch(quiesce.Quiesce, "held", held)
+
+
+@flaw("Q-11")
+def quiesces_for_a_snapshot() -> None:
+    """Quiesces the volume of the snapshot that a method works on."""
+    real = methods.run_quiesced
+
+    def run(core: Any, running: Any, end: Any, method: str, arguments: dict[str, Any], subject: Any) -> Any:
+        attachments = core.catalog.attachments(subject.volume_id) if isinstance(subject, Snapshot) else []
+        for attachment in attachments:
+            attachment.gate.hold("snapshot", core.policy.quiesce_within_ns, core.policy.max_hold_ns)
+        answer = real(core, running, end, method, arguments, subject)
+        for attachment in attachments:
+            attachment.gate.release("snapshot")
+        return answer
+
+    patch(methods, "run_quiesced", run)
+
+
+@flaw("Q-6")
+def tells_nobody_of_the_timeout() -> None:
+    """Gives the method up where the volume can't be quiesced in time, and tells the caller that all is well."""
+    real = methods.run_quiesced
+
+    def run(*arguments: Any) -> Any:
+        with contextlib.suppress(QuiesceTimeout):
+            return real(*arguments)
+        return None
+
+    patch(methods, "run_quiesced", run)

@@ -6,6 +6,7 @@ import dataclasses
 import time
 import uuid
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from harness.activity import ActivityState, ActivityStatus, HandleScope
@@ -73,10 +74,20 @@ class _Differing(ReferenceDriver):
         self._published = dict(self.claims)  # type: ignore[assignment]
 
 
+class Nothing(_Differing):
+    """Has every method and hook, and publishes none of what it can do."""
+
+    claims: ClassVar[Options] = MappingProxyType({})
+
+
 class Slow(_Differing):
     """Takes its time: an array of 150 MB/s, and half a second of thought before each call."""
 
-    testbed: ClassVar[Options] = {"disk_read_bytes_per_s": 150_000_000, "disk_write_bytes_per_s": 150_000_000}
+    testbed: ClassVar[Options] = {
+        "disk_read_bytes_per_s": 150_000_000,
+        "disk_write_bytes_per_s": 150_000_000,
+        "think_ns": 10_000_000,
+    }
 
     def do_setup(self, context: Context) -> None:
         """Log in, after a while."""
