@@ -6,7 +6,7 @@ JOBS ?= 2
 REPORT ?= backend-activity-report
 BIN := $(VENV)/bin
 
-.PHONY: certify test test-long test-all check canary benchmarks clean
+.PHONY: certify test test-long test-all proof check canary benchmarks clean
 
 # The bundled reference driver on both simulated backends and on files, and two publications of real systems.
 certify: $(VENV)/.installed
@@ -23,6 +23,10 @@ test-long: $(VENV)/.installed
 	$(BIN)/pytest tests/ -q -n $(JOBS) -m long
 
 test-all: test test-long
+
+# The proof of the suites on many seeds: 200 for each honest driver, 20 for each faulty one. Takes about an hour and a half.
+proof: $(VENV)/.installed
+	$(BIN)/python -m tests.proof.many_seeds --jobs $(JOBS)
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""The clauses of the specification, as data. Ids are never reused; a changed meaning gets a new id."""
+"""The clauses of SPECIFICATION.md as data. Ids are never reused; a changed meaning gets a new id."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from harness.results import ClauseInfo
+
+SPECIFICATION_VERSION = "1.0"
+"""The version of SPECIFICATION.md, whose clauses these are."""
 
 
 def _clause(line: str) -> ClauseInfo:

@@ -185,17 +185,17 @@ class Lab:
         """An id that varies with the seed."""
         return self.schedule.identifier(f"id.{name}")
 
-    def working_set(self, size: int = 1) -> tuple[int, ...]:
-        """The blocks that the test writes: spread evenly over the volume, shifted by the seed."""
-        stride = size * BLOCKS_PER_GIB // self.working_blocks
+    def working_set(self) -> tuple[int, ...]:
+        """The blocks that the test writes: spread evenly over a volume, shifted by the seed."""
+        stride = self.profile.volume_gib * BLOCKS_PER_GIB // self.working_blocks
         shift = self.schedule.integer("working set", 0, stride - 1)
         return tuple(number * stride + shift for number in range(self.working_blocks))
 
-    def volume(self, name: str = "volume", size: int = 1) -> Volume:
-        """A volume of `size` GiB on `primary` whose working set has been written once."""
-        volume = self.taskflow.methods.create_volume(self.identifier(name), size, "primary")
+    def volume(self, name: str = "volume") -> Volume:
+        """A volume of the profile's size on `primary` whose working set has been written once."""
+        volume = self.taskflow.methods.create_volume(self.identifier(name), self.profile.volume_gib, "primary")
         attachment = self.testbed.backend("primary").attach(volume.id, self.node)
-        for block in self.working_set(size):
+        for block in self.working_set():
             attachment.write(block, self.recorder.next_stamp())
         attachment.detach()
         return volume
@@ -203,7 +203,7 @@ class Lab:
     def write_over(self, volume: Volume) -> None:
         """Change what an unattached volume on `primary` holds, so that it differs from its snapshots."""
         attachment = self.testbed.backend("primary").attach(volume.id, self.node)
-        for block in self.working_set(volume.size)[::3]:
+        for block in self.working_set()[::3]:
             attachment.write(block, self.recorder.next_stamp())
         attachment.detach()
 

@@ -11,7 +11,8 @@ from conformance.invocations import COPYING, MOVING, WAYS, choose_way, invoke
 from conformance.lab import Lab
 from harness.activity import HandleScope
 from harness.attributes import Publication, publication_difference, read_driver, read_publication
-from harness.compression import canonical, negotiate
+from harness.backup_store import restore_image
+from harness.compression import ALIASES, canonical
 from harness.contract import implements
 from harness.results import Evidence, Severity
 
@@ -127,32 +128,71 @@ def test_what_is_not_published_means_the_safest_choice(lab: Lab, key: str) -> No
 
 @check("A-8")
 def test_unknown_technique_is_never_selected(lab: Lab) -> None:
-    """A technique that the harness does not know is not selected, even where the caller asks for it by name."""
-    driver = lab.open_driver()
-    publication, findings = read_driver(driver, lambda name: implements(driver, name))
-    if "backup_compression_techniques" not in publication.published:
+    """A technique that nobody knows is not selected, though published and asked for; known ones go by any name."""
+    published = lab.publication
+    if "backup_compression_techniques" not in published.published:
         lab.not_applicable("no compression technique is published")
+    end = lab.taskflow.core.ends["primary"]
+    _, findings = read_driver(end.driver, end.implements)
     lab.ledger.findings.extend(f for f in findings if f.clause == "A-8")
-    raw = publication.raw.get("backup_compression_techniques", ())
-    unknown = [name for name in raw if isinstance(name, str) and canonical(name) is None]
+    raw = published.raw["backup_compression_techniques"]
+    names = [name for name in raw if isinstance(name, str)] if isinstance(raw, (tuple, frozenset)) else []
     made_up = lab.identifier("technique")
-    decision = negotiate([*unknown, made_up, "zlib"], [*raw, made_up], lab.profile.codecs)
-    chosen = decision.technique if decision.where == "driver" else decision.taskflow_technique
-    lab.expect(
-        "A-8",
-        chosen is not None and canonical(chosen) is not None,
-        f"{chosen!r} was selected, which is no known technique",
-        {"published": [str(name)[:40] for name in raw][:20]},
-        Evidence.DECLARED,
-    )
+    foreign = [made_up, *(name for name in names if canonical(name) is None)]
+    with_more = {**published.raw, "backup_compression_techniques": [*foreign, *names]}
+    end.publication, _ = read_publication(with_more, end.implements)
+    volume = lab.volume()
+    for wanted in (*published.backup_compression_techniques, "none"):
+        backup_id = lab.identifier(f"backup with {wanted}")
+        backup = lab.taskflow.backups.backup(volume.id, backup_id, [*foreign, _other_name(wanted), "none"])
+        calls = lab.recorder.find("method.invoked", method="backup_volume")
+        given = calls[-1].fields["technique"] if calls else None
+        message = (
+            f"asked for {made_up} and {_other_name(wanted)}, the driver was called with {given}, not with {wanted}"
+        )
+        lab.expect("A-8", given == wanted, message, {"published": [str(name)[:40] for name in names][:20]})
+        if wanted == "none":
+            continue
+        try:
+            restore_image(backup.chunks)
+        except ValueError as error:
+            lab.expect("A-8", False, f"called with {wanted}, the driver made a backup that is not {wanted}: {error}")
 
 
+def _other_name(technique: str) -> str:
+    """Another name for a technique, as a caller may write it."""
+    return next((alias for alias, known in ALIASES.items() if known == technique), technique).upper()
+
+
+@pytest.mark.parametrize("bare", ["primary", "sibling"])
 @check("A-10")
-def test_publication_is_judged_per_configuration(lab: Lab) -> None:
-    """Each instance's own publication decides what the taskflow does with it, not what another one published."""
+def test_publication_is_judged_per_configuration(lab: Lab, bare: str) -> None:
+    """Of two instances, one of which publishes nothing, each is used by its own publication, not by the other's."""
     ends = lab.taskflow.core.ends
     for name, end in ends.items():
-        own, _ = read_driver(end.driver, lambda m, e=end: implements(e.driver, m))  # type: ignore[misc]
+        own, _ = read_driver(end.driver, end.implements)
         difference = publication_difference(end.publication, own)
-        message = f"the publication used for {name} is not its own: {difference}"
-        lab.expect("A-10", difference is None, message, evidence=Evidence.DECLARED)
+        lab.expect("A-10", difference is None, f"the publication used for {name} is not its own: {difference}")
+    whole = lab.publication
+    methods = [m for m in COPYING if lab.implements(m) and m in whole.stateless_activities]
+    techniques = whole.backup_compression_techniques
+    if not methods and not techniques:
+        lab.not_applicable("nothing is published in which two instances could differ")
+    ends[bare].publication, _ = read_publication({}, ends[bare].implements)
+    for name in ("primary", "sibling"):
+        claims = name != bare
+        volume = lab.taskflow.methods.create_volume(lab.identifier(f"volume on {name}"), 1, name)
+        if techniques:
+            backup_id = lab.identifier(f"backup on {name}")
+            lab.taskflow.backups.backup(volume.id, backup_id, list(techniques))
+            given = lab.recorder.find("method.invoked", method="backup_volume", backend=name)[-1].fields["technique"]
+            right = techniques[0] if claims else "none"
+            lab.expect("A-10", given == right, f"the driver on {name} was called with {given}, not with {right}")
+        lab.attach(volume, name)
+        for method in methods[:1]:
+            before = len(lab.recorder.find("gate.quiesced", volume=volume.id))
+            invoke(lab, method, volume, lab.identifier(f"made by {method} on {name}"))
+            held = len(lab.recorder.find("gate.quiesced", volume=volume.id)) > before
+            does = "does not list" if held else "lists"
+            message = f"{method} was invoked on {name} as if its driver {does} it"
+            lab.expect("A-10", held is not claims, message, {"backend": name})

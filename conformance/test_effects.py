@@ -10,7 +10,7 @@ from conformance.checks import check
 from conformance.lab import Lab
 from harness.backup_store import ImageService, restore_image
 from harness.model import Backup, Snapshot, Volume
-from harness.point_in_time import compare_images
+from harness.point_in_time import compare_images, exact_image
 from harness.storage import Image
 
 METHODS = (
@@ -43,7 +43,8 @@ def test_method_has_its_defined_effect_and_no_other(lab: Lab, method: str) -> No
     lab.expect(clause, difference is None, f"what {method} made is not what it is to make", difference)
     if method not in ("revert_to_snapshot", "delete_volume", "delete_snapshot"):
         kept = lab.image("primary", volume.id)
-        harm = {"missing": True} if kept is None else compare_images(content, kept)
+        written = exact_image(lab.recorder.writes(volume.id), lab.recorder.tick())
+        harm = {"missing": True} if kept is None else compare_images(written, kept)
         lab.expect(clause, harm is None, f"{method} changed the volume beside it", harm)
     others = sorted({status for status in seen if status.startswith("error")})
     lab.expect(clause, not others, f"{method} set the status of the volume to {', '.join(others)}")
@@ -68,6 +69,7 @@ def _create(lab: Lab, volume: Volume, content: Image) -> tuple[Image, Image | No
 
 def _from_snapshot(lab: Lab, volume: Volume, content: Image) -> tuple[Image, Image | None]:
     snapshot = _snapshot(lab, volume)
+    lab.write_over(volume)
     new, size = lab.identifier("new"), volume.size + 1
     lab.taskflow.methods.create_volume_from_snapshot(snapshot.id, new, size)
     stored = lab.testbed.backend("primary").inspect().find(new)
@@ -129,15 +131,17 @@ def _delete_snapshot(lab: Lab, volume: Volume, content: Image) -> tuple[Image, I
 
 def _replicate(lab: Lab, volume: Volume, content: Image) -> tuple[Image, Image | None]:
     snapshot = _snapshot(lab, volume)
+    lab.write_over(volume)
     new = lab.identifier("replica")
     lab.taskflow.replication.replicate(snapshot.id, "sibling", new)
     return content, lab.image("sibling", new)
 
 
 def _extend(lab: Lab, volume: Volume, content: Image) -> tuple[Image, Image | None]:
-    lab.taskflow.methods.extend(volume.id, 3)
+    size = volume.size + 2
+    lab.taskflow.methods.extend(volume.id, size)
     stored = lab.testbed.backend("primary").inspect().find(volume.id)
-    return content, lab.image("primary", volume.id) if stored is not None and stored.size == 3 else None
+    return content, lab.image("primary", volume.id) if stored is not None and stored.size == size else None
 
 
 _EFFECTS: dict[str, Effect] = {

@@ -105,6 +105,9 @@ def test_connection_specific_activity_ends_after_its_connection_was_lost(lab: La
     lab.expect("H-4", not alive, "the activity still runs after its bound", {"activities": [str(a) for a in alive]})
     made = now.find(running.target.id)
     lab.expect("H-4", made is None or made.complete, "half a volume was left behind", {"left": running.target.id})
+    known = {running.target.id, *lab.catalog.volumes, *lab.catalog.snapshots}
+    left = [stored.id for stored in now.objects if stored.id not in known]
+    lab.expect("H-4", not left, f"the activity left {', '.join(left)} behind", {"left": left})
     if made is not None:
         difference = compare_images(
             lab.image("primary", running.source.id) or {}, now.images.get(running.target.id, {})

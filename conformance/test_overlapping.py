@@ -187,7 +187,7 @@ def test_attaching_meanwhile_waits_or_joins_held(lab: Lab) -> None:
     attachment = lab.attach(volume)
     log = lab.recorder.writes(volume.id)
     before = len(log)
-    blocks = lab.working_set(volume.size)
+    blocks = lab.working_set()
     writing = lab.runtime.spawn("a write of the new host", lambda: attachment.write(blocks[0], _stamp(lab)))
     image_of = task.wait()
     _, returned = _span(lab, method, 0)

@@ -324,7 +324,7 @@ class _Reader:
         if is_text(value) and exact_text(value):
             return exact_text(value)
         found = f"it is {_article(value)} ({shorten(value)}), which is ignored"
-        self._note(Severity.WARNING, "A-3", key, found, "publish a string that is not empty, or leave the key out")
+        self._violation("A-3", key, found, "publish a string that is not empty, or leave the key out")
         return None
 
     def _names(self, key: str, value: object) -> list[str]:

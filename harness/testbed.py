@@ -245,7 +245,10 @@ class CodecFigure:
 
 @dataclass(frozen=True)
 class Profile:
-    """What a testbed says of itself; every time in nanoseconds. `source` names where the figures come from."""
+    """What a testbed says of itself; every time in nanoseconds. `source` names where the figures come from.
+
+    `volume_gib` is the size of the volumes that checks work on, `whole_copy_ns` how long a copy of one takes.
+    """
 
     name: str
     source: str
@@ -255,6 +258,7 @@ class Profile:
     retention_ns: int = 300 * SECOND
     settle_ns: int = 5 * SECOND
     whole_copy_ns: int = 2 * SECOND
+    volume_gib: int = 1
     snapshots_depend_on_volume: bool = False
     codecs: Mapping[str, CodecFigure] = field(default_factory=dict)
     think_ns: int = 2_000_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
@@ -195,8 +196,11 @@ class SimulatedTestbed(Testbed):
                 route.forget()
 
     def handles(self, backend: str) -> Callable[[], str]:
-        """What makes the handles of a backend's jobs: UUIDs."""
+        """What makes the handles of a backend's jobs: UUIDs, or numbers one after the other."""
         source = random_source(self.seed, "handles", backend)
+        if self._figures.consecutive_handles:
+            numbers = itertools.count(source.randrange(1000, 5000))
+            return lambda: str(next(numbers))
 
         def mint() -> str:
             bits = f"{source.getrandbits(128):032x}"

@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.model import Snapshot
 from harness.reference_driver import EVERYTHING, ReferenceDriver
+from harness.testbed import Job
 
 
 class ListAsText(ReferenceDriver):
@@ -107,3 +108,85 @@ class PublicationWithMemory(ReferenceDriver):
         """Delete, and take note."""
         super().delete_snapshot(snapshot)
         self._done.append("delete_snapshot")
+
+
+class ClaimsUntilItHasSnapshots(ReferenceDriver):
+    """Takes create_cloned_volume off its list once it has made a snapshot, since clones are slow then."""
+
+    must_fail = ("A-2",)
+
+    def __init__(self, *args: Any, configuration: Any, host: str, **kwargs: Any) -> None:
+        super().__init__(*args, configuration=configuration, host=host, **kwargs)
+        self._has_snapshots = False
+
+    @property
+    def backend_activity_attributes(self) -> Mapping[str, Any]:
+        """As published."""
+        listed = [m for m in EVERYTHING["stateless_activities"] if m != "create_cloned_volume"]
+        return {**EVERYTHING, "stateless_activities": listed} if self._has_snapshots else EVERYTHING
+
+    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:
+        self._has_snapshots |= method == "create_snapshot"
+        return super()._job(method, arguments)
+
+
+class BytesForKeys(ReferenceDriver):
+    """Publishes its keys as bytes, as they came off the wire."""
+
+    must_fail = ("A-1",)
+
+    @property
+    def backend_activity_attributes(self) -> Any:
+        """As published."""
+        return {key.encode(): value for key, value in EVERYTHING.items()}
+
+
+class FamilyUnset(ReferenceDriver):
+    """Publishes None as its family, where its configuration names none."""
+
+    must_fail = ("A-3",)
+
+    @property
+    def backend_activity_attributes(self) -> Mapping[str, Any]:
+        """As published."""
+        return MappingProxyType({**EVERYTHING, "driver_family": None})
+
+
+class VersionAsNumber(ReferenceDriver):
+    """Publishes its version as the number 2.1."""
+
+    must_fail = ("A-3",)
+
+    @property
+    def backend_activity_attributes(self) -> Mapping[str, Any]:
+        """As published."""
+        return MappingProxyType({**EVERYTHING, "version": 2.1})
+
+
+class ScopeInCapitals(ReferenceDriver):
+    """Publishes the handle scope as 'User-Specific'."""
+
+    must_fail = ("A-9",)
+    may_fail = ("A-5",)
+
+    @property
+    def backend_activity_attributes(self) -> Mapping[str, Any]:
+        """As published."""
+        return MappingProxyType({**EVERYTHING, "handle_scope": "User-Specific"})
+
+
+class KnowsItsOwnSpellingOnly(ReferenceDriver):
+    """Publishes the technique gzip, and refuses a call with zlib, which is the same one's canonical name."""
+
+    must_fail = ("A-8", "C-5")
+    may_fail = ("A-2", "C-1", "C-3", "C-4", "Q-7", "Q-9", "Q-10")
+
+    @property
+    def backend_activity_attributes(self) -> Mapping[str, Any]:
+        """As published."""
+        return MappingProxyType({**EVERYTHING, "backup_compression_techniques": ("gzip",)})
+
+    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:
+        if method == "backup_volume" and arguments["technique"] not in ("gzip", "none"):
+            raise ValueError(f"no such compression: {arguments['technique']}")
+        return super()._job(method, arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -47,7 +48,7 @@ class LabelLies(_SpoilingDriver):
     """Compresses with zlib whatever it was asked for, and labels it as asked."""
 
     must_fail = ("C-5",)
-    may_fail = _CONTENT
+    may_fail = ("A-8", *_CONTENT)
 
     def spoil(self, offset: int, length: int, label: str, payload: bytes) -> tuple[int, int, str, bytes]:
         """Compress with zlib, labelled zstd."""
@@ -61,7 +62,7 @@ class CompressesTwice(_SpoilingDriver):
     """Compresses what its backend has compressed already."""
 
     must_fail = ("C-3", "C-5")
-    may_fail = ("Q-9", "Q-10")
+    may_fail = ("A-8", "Q-9", "Q-10")
 
     def spoil(self, offset: int, length: int, label: str, payload: bytes) -> tuple[int, int, str, bytes]:
         """Compress once more."""
@@ -158,3 +159,18 @@ class _Tight:
         if len(payload) >= length:
             raise ValueError(f"the chunk at {offset} did not shrink: no room for it")
         self._inner.write(offset, length, label, payload)
+
+
+class DeflateWithoutHeader(_SpoilingDriver):
+    """Labels its chunks zlib, but writes raw deflate (RFC 1951), without the header of RFC 1950 or RFC 1952."""
+
+    must_fail = ("A-8", "C-5")
+    may_fail = _CONTENT
+
+    def spoil(self, offset: int, length: int, label: str, payload: bytes) -> tuple[int, int, str, bytes]:
+        """Compress without a header."""
+        if label != "zlib":
+            return offset, length, label, payload
+        deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+        plain = codec(label).decompress(payload, length)
+        return offset, length, label, deflate.compress(plain) + deflate.flush()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import threading
+import time
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 from harness.activity import ActivityState, ActivityStatus, HandleScope
-from harness.contract import ActivityUnknown
+from harness.contract import ActivityFailed, ActivityUnknown, ConnectionLost, VolumeIsBusy
+from harness.driver_kit import delete_if_there, run_job
 from harness.model import Context
 from harness.reference_driver import EVERYTHING, ReferenceDriver
 from harness.testbed import Job
@@ -188,3 +192,136 @@ class FailedIsDone(ReferenceDriver):
         if not status.state.is_terminal or status.error_code == "unsupported":
             return status
         return dataclasses.replace(status, state=ActivityState.DONE)
+
+
+class AbortIsAWish(ReferenceDriver):
+    """Notes that an activity is to be aborted, and returns without having told the backend."""
+
+    must_fail = ("H-1", "H-3")
+    may_fail = ("H-5", "H-7", "R-9")
+
+    def abort_activity(self, context: Context, handle: str) -> None:
+        """Make sure that there is such an activity."""
+        self.connection.status(handle)
+
+
+class AddressIsEnough(ReferenceDriver):
+    """Publishes source-specific handles, and takes any caller with the first one's IP address for the same host."""
+
+    must_fail = ("H-5",)
+
+    @property
+    def backend_activity_attributes(self) -> Mapping[str, Any]:
+        """As published."""
+        return MappingProxyType({**EVERYTHING, "handle_scope": HandleScope.SOURCE.value})
+
+    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:
+        return dataclasses.replace(super()._job(method, arguments), scope=HandleScope.UNRESTRICTED)
+
+    def start_activity(self, context: Context, method: str, arguments: dict[str, Any], *, request_id: str) -> str:
+        """Start, and sign the handle with host and address."""
+        handle = super().start_activity(context, method, arguments, request_id=request_id)
+        caller = self.connection.caller
+        return f"{handle}@{caller.host}@{caller.address}"
+
+    def get_activity(self, context: Context, handle: str) -> ActivityStatus:
+        """The status, for the host that started it."""
+        return super().get_activity(context, self._checked(handle))
+
+    def abort_activity(self, context: Context, handle: str) -> None:
+        """Abort, for the host that started it."""
+        super().abort_activity(context, self._checked(handle))
+
+    def _checked(self, handle: str) -> str:
+        name, host, address = [*handle.split("@"), "", ""][:3]
+        caller = self.connection.caller
+        if host != caller.host and address != caller.address:
+            raise ActivityUnknown(f"no activity {handle!r}")
+        return name
+
+
+class _ConnectionSpecific(ReferenceDriver):
+    """A driver of connection-specific handles, which are the default."""
+
+    @property
+    def backend_activity_attributes(self) -> Mapping[str, Any]:
+        """As published: everything but a scope."""
+        return MappingProxyType({k: v for k, v in EVERYTHING.items() if k != "handle_scope"})
+
+    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:
+        return dataclasses.replace(super()._job(method, arguments), scope=HandleScope.CONNECTION)
+
+
+class LeavesItsTemporarySnapshot(_ConnectionSpecific):
+    """Clones from a temporary snapshot that it deletes once it has seen the clone's end; after a loss it never does."""
+
+    must_fail = ("H-4",)
+    may_fail = ("H-3", "H-8")
+
+    def __init__(self, *args: Any, configuration: Any, host: str, **kwargs: Any) -> None:
+        super().__init__(*args, configuration=configuration, host=host, **kwargs)
+        self._handles: dict[str, str] = {}
+        self._temporary: dict[str, str] = {}
+
+    def start_activity(self, context: Context, method: str, arguments: dict[str, Any], *, request_id: str) -> str:
+        """Start, a clone from a snapshot."""
+        if method != "create_cloned_volume":
+            return super().start_activity(context, method, arguments, request_id=request_id)
+        if request_id not in self._handles:
+            new, source = arguments["volume"], arguments["src_vref"]
+            temporary = f"{new.id}-base"
+            run_job(self.connection, Job("snapshot", source.id, temporary), self._request_id())
+            handle = self.connection.start(Job("copy", temporary, new.id, size=new.size), request_id)
+            self._handles[request_id], self._temporary[handle] = handle, temporary
+        return self._handles[request_id]
+
+    def get_activity(self, context: Context, handle: str) -> ActivityStatus:
+        """The status; at the end the temporary snapshot goes."""
+        status = super().get_activity(context, handle)
+        if status.state.is_terminal:
+            self._tidy(handle)
+        return status
+
+    def abort_activity(self, context: Context, handle: str) -> None:
+        """Abort, and tidy up."""
+        super().abort_activity(context, handle)
+        self._tidy(handle)
+
+    def _tidy(self, handle: str) -> None:
+        temporary = self._temporary.pop(handle, None)
+        if temporary is not None:
+            delete_if_there(self.connection, temporary, self._request_id())
+
+
+class NeverGivesUp(_ConnectionSpecific):
+    """Starts a clone again over a new connection when the first is lost, and goes on polling the lost handle."""
+
+    must_fail = ("H-4",)
+    may_fail = ("H-3", "H-8")
+
+    def __init__(self, *args: Any, configuration: Any, host: str, **kwargs: Any) -> None:
+        super().__init__(*args, configuration=configuration, host=host, **kwargs)
+        self._watched: set[str] = set()
+
+    def start_activity(self, context: Context, method: str, arguments: dict[str, Any], *, request_id: str) -> str:
+        """Start, and let a thread watch over a clone."""
+        handle = super().start_activity(context, method, arguments, request_id=request_id)
+        if method == "create_cloned_volume" and handle not in self._watched:
+            self._watched.add(handle)
+            job = self._job(method, arguments)
+            threading.Thread(target=self._watch, args=(handle, job), daemon=True).start()
+        return handle
+
+    def _watch(self, handle: str, job: Job) -> None:
+        connection = self.connection
+        while True:
+            time.sleep(0.1)
+            try:
+                if connection.status(handle).state.is_terminal:
+                    return
+            except ConnectionLost:
+                connection = self._configuration.backend_connect()
+            except ActivityUnknown:
+                with contextlib.suppress(ActivityFailed, VolumeIsBusy):
+                    delete_if_there(connection, job.target, self._request_id())
+                    connection.start(job, self._request_id())

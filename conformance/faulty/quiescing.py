@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import uuid
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from harness.model import Context, Snapshot, Volume
+from harness.driver_kit import run_job
+from harness.model import BackupChunk, Context, Snapshot, Volume
 from harness.reference_driver import EVERYTHING, ReferenceDriver
 from harness.testbed import Job
 
@@ -137,3 +139,67 @@ class ExtendsNothing(ReferenceDriver):
 
     def extend_volume(self, volume: Volume, new_size: int) -> None:
         """The pool is thin, after all."""
+
+
+_HEAD = 32 << 20
+"""Bytes at the beginning of a volume, more than lie between two blocks that a test writes."""
+
+
+class WipesTheHead(ReferenceDriver):
+    """Wipes the beginning of the volume that it clones, which it takes for a part of its own while nobody writes."""
+
+    must_fail = ("Q-2",)
+    may_fail = ("Q-4", "Q-10")
+    start_activity = get_activity = abort_activity = None  # type: ignore[assignment]
+
+    @property
+    def backend_activity_attributes(self) -> Mapping[str, Any]:
+        """As published: nothing is stateless, and there are no handles."""
+        return MappingProxyType({})
+
+    def create_cloned_volume(self, volume: Volume, src_vref: Volume) -> None:
+        """Clone, then tidy up the wrong one."""
+        super().create_cloned_volume(volume, src_vref)
+        wipe_head(self, src_vref)
+
+
+class FormatsWhatItExtends(ReferenceDriver):
+    """Writes the volume's head anew once it has extended the volume, as it does for a new one."""
+
+    must_fail = ("Q-2",)
+    may_fail = ("Q-4", "Q-10")
+
+    @property
+    def backend_activity_attributes(self) -> Mapping[str, Any]:
+        """As published: everything but that extending is stateless."""
+        listed = tuple(m for m in EVERYTHING["stateless_activities"] if m != "extend_volume")
+        return MappingProxyType({**EVERYTHING, "stateless_activities": listed})
+
+    def extend_volume(self, volume: Volume, new_size: int) -> None:
+        """Extend and format."""
+        super().extend_volume(volume, new_size)
+        wipe_head(self, volume)
+
+
+def wipe_head(driver: ReferenceDriver, volume: Volume) -> None:
+    """Overwrite the first bytes of a volume with zeros."""
+    zeros = BackupChunk(0, _HEAD, "none", bytes(_HEAD))
+    run_job(driver.connection, Job("write", target=volume.id, chunks=(zeros,)), str(uuid.uuid4()))
+
+
+class SnapshotReadsThrough(ReferenceDriver):
+    """Makes a volume from a snapshot by copying what the snapshot's volume holds now."""
+
+    must_fail = ("Q-10", "R-3")
+    may_fail = ("R-8", "R-9")
+
+    @property
+    def backend_activity_attributes(self) -> Mapping[str, Any]:
+        """As published: nothing."""
+        return MappingProxyType({})
+
+    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:
+        job = super()._job(method, arguments)
+        if method == "create_volume_from_snapshot":
+            return dataclasses.replace(job, source=arguments["snapshot"].volume_id)
+        return job

@@ -19,7 +19,7 @@ class ReplicatesTheVolume(ReferenceDriver):
     """Replicates what the volume holds now instead of what the snapshot holds."""
 
     must_fail = ("R-3",)
-    may_fail = ("R-9",)
+    may_fail = ("R-9", "Q-7")
 
     def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:
         job = super()._job(method, arguments)
@@ -153,3 +153,91 @@ class ServesTheUnfinished(ReferenceDriver):
             return super().create_volume_from_snapshot(volume, snapshot)
         except BackendActivityError:
             return super().create_volume(volume)
+
+
+class AnswersBeforeItArrives(ReferenceDriver):
+    """Returns from replicate_snapshot as soon as the transfer to the destination has begun."""
+
+    must_fail = ("R-3",)
+    may_fail = ("R-1", "R-4", "R-8", "R-9", "R-10", "Q-7")
+    start_activity = get_activity = abort_activity = None  # type: ignore[assignment]
+
+    @property
+    def backend_activity_attributes(self) -> Mapping[str, Any]:
+        """As published: everything but handles."""
+        return MappingProxyType({k: v for k, v in EVERYTHING.items() if k != "handle_scope"})
+
+    def replicate_snapshot(
+        self, context: Context, snapshot: Snapshot, destination: dict[str, Any], new_snapshot: Snapshot
+    ) -> None:
+        """Let the transfer begin."""
+        arguments = {"snapshot": snapshot, "destination": destination, "new_snapshot": new_snapshot}
+        self.connection.start(self._job("replicate_snapshot", arguments), self._request_id())
+
+
+class RevertsToClone(ReferenceDriver):
+    """Makes a volume from a snapshot by reverting the snapshot's own volume and cloning that."""
+
+    must_fail = ("R-4",)
+    may_fail = ("R-3", "R-9", "Q-10")
+    start_activity = get_activity = abort_activity = None  # type: ignore[assignment]
+
+    @property
+    def backend_activity_attributes(self) -> Mapping[str, Any]:
+        """As published: nothing."""
+        return MappingProxyType({})
+
+    def create_volume_from_snapshot(self, volume: Volume, snapshot: Snapshot) -> None:
+        """Revert, then clone."""
+        run_job(self.connection, Job("revert", snapshot.volume_id, snapshot.id), self._request_id())
+        copy = Job("copy", snapshot.volume_id, volume.id, size=volume.size)
+        run_job(self.connection, copy, self._request_id())
+
+
+class DeletesSnapshotsToo(ReferenceDriver):
+    """Deletes a volume's snapshots along with the volume, as a cascading delete would."""
+
+    must_fail = ("R-8",)
+    may_fail = ("R-3", "R-9", "R-10", "Q-10")
+    start_activity = get_activity = abort_activity = None  # type: ignore[assignment]
+
+    def __init__(self, *args: Any, configuration: Any, host: str, **kwargs: Any) -> None:
+        super().__init__(*args, configuration=configuration, host=host, **kwargs)
+        self._snapshots: dict[str, list[Snapshot]] = {}
+
+    @property
+    def backend_activity_attributes(self) -> Mapping[str, Any]:
+        """As published: nothing."""
+        return MappingProxyType({})
+
+    def create_snapshot(self, snapshot: Snapshot) -> None:
+        """Make a snapshot, and note whose it is."""
+        super().create_snapshot(snapshot)
+        self._snapshots.setdefault(snapshot.volume_id, []).append(snapshot)
+
+    def delete_volume(self, volume: Volume) -> None:
+        """Delete the volume with all that hangs on it."""
+        for snapshot in self._snapshots.pop(volume.id, []):
+            self.delete_snapshot(snapshot)
+        super().delete_volume(volume)
+
+
+class KeepsABase(ReferenceDriver):
+    """Takes a snapshot of its own as the base of the next increment each time that it replicates, and drops none."""
+
+    must_fail = ("R-8", "R-10")
+    may_fail = ("R-9",)
+    start_activity = get_activity = abort_activity = None  # type: ignore[assignment]
+
+    @property
+    def backend_activity_attributes(self) -> Mapping[str, Any]:
+        """As published: everything but handles."""
+        return MappingProxyType({k: v for k, v in EVERYTHING.items() if k != "handle_scope"})
+
+    def replicate_snapshot(
+        self, context: Context, snapshot: Snapshot, destination: dict[str, Any], new_snapshot: Snapshot
+    ) -> None:
+        """Replicate, with a base for the next time."""
+        base = Job("snapshot", snapshot.volume_id, f"base-{self._request_id()}")
+        run_job(self.connection, base, self._request_id())
+        super().replicate_snapshot(context, snapshot, destination, new_snapshot)

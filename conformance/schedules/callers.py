@@ -124,7 +124,7 @@ def _begin_writing(stage: Stage) -> None:
     for number, volume in enumerate(stage.volumes):
         if stage.plan.attached >> number & 1:
             attachment = lab.attach(volume)
-            blocks = lab.working_set(volume.size)
+            blocks = lab.working_set()
             for stream in range(STREAMS):
                 source = lab.schedule.source(f"writer {number}.{stream}")
                 own = blocks[stream::STREAMS]

@@ -39,7 +39,8 @@ class Figures:
     time and the spread of one foreground block at the disk, `write_cache_bytes` how much a volume may have in the
     write cache that a hold flushes once it has drained, `control_ns` a short operation such as a delete, `attach_ns`
     an attachment, `job_slots` how many array jobs run at a time, `fixed_job_verbs` the verbs (separated by commas) of
-    those that can't be aborted.
+    those that can't be aborted, `consecutive_handles` whether jobs are numbered instead of named at random, and
+    `volume_gib` the size of the volumes that checks work on.
     """
 
     link_bytes_per_s: int
@@ -62,6 +63,8 @@ class Figures:
     retention_ns: int
     job_slots: int
     fixed_job_verbs: str
+    consecutive_handles: bool
+    volume_gib: int
     settle_ns: int
     think_ns: int
 
@@ -76,7 +79,7 @@ class Figures:
             raise ProfileError(f"fixed_job_verbs has {', '.join(unknown)}; known are {', '.join(JOB_VERBS)}")
         for figure in fields(self):
             value = getattr(self, figure.name)
-            least = 1 if figure.name.endswith("bytes_per_s") or figure.name == "job_slots" else 0
+            least = 1 if figure.name.endswith("bytes_per_s") or figure.name in ("job_slots", "volume_gib") else 0
             if isinstance(value, int) and value < least:
                 raise ProfileError(f"{figure.name} is {value}; it must be at least {least}")
 
@@ -92,9 +95,9 @@ class Figures:
 
     @property
     def whole_copy_ns(self) -> int:
-        """How long a copy of a 1 GiB volume within the backend takes while nothing else is under way."""
+        """How long a copy of a volume of `volume_gib` within the backend takes while nothing else is under way."""
         slowest = min(self.disk_read_bytes_per_s, self.disk_write_bytes_per_s)
-        return -(-GIB * SECOND // slowest)
+        return -(-self.volume_gib * GIB * SECOND // slowest)
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,7 @@ class SimulatedProfile:
             retention_ns=figures.retention_ns,
             settle_ns=figures.settle_ns,
             whole_copy_ns=figures.whole_copy_ns,
+            volume_gib=figures.volume_gib,
             snapshots_depend_on_volume=figures.snapshots_depend_on_volume,
             codecs=self.codecs,
             think_ns=figures.think_ns,

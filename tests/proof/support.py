@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from conformance.faulty.catalogue import FaultyDriver
 from conformance.suite import CheckCase, cases
 from harness.cell import Cell, CellLimits, Kind
 from harness.loading import CandidateSpec
 from harness.results import CheckResult, Outcome
+
+SIMULATED = ("iscsi-sim", "nfs-sim")
 
 
 @contextmanager
@@ -37,10 +40,32 @@ def run(where: Cell, spec: CandidateSpec, case: CheckCase, testbed: str, seed: i
     return CheckResult.model_validate(outcome.value)
 
 
+SCHEDULES = "conformance.test_schedules"
+"""The suite of schedules, whose every check is hundreds of runs."""
+
+
+def single(*clauses: str) -> list[CheckCase]:
+    """Every check (of `clauses`, by default of all) but those of schedules."""
+    return [case for case in cases(*clauses) if case.module != SCHEDULES]
+
+
+def schedules() -> list[CheckCase]:
+    """The checks of schedules."""
+    return [case for case in cases() if case.module == SCHEDULES]
+
+
 def run_all(spec: CandidateSpec, testbed: str, seed: int, *clauses: str) -> list[CheckResult]:
-    """Run every check (of `clauses`, by default of all) in one cell."""
+    """Run every check (of `clauses`, by default of all) but those of schedules in one cell."""
     with cell(virtual=testbed != "files") as where:
-        return [run(where, spec, case, testbed, seed) for case in cases(*clauses)]
+        return [run(where, spec, case, testbed, seed) for case in single(*clauses)]
+
+
+def run_seeds(spec: CandidateSpec, seeds: Iterable[int]) -> Iterator[tuple[str, int, list[CheckResult]]]:
+    """Run every check but those of schedules, in one cell, for each seed: odd ones on iscsi-sim, even on nfs-sim."""
+    with cell() as where:
+        for seed in seeds:
+            testbed = SIMULATED[(seed + 1) % 2]
+            yield testbed, seed, [run(where, spec, case, testbed, seed) for case in single()]
 
 
 def failed_clauses(results: list[CheckResult]) -> dict[str, str]:
@@ -57,3 +82,19 @@ def not_good(results: list[CheckResult]) -> list[str]:
     """Checks that neither passed nor were not applicable, with their message."""
     good = (Outcome.PASSED, Outcome.NOT_APPLICABLE)
     return [f"{r.check} [{r.testbed}] {r.outcome}: {r.message}" for r in results if r.outcome not in good]
+
+
+def errors(results: list[CheckResult]) -> list[str]:
+    """Checks that ended in an error of the harness."""
+    return [f"{r.check}: {r.message}" for r in results if r.outcome is Outcome.ERROR]
+
+
+def missed(faulty: FaultyDriver, results: list[CheckResult]) -> list[str]:
+    """The clauses that had to find a faulty driver and did not."""
+    return sorted(set(faulty.must_fail) - set(failed_clauses(results)))
+
+
+def beyond(faulty: FaultyDriver, results: list[CheckResult]) -> dict[str, str]:
+    """The clauses that failed beyond what a faulty driver declares, each with its message."""
+    declared = (*faulty.must_fail, *faulty.may_fail)
+    return {clause: told for clause, told in failed_clauses(results).items() if clause not in declared}

@@ -90,15 +90,6 @@ def test_subsets_are_pairwise() -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seed", range(3, 23))
-@pytest.mark.parametrize("testbed", ["iscsi-sim", "nfs-sim"])
-def test_reference_driver_passes_on_every_seed(testbed: str, seed: int) -> None:
-    """No seed makes a check of the reference driver fail, publishing everything or nothing."""
-    expect_clean(CandidateSpec.for_driver("reference"), testbed, seed)
-    expect_clean(acted_out("nothing", {}), testbed, seed)
-
-
-@pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2])
 def test_reference_driver_passes_on_real_files(seed: int) -> None:
     """On real files every check passes or is not applicable as well, publishing nothing."""

@@ -1,0 +1,1 @@
+"""Honest drivers that differ from the reference driver, and which no check may fail."""
