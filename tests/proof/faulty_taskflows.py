@@ -63,6 +63,23 @@ def forgets_the_release() -> None:
     quiesce.Quiesce.held = held  # type: ignore[method-assign]
 
 
+@flaw("Q-3")
+def trusts_a_lapsed_hold() -> None:
+    """Does not look whether its hold still stood when the method returned."""
+
+    @contextmanager
+    def held(self: quiesce.Quiesce) -> Iterator[None]:
+        for attachment in self._attachments:
+            attachment.gate.hold(self._owner, self._within_ns, self._limit_ns)
+        try:
+            yield
+        finally:
+            for attachment in self._attachments:
+                attachment.gate.release(self._owner)
+
+    quiesce.Quiesce.held = held  # type: ignore[method-assign]
+
+
 @flaw("Q-4")
 def drops_held_writes() -> None:
     """Loses the writes that were held: their hosts wait for ever."""
