@@ -37,6 +37,7 @@ FAULT_KINDS = (
     "medium.error",
     "job.fail",
     "job.unsupported",
+    "job.pause",
     "drain.stall",
 )
 """The faults that a testbed may be asked for; which of them it makes is its own matter. Those of connections hit the
@@ -62,6 +63,7 @@ pool.full             the pool of `backend` has no room left, for `for_ns` (0: f
 medium.error          a block of the object `volume` on `backend`, at `fraction` of its size, can't be read
 job.fail              the next job of verb `verb` on backend `backend` fails once it has moved `fraction` of its bytes
 job.unsupported       the next job of verb `verb` on backend `backend` is refused as unsupported, before any effect
+job.pause             the jobs of `verb` ("" any) that run on `backend` and can be paused are, for `for_ns`
 drain.stall           writes of `volume` that are under way when a hold begins stay unacknowledged for `for_ns`
 """
 

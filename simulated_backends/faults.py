@@ -8,6 +8,7 @@ from harness.recorder import Event, Recorder
 from harness.runtime.agenda import Agenda
 from harness.schedule import FAULT_KINDS, Fault
 from harness.storage import BLOCK
+from simulated_backends.array_jobs import pause
 from simulated_backends.attachment import SimulatedAttachment
 from simulated_backends.backend import SimulatedBackend
 from simulated_backends.hosts import Hosts
@@ -24,8 +25,8 @@ _OF_CONNECTIONS = (
     "reply.late",
 )
 _OF_HOSTS = ("reservation.preempt", "caller.pause", "host.restart", "start.reply_lost")
-_OF_BACKENDS = ("backend.restart", "server.restart", "pool.full", "medium.error")
-_LASTING = ("caller.pause", "partition", "link.slow", "reply.late")
+_OF_BACKENDS = ("backend.restart", "server.restart", "pool.full", "medium.error", "job.pause")
+_LASTING = ("caller.pause", "partition", "link.slow", "reply.late", "job.pause")
 _CALLS = ("", "start", "status", "abort")
 
 
@@ -70,6 +71,7 @@ class FaultInjector:
             "backend.restart": self._restart,
             "pool.full": self._fill_pool,
             "medium.error": self._spoil,
+            "job.pause": self._pause_jobs,
             **dict.fromkeys(of_protocol, self._of_its_own),
         }
         actions: dict[str, Callable[[Fault, Event | None], None]] = {
@@ -252,6 +254,19 @@ class FaultInjector:
         self._recorder.emit("fault", fault=fault.kind, backend=fault.backend, volume=fault.volume, block=block)
         if held is not None:
             held.spoil(block)
+
+    def _pause_jobs(self, fault: Fault) -> None:
+        backend = self._backends[fault.backend]
+        paused = pause(backend.engine.table.all(), fault.verb, backend.store.figures.not_pausable)
+        self._recorder.emit(
+            "fault", fault=fault.kind, backend=backend.name, verb=fault.verb, for_ns=fault.for_ns, jobs=len(paused)
+        )
+
+        def resume() -> None:
+            for transfer in paused:
+                transfer.resume()
+
+        self._end_after(fault, resume)
 
     def _plan_job_fault(self, fault: Fault, event: Event | None) -> None:
         self._backends[fault.backend or "primary"].engine.plan_fault(fault)
