@@ -24,6 +24,7 @@ FAULT_KINDS = (
     "session.reinstate",
     "session.logout",
     "reservation.preempt",
+    "caller.crash",
     "caller.pause",
     "host.restart",
     "partition",
@@ -50,6 +51,7 @@ connection.half_open  nothing gets through any more, and neither end is told: bo
 session.reinstate     the session is taken over by a new one under its name, which logs the old one out
 session.logout        the backend asks the caller to log out, and closes the connection
 reservation.preempt   another initiator preempts `caller` and aborts its commands and third-party copies (SPC-4)
+caller.crash          what runs on the machine `caller` dies; its connections stay until they break or time out
 caller.pause          the machine `caller` stands still for `for_ns`: its tasks, its clock and its kernel's keep-alives
 host.restart          the machine `caller` restarts: it forgets its connections, and backends find out by themselves
 partition             `caller` and `backend` can't reach each other for `for_ns`; "" stands for everybody

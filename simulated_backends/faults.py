@@ -24,7 +24,7 @@ _OF_CONNECTIONS = (
     "reply.lost",
     "reply.late",
 )
-_OF_HOSTS = ("reservation.preempt", "caller.pause", "host.restart", "start.reply_lost")
+_OF_HOSTS = ("reservation.preempt", "caller.crash", "caller.pause", "host.restart", "start.reply_lost")
 _OF_BACKENDS = ("backend.restart", "server.restart", "pool.full", "medium.error", "job.pause")
 _LASTING = ("caller.pause", "partition", "link.slow", "reply.late", "job.pause")
 _CALLS = ("", "start", "status", "abort")
@@ -64,6 +64,7 @@ class FaultInjector:
             "connection.half_open": self._hit_connections,
             "session.reinstate": self._hit_connections,
             "session.logout": self._hit_connections,
+            "caller.crash": self._crash,
             "caller.pause": self._pause,
             "host.restart": self._restart_host,
             "partition": self._part,
@@ -129,7 +130,7 @@ class FaultInjector:
 
     def _apart(self, act: Callable[[Fault], None]) -> Callable[[Fault, Event | None], None]:
         def action(fault: Fault, event: Event | None) -> None:
-            if event is None and fault.kind != "caller.pause":  # which no task can do to itself
+            if event is None and fault.kind not in ("caller.crash", "caller.pause"):  # no task does that to itself
                 act(fault)
             else:
                 self._env.alarm(0, lambda: act(fault))
@@ -185,6 +186,9 @@ class FaultInjector:
             self._reply_faults.arm(fault)
         for attachment in self._attachments(fault):
             attachment.hit_reply(fault)
+
+    def _crash(self, fault: Fault) -> None:
+        self._recorder.emit("fault", fault=fault.kind, host=fault.caller, tasks=self._hosts.crash(fault.caller))
 
     def _pause(self, fault: Fault) -> None:
         self._recorder.emit("fault", fault=fault.kind, host=fault.caller, for_ns=fault.for_ns)

@@ -42,6 +42,13 @@ class Hosts:
         while host in self._still:
             self._go_on[host].wait()
 
+    def crash(self, host: str) -> int:
+        """Let every task that runs on a host die where it is, called in the hub; returns how many there were."""
+        tasks = [task for task in self._tasks.pop(host, {}) if not task.is_over]
+        for task in tasks:
+            task.abandon()
+        return len(tasks)
+
     def stand_still(self, host: str) -> Callable[[], None]:
         """Pause a host, called in the hub; returns what lets it go on. Pauses of one host nest.
 

@@ -69,7 +69,8 @@ class IscsiTarget:
 
     Retention is of use to tasks only at ErrorRecoveryLevel 2, where a task can be given a new allegiance (section
     7.2.2); this target has level 0, as LIO and open-iscsi do. There tasks end when the session is reinstated or closed
-    (section 6.3.5), else when it times out after that time (section 7.6), which is the loss of the I_T nexus.
+    (section 6.3.5), else when it times out after that time (RFC 7143 on implicit termination of tasks), which is the
+    loss of the I_T nexus.
     """
 
     def __init__(

@@ -78,7 +78,7 @@ class CopyManager:
         self._lists: dict[str, dict[int, str]] = {}
 
     def extended_copy(self, identity: ConnectionIdentity, list_id: int, job: Job, request_id: str) -> str:
-        """EXTENDED COPY (section 6.4); returns the name under which the engine keeps the copy. Does not block.
+        """EXTENDED COPY (SPC-4); returns the name under which the engine keeps the copy. Does not block.
 
         Raises `CheckCondition` OPERATION IN PROGRESS if a copy with that list identifier runs on this nexus; of one
         that is over the held data is discarded. Raises `ValueError` for a job that is not well formed.

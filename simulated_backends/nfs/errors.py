@@ -1,4 +1,4 @@
-"""The errors of NFSv4.1 (RFC 8881 section 15.1) and NFSv4.2 (RFC 7862 section 11.1) that this server gives."""
+"""The errors of NFSv4.1 (RFC 8881 section 15.1) and NFSv4.2 (RFC 7862 section 11) that this server gives."""
 
 from __future__ import annotations
 
