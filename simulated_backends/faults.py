@@ -192,7 +192,13 @@ class FaultInjector:
 
     def _pause(self, fault: Fault) -> None:
         self._recorder.emit("fault", fault=fault.kind, host=fault.caller, for_ns=fault.for_ns)
-        self._end_after(fault, self._hosts.stand_still(fault.caller))
+        restore_port, go_on = self._network.slow(fault.caller, "", 0.0), self._hosts.stand_still(fault.caller)
+
+        def end() -> None:
+            restore_port()
+            go_on()
+
+        self._end_after(fault, end)
 
     def _restart_host(self, fault: Fault) -> None:
         """What ran on the host is not ended with it: a check that wants its caller dead lets it crash as well."""

@@ -225,6 +225,29 @@ def test_nobody_acts_on_a_host_that_stands_still(world: World) -> None:
     world.run(body)
 
 
+def test_a_copy_through_a_paused_host_stands_still(world: World) -> None:
+    """A host's own copy from one backend to another takes longer by the pause, and is whole."""
+
+    def body() -> None:
+        source = world.volume()
+        expected = world.fill(source)
+        world.sibling.store.create_volume("copy", 1)
+        destination = world.sibling.attach("copy", "host-a")
+        took_ns = []
+        for paused in (False, True):
+            began_ns = world.runtime.now()
+            if paused:
+                world.testbed.inject(
+                    Fault("caller.pause", caller="host-a", at_ns=began_ns + SECOND // 4, for_ns=30 * SECOND)
+                )
+            source.copy_to(destination)
+            took_ns.append(world.runtime.now() - began_ns)
+        assert took_ns[1] == pytest.approx(took_ns[0] + 30 * SECOND, rel=1e-6)
+        assert world.sibling.store.image("copy") == expected
+
+    world.run(body)
+
+
 def test_pauses_of_one_host_nest(world: World) -> None:
     """Of two pauses that overlap the later end counts."""
 
