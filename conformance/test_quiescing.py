@@ -233,6 +233,46 @@ def test_volume_is_released_on_every_exit(lab: Lab, way_out: str) -> None:
         lab.unverifiable("the volume was never quiesced", "Q-3")
 
 
+@check("Q-3", needs=(Capability.CALLER_PAUSE,))
+def test_volume_is_released_while_its_caller_stands_still(lab: Lab) -> None:
+    """Where the taskflow's machine stands still the hosts release by themselves after max_hold, and the method that
+    was running is not reported successful afterwards."""
+    method = next((m for m in COPYING if lab.implements(m) and not lab.lists(m)), None)
+    if method is None:
+        lab.not_applicable("every copying method is listed, so nothing is quiesced")
+        return
+    volume = lab.volume()
+    attachment = lab.attach(volume)
+    log = lab.recorder.writes(volume.id)
+    still_ns = lab.profile.max_hold_ns + lab.profile.whole_copy_ns + lab.profile.settle_ns
+    lab.inject("caller.pause", on="activity.started", caller=lab.node, for_ns=still_ns)
+    refusal: TaskflowError | None = None
+    with lab.load_on(attachment, max(lab.profile.think_ns, lab.profile.max_hold_ns // 400)):
+        try:
+            invoke(lab, method, volume)
+        except TaskflowError as error:
+            refusal = error
+        holding = attachment.gate.holding
+    began = lab.recorder.find("gate.quiesced", volume=volume.id)
+    paused = lab.recorder.find("fault", fault="caller.pause")
+    over = lab.recorder.find("fault.over", fault="caller.pause")
+    if not (began and paused and over) or not began[0].place < paused[0].place:
+        lab.unverifiable("the caller did not stand still while the volume was quiesced")
+        return
+    released = [e for e in lab.recorder.find("gate.expired", volume=volume.id) if e.place < over[0].place]
+    if lab.expect("Q-3", bool(released), f"no host released {volume.id} by itself while the caller stood still"):
+        went_on = writes_acknowledged_between(log, released[0].place, over[0].place)
+        lab.expect("Q-3", bool(went_on), f"the writes to {volume.id} did not go on when its host had released it")
+    lab.expect("Q-3", not holding, f"the writes to {volume.id} are still held")
+    made = lab.identifier("made")
+    record = lab.catalog.snapshots.get(made) or lab.catalog.volumes.get(made) or lab.catalog.backups.get(made)
+    lab.expect(
+        "Q-3",
+        refusal is not None and (record is None or record.status != "available"),
+        f"{method} was reported successful although {volume.id} had been released while it ran",
+    )
+
+
 @check("Q-6", needs=(Capability.DRAIN_STALL,))
 def test_method_is_not_invoked_where_the_volume_cannot_be_quiesced(lab: Lab) -> None:
     """Where outstanding writes do not drain in time, the method is not invoked and the caller is told so."""

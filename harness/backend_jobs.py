@@ -180,14 +180,16 @@ class JobEngine:
 
     def end_orphan(self, activity: Activity) -> None:
         """Stop a job that nobody can reach any more, after the abort latency. Does not block."""
-        if activity.state.is_terminal:
-            return
+        self._stop(activity, "its connection was lost")
 
-        def stop() -> None:
-            self._runtime.sleep(self._profile.loss.abort_latency_ns)
-            self._cancel(activity, "its connection was lost")
+    def stop_started_on(self, connection_id: str, reason: str, scopes: Collection[HandleScope]) -> None:
+        """Stop the jobs of those scopes that were started on a connection, after the abort latency. Does not block.
 
-        self._runtime.spawn(f"end of orphan {activity.handle}", stop)
+        They end as aborted, and whoever reaches them can read so.
+        """
+        for activity in self.table.started_on(connection_id):
+            if activity.scope in scopes:
+                self._stop(activity, reason)
 
     # ---- what a protocol may decide otherwise ----------------------------------------------------------------------
 
@@ -298,6 +300,16 @@ class JobEngine:
         if transfer is not None and transfer.total:
             share = min(1.0, transfer.moved() / transfer.total)
             activity.progress = max(activity.progress or 0.0, share)
+
+    def _stop(self, activity: Activity, reason: str) -> None:
+        if activity.state.is_terminal:
+            return
+
+        def stop() -> None:
+            self._runtime.sleep(self._profile.loss.abort_latency_ns)
+            self._cancel(activity, reason)
+
+        self._runtime.spawn(f"end of {activity.handle}", stop)
 
     def _cancel(self, activity: Activity, reason: str) -> None:
         activity.cancel_reason = reason

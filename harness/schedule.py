@@ -23,16 +23,22 @@ FAULT_KINDS = (
     "connection.half_open",
     "session.reinstate",
     "session.logout",
+    "reservation.preempt",
+    "caller.crash",
+    "caller.pause",
+    "host.restart",
     "partition",
     "link.slow",
     "start.reply_lost",
     "reply.lost",
     "reply.late",
     "backend.restart",
+    "server.restart",
     "pool.full",
     "medium.error",
     "job.fail",
     "job.unsupported",
+    "job.pause",
     "drain.stall",
 )
 """The faults that a testbed may be asked for; which of them it makes is its own matter. Those of connections hit the
@@ -44,16 +50,22 @@ connection.reset      drops; both ends know at once
 connection.half_open  nothing gets through any more, and neither end is told: both find out by their keep-alives
 session.reinstate     the session is taken over by a new one under its name, which logs the old one out
 session.logout        the backend asks the caller to log out, and closes the connection
+reservation.preempt   another initiator preempts `caller` and aborts its commands and third-party copies (SPC-4)
+caller.crash          what runs on the machine `caller` dies; its connections stay until they break or time out
+caller.pause          the machine `caller` stands still for `for_ns`: its tasks, its clock and its kernel's keep-alives
+host.restart          the machine `caller` restarts: it forgets its connections, and backends find out by themselves
 partition             `caller` and `backend` can't reach each other for `for_ns`; "" stands for everybody
 link.slow             the port of `backend`, or of `caller`, has only `fraction` of its capacity for `for_ns`
 start.reply_lost      the next start of `caller` takes effect, its answer is lost, the connection drops
 reply.lost            the same for the next call, of `verb` "start", "status" or "abort" ("" any); or the next write
 reply.late            the answer to the next such call, or write, takes `for_ns` longer
 backend.restart       power off now, and on again after `for_ns`: jobs end, sessions are forgotten, volumes stay
+server.restart        the storage service restarts at once: what it holds of its clients is gone, and grace begins (NFS)
 pool.full             the pool of `backend` has no room left, for `for_ns` (0: for good)
 medium.error          a block of the object `volume` on `backend`, at `fraction` of its size, can't be read
 job.fail              the next job of verb `verb` on backend `backend` fails once it has moved `fraction` of its bytes
 job.unsupported       the next job of verb `verb` on backend `backend` is refused as unsupported, before any effect
+job.pause             the jobs of `verb` ("" any) that run on `backend` and can be paused are, for `for_ns`
 drain.stall           writes of `volume` that are under way when a hold begins stay unacknowledged for `for_ns`
 """
 

@@ -30,6 +30,7 @@ class Capability(enum.Enum):
     CONNECTION_BREAK = "connections that break"
     JOB_FAULTS = "backend jobs that fail on request"
     DRAIN_STALL = "writes that are not acknowledged for a while"
+    CALLER_PAUSE = "callers that stand still"
     SECOND_FAMILY = "a backend of another driver family"
     LIVE_MOVE = "moving a volume under its writers"
     BACKEND_RESTART = "a backend that restarts"

@@ -1,18 +1,20 @@
 """The job service of an array, in the style of REST interfaces: the natural unrestricted or user-specific activity.
 
 A job is named by a uuid, waits in a queue while too many others run, keeps its outcome for the retention time (ONTAP
-REST: 300 s) and is unknown afterwards; some jobs can't be cancelled. Who may ask for a job is a matter of roles, so it
-is unrestricted or user-specific, as the driver chooses; what is connection-specific is no job of the array and neither
-queued here nor refused an abort.
+REST: 300 s) and is unknown afterwards; some jobs can't be cancelled, and some can't be paused. To pause a job is the
+array's operator's: no driver's call does so, and what a caller sees is a running job without progress. Who may ask for
+a job is a matter of roles, so it is unrestricted or user-specific, as the driver chooses; what is connection-specific
+is no job of the array and neither queued here nor refused an abort.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
-from harness.activity import Activity, HandleScope
+from harness.activity import Activity, ActivityState, HandleScope
 from harness.runtime import Runtime, Signal
 from harness.storage import TransferCancelled
+from simulated_backends.transfers import Pausable
 
 
 class ArrayJobs:
@@ -62,3 +64,19 @@ class ArrayJobs:
             _, turn = self._waiting.pop(handle)
             self._running.add(handle)
             turn.set(None)
+
+
+def pause(activities: Iterable[Activity], verb: str, steady: Collection[str]) -> list[Pausable]:
+    """Pause the running jobs of that verb ("": of any) that can be paused; returns what has to be resumed.
+
+    Jobs of the verbs in `steady` can't, nor can what is still queued, or does not move its bytes by itself.
+    """
+    paused: list[Pausable] = []
+    for activity in activities:
+        of_array = activity.scope is not HandleScope.CONNECTION and verb in ("", activity.verb)
+        if not of_array or activity.verb in steady or activity.state is not ActivityState.RUNNING:
+            continue
+        if isinstance(activity.transfer, Pausable):
+            activity.transfer.pause()
+            paused.append(activity.transfer)
+    return paused

@@ -15,8 +15,9 @@ from harness.runtime.virtual import VirtualRuntime
 from harness.testbed import Inspection, Job
 from simulated_backends.attachment import HostLinks, SimulatedAttachment
 from simulated_backends.fabric import Fabric
-from simulated_backends.faults import ReplyFaults
+from simulated_backends.hosts import Hosts
 from simulated_backends.lines import End, Line, Network
+from simulated_backends.reply_faults import ReplyFaults
 from simulated_backends.route import HostRoute, Patience
 from simulated_backends.volume_store import SimulatedStore
 
@@ -30,12 +31,27 @@ class SessionLayer(Protocol):
     def ended(self, connection_id: str, broke: bool) -> None:
         """The client logged out, or its connection broke, which the backend notices later. Does not block."""
 
+    def timed_out(self, connection_id: str) -> None:
+        """The backend gives a connection up by the keep-alive of its own end. Does not block."""
+
+    def heard(self, connection_id: str, is_heard: bool) -> bool:
+        """The client can't be heard any more on that connection, or can again; returns whether it is still known."""
+
+    def host_restarted(self, host: str) -> None:
+        """A host restarts, so that it comes back as another instance of itself. Does not block."""
+
+    def power_off(self, for_ns: int) -> None:
+        """The backend loses its power, and with it all that it holds in memory, for so many nanoseconds."""
+
     def known(self) -> int:
         """How many connections of drivers the backend takes for open."""
 
 
 class SimulatedConnection(BackendConnection):
-    """A driver's connection to `backend`, over a line that faults may cut; its answers are hit by `reply_faults`."""
+    """A driver's connection to `backend`, over a line that faults may cut; its answers are hit by `reply_faults`.
+
+    `heard` is the session layer's, see `SessionLayer.heard`.
+    """
 
     def __init__(
         self,
@@ -49,14 +65,29 @@ class SimulatedConnection(BackendConnection):
         backend: str,
         reply_faults: ReplyFaults,
         network: Network,
+        hosts: Hosts,
         patience: Patience,
+        heard: Callable[[str, bool], bool],
     ) -> None:
         super().__init__(runtime, recorder, engine, caller, connection_id, round_trip_ns, ended)
         self._backend = backend
         self._reply_faults = reply_faults
         self._network = network
+        self._hosts = hosts
+        self._forgotten = False
+        self.has_timed_out = False
+        """Whether the backend gave it up by its keep-alive."""
         keep_alives = (patience.caller, patience.backend)
-        self._line = network.add(Line(runtime, caller.host, backend, keep_alives, self._given_up))
+        self._line = network.add(
+            Line(
+                runtime,
+                caller.host,
+                backend,
+                keep_alives,
+                self._given_up,
+                lambda is_heard: heard(connection_id, is_heard),
+            )
+        )
 
     def start(self, job: Job, request_id: str) -> str:
         """See `harness.testbed.Connection.start`."""
@@ -70,6 +101,7 @@ class SimulatedConnection(BackendConnection):
 
     def drop_at_backend(self) -> None:
         """The backend's end forgets the connection; the caller finds out when it asks, or by its keep-alive."""
+        self._forgotten = True
         self._line.give_up(End.BACKEND)
 
     def _return(self, call: str) -> None:
@@ -85,6 +117,7 @@ class SimulatedConnection(BackendConnection):
 
     def _given_up(self, end: End) -> None:
         if end is End.BACKEND:
+            self.has_timed_out = not self._forgotten
             self._tell_backend(broke=False)
         elif self.is_open:
             self._leave("broken")
@@ -97,6 +130,10 @@ class SimulatedConnection(BackendConnection):
         super()._end(state, broke or self._line.cuts > 0)  # a logout that can't arrive is noticed late as well
         self._line.close()
         self._network.remove(self._line)
+
+    def _travel(self) -> None:
+        self._hosts.acts(self.caller.host)
+        super()._travel()
 
     def _cross(self) -> None:
         if self._line.cross():
@@ -123,6 +160,7 @@ class SimulatedBackend:
         host_links: Callable[[str], HostLinks],
         reply_faults: ReplyFaults,
         network: Network,
+        hosts: Hosts,
         patience: Patience,
         route_of: Callable[[str, str], HostRoute],
         forget_routes: Callable[[str], None],
@@ -141,6 +179,7 @@ class SimulatedBackend:
         self._host_links = host_links
         self._reply_faults = reply_faults
         self._network = network
+        self._hosts = hosts
         self._patience = patience
         self._route_of = route_of
         self._forget_routes = forget_routes
@@ -150,6 +189,7 @@ class SimulatedBackend:
     def connect(self, caller: Caller) -> SimulatedConnection:
         """See `harness.testbed.Backend.connect`. Waits for a network that is cut as long as the host's login does."""
         round_trip_ns = self.store.figures.round_trip_ns
+        self._hosts.acts(caller.host)
         self._runtime.sleep(round_trip_ns)
         if self._network.is_cut(caller.host, self.name):
             self._await_network(caller.host)
@@ -165,7 +205,9 @@ class SimulatedBackend:
             self.name,
             self._reply_faults,
             self._network,
+            self._hosts,
             self._patience,
+            self.sessions.heard,
         )
         self._connections.append(connection)
         self._recorder.emit(
@@ -197,12 +239,14 @@ class SimulatedBackend:
         self._recorder.emit("attachment.opened", backend=self.name, volume=volume_id, host=host)
         return attachment
 
-    def power_off(self) -> None:
-        """Jobs end and sessions are forgotten at this instant; what is stored stays. Does not block.
+    def power_off(self, for_ns: int) -> None:
+        """Jobs end and sessions are forgotten at this instant, and the power is back after `for_ns` nanoseconds; what
+        is stored stays. Does not block.
 
         The network has to be cut first; when it is whole again the callers find out that their sessions are gone.
         """
         self.engine.stop_all(f"{self.name} lost its power")
+        self.sessions.power_off(for_ns)
         for connection in tuple(self._connections):
             connection.drop_at_backend()
         self._forget_routes(self.name)
@@ -227,5 +271,9 @@ class SimulatedBackend:
             raise ConnectionLost(f"{self.name} does not answer the login of {host}") from None
 
     def _ended(self, connection: BackendConnection, broke: bool) -> None:
+        assert isinstance(connection, SimulatedConnection)
         self._connections = [c for c in self._connections if c is not connection]
-        self.sessions.ended(connection.identity.connection_id, broke)
+        if connection.has_timed_out:
+            self.sessions.timed_out(connection.identity.connection_id)
+        else:
+            self.sessions.ended(connection.identity.connection_id, broke)

@@ -3,38 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from harness.recorder import Event, Recorder
 from harness.runtime.agenda import Agenda
 from harness.schedule import FAULT_KINDS, Fault
 from harness.storage import BLOCK
+from simulated_backends.array_jobs import pause
+from simulated_backends.attachment import SimulatedAttachment
+from simulated_backends.backend import SimulatedBackend
+from simulated_backends.hosts import Hosts
 from simulated_backends.network_faults import NetworkFaults
-
-if TYPE_CHECKING:
-    from simulated_backends.attachment import SimulatedAttachment
-    from simulated_backends.backend import SimulatedBackend
-
-
-class ReplyFaults:
-    """Which hosts' next calls are hit in their answer. A fault hits one call, on whichever connection comes first."""
-
-    def __init__(self) -> None:
-        self._armed: list[Fault] = []
-
-    def arm(self, fault: Fault) -> None:
-        """Let the next call of the fault's host be hit."""
-        self._armed.append(fault)
-
-    def take(self, kind: str, host: str, backend: str, call: str = "start") -> Fault | None:
-        """The fault of that kind which hits this call, if there is one; it is used up then."""
-        for fault in self._armed:
-            here = fault.caller in ("", host) and fault.backend in ("", backend)
-            if fault.kind == kind and here and fault.verb in ("", call):
-                self._armed.remove(fault)
-                return fault
-        return None
-
+from simulated_backends.reply_faults import ReplyFaults
 
 _OF_CONNECTIONS = (
     "connection.break",
@@ -45,11 +24,17 @@ _OF_CONNECTIONS = (
     "reply.lost",
     "reply.late",
 )
+_OF_HOSTS = ("reservation.preempt", "caller.crash", "caller.pause", "host.restart", "start.reply_lost")
+_OF_BACKENDS = ("backend.restart", "server.restart", "pool.full", "medium.error", "job.pause")
+_LASTING = ("caller.pause", "partition", "link.slow", "reply.late", "job.pause")
 _CALLS = ("", "start", "status", "abort")
 
 
 class FaultInjector:
-    """Lets faults happen at their triggers; `impossible` are the kinds that the testbed's protocol does not know.
+    """Lets faults happen at their triggers.
+
+    `impossible` are the kinds that the testbed's protocol does not know, `of_protocol` what it does at kinds of its
+    own.
 
     A fault that is triggered by an event must not act inside the code that emitted it, so what ends connections or
     jobs does so in a call of its own at the same instant; what only arms something does so at once.
@@ -62,24 +47,33 @@ class FaultInjector:
         backends: Mapping[str, SimulatedBackend],
         reply_faults: ReplyFaults,
         network: NetworkFaults,
+        hosts: Hosts,
         impossible: frozenset[str],
+        of_protocol: Mapping[str, Callable[[Fault], None]],
     ) -> None:
         self._env = env
         self._recorder = recorder
         self._backends = backends
         self._reply_faults = reply_faults
         self._network = network
+        self._hosts = hosts
+        self._of_protocol = of_protocol
         deferred: Mapping[str, Callable[[Fault], None]] = {
             "connection.break": self._hit_connections,
             "connection.reset": self._hit_connections,
             "connection.half_open": self._hit_connections,
             "session.reinstate": self._hit_connections,
             "session.logout": self._hit_connections,
+            "caller.crash": self._crash,
+            "caller.pause": self._pause,
+            "host.restart": self._restart_host,
             "partition": self._part,
             "link.slow": self._slow_down,
             "backend.restart": self._restart,
             "pool.full": self._fill_pool,
             "medium.error": self._spoil,
+            "job.pause": self._pause_jobs,
+            **dict.fromkeys(of_protocol, self._of_its_own),
         }
         actions: dict[str, Callable[[Fault, Event | None], None]] = {
             "start.reply_lost": lambda fault, event: reply_faults.arm(fault),
@@ -115,13 +109,13 @@ class FaultInjector:
             raise ValueError(f"no backend {fault.backend!r}; there are {', '.join(self._backends)}")
         if fault.kind in _OF_CONNECTIONS and not (fault.caller or fault.volume):
             raise ValueError(f"{fault.kind} needs the host of its caller, or a volume that hosts have attached")
-        if fault.kind == "start.reply_lost" and not fault.caller:
+        if fault.kind in _OF_HOSTS and not fault.caller:
             raise ValueError(f"{fault.kind} needs the host of its caller")
         if fault.kind in ("partition", "link.slow") and not (fault.caller or fault.backend):
             raise ValueError(f"{fault.kind} needs a backend, the host of a caller, or both")
-        if fault.kind in ("partition", "link.slow", "reply.late") and fault.for_ns <= 0:
+        if fault.kind in _LASTING and fault.for_ns <= 0:
             raise ValueError(f"{fault.kind} needs a time for_ns above 0")
-        if fault.kind in ("backend.restart", "pool.full", "medium.error") and not fault.backend:
+        if fault.kind in _OF_BACKENDS and not fault.backend:
             raise ValueError(f"{fault.kind} needs a backend")
         if fault.kind == "medium.error" and not (fault.volume and 0 <= fault.fraction < 1):
             raise ValueError("medium.error needs an object (volume), and a fraction from 0 up to but without 1")
@@ -136,7 +130,7 @@ class FaultInjector:
 
     def _apart(self, act: Callable[[Fault], None]) -> Callable[[Fault, Event | None], None]:
         def action(fault: Fault, event: Event | None) -> None:
-            if event is None:
+            if event is None and fault.kind not in ("caller.crash", "caller.pause"):  # no task does that to itself
                 act(fault)
             else:
                 self._env.alarm(0, lambda: act(fault))
@@ -193,9 +187,47 @@ class FaultInjector:
         for attachment in self._attachments(fault):
             attachment.hit_reply(fault)
 
+    def _crash(self, fault: Fault) -> None:
+        self._recorder.emit("fault", fault=fault.kind, host=fault.caller, tasks=self._hosts.crash(fault.caller))
+
+    def _pause(self, fault: Fault) -> None:
+        self._recorder.emit("fault", fault=fault.kind, host=fault.caller, for_ns=fault.for_ns)
+        restore_port, go_on = self._network.slow(fault.caller, "", 0.0), self._hosts.stand_still(fault.caller)
+
+        def end() -> None:
+            restore_port()
+            go_on()
+
+        self._end_after(fault, end)
+
+    def _restart_host(self, fault: Fault) -> None:
+        """What ran on the host is not ended with it: a check that wants its caller dead lets it crash as well."""
+        connections = [c for backend in self._of(fault) for c in backend.connections_of(fault.caller)]
+        self._recorder.emit("fault", fault=fault.kind, host=fault.caller, connections=len(connections))
+        for backend in self._of(fault):
+            backend.sessions.host_restarted(fault.caller)
+        for connection in connections:
+            connection.break_()
+        attachments = [a for b in self._of(fault) for a in b.attachments if a.host == fault.caller and a.is_attached]
+        for route in dict.fromkeys(attachment.route for attachment in attachments):
+            route.drop(fault.kind, backend_knows=False)
+
+    def _of_its_own(self, fault: Fault) -> None:
+        self._recorder.emit("fault", fault=fault.kind, host=fault.caller, backend=fault.backend)
+        self._of_protocol[fault.kind](fault)
+
+    def _end_after(self, fault: Fault, end: Callable[[], None]) -> None:
+        """Take a lasting fault back after its time; the record names its end, too."""
+
+        def over() -> None:
+            self._recorder.emit("fault.over", fault=fault.kind, host=fault.caller, backend=fault.backend)
+            end()
+
+        self._env.alarm(fault.for_ns, over)
+
     def _part(self, fault: Fault) -> None:
         self._recorder.emit("fault", fault=fault.kind, host=fault.caller, backend=fault.backend, for_ns=fault.for_ns)
-        self._env.alarm(fault.for_ns, self._network.part(fault.caller, fault.backend))
+        self._end_after(fault, self._network.part(fault.caller, fault.backend))
 
     def _slow_down(self, fault: Fault) -> None:
         self._recorder.emit(
@@ -206,14 +238,14 @@ class FaultInjector:
             fraction=fault.fraction,
             for_ns=fault.for_ns,
         )
-        self._env.alarm(fault.for_ns, self._network.slow(fault.caller, fault.backend, fault.fraction))
+        self._end_after(fault, self._network.slow(fault.caller, fault.backend, fault.fraction))
 
     def _restart(self, fault: Fault) -> None:
         backend = self._backends[fault.backend]
         self._recorder.emit("fault", fault=fault.kind, backend=backend.name, for_ns=fault.for_ns)
         heal = self._network.part("", backend.name)
-        backend.power_off()
-        self._env.alarm(fault.for_ns, heal)
+        backend.power_off(fault.for_ns)
+        self._end_after(fault, heal)
 
     def _fill_pool(self, fault: Fault) -> None:
         store = self._backends[fault.backend].store
@@ -224,7 +256,7 @@ class FaultInjector:
             store.is_full = False
 
         if fault.for_ns:
-            self._env.alarm(fault.for_ns, empty)
+            self._end_after(fault, empty)
 
     def _spoil(self, fault: Fault) -> None:
         held = self._backends[fault.backend].store.find(fault.volume)
@@ -232,6 +264,19 @@ class FaultInjector:
         self._recorder.emit("fault", fault=fault.kind, backend=fault.backend, volume=fault.volume, block=block)
         if held is not None:
             held.spoil(block)
+
+    def _pause_jobs(self, fault: Fault) -> None:
+        backend = self._backends[fault.backend]
+        paused = pause(backend.engine.table.all(), fault.verb, backend.store.figures.not_pausable)
+        self._recorder.emit(
+            "fault", fault=fault.kind, backend=backend.name, verb=fault.verb, for_ns=fault.for_ns, jobs=len(paused)
+        )
+
+        def resume() -> None:
+            for transfer in paused:
+                transfer.resume()
+
+        self._end_after(fault, resume)
 
     def _plan_job_fault(self, fault: Fault, event: Event | None) -> None:
         self._backends[fault.backend or "primary"].engine.plan_fault(fault)

@@ -48,7 +48,8 @@ class Line:
 
     `lost` is called, once for each end, when that end gives the connection up by its keep-alive. An end without one
     (`None`) never does. `cuts` counts what lets nothing through now; what heals before an end gave up loses nothing:
-    what was under way is delivered at the healing.
+    what was under way is delivered at the healing. `heard` is for a backend that times its clients itself: it is told
+    False when the caller falls silent, and True when it is heard again, and answers whether it still knows it.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Line:
         backend: str,
         keep_alives: tuple[KeepAlive | None, KeepAlive | None],
         lost: Callable[[End], None],
+        heard: Callable[[bool], bool] | None = None,
     ) -> None:
         self.host = host
         self.backend = backend
@@ -65,6 +67,9 @@ class Line:
         self._runtime = runtime
         self._keep_alives = dict(zip(End, keep_alives, strict=True))
         self._lost = lost
+        self._heard = heard
+        self._frozen = 0
+        self._left_ns: int | None = None
         self.cuts = 0
         self._gone: set[End] = set()
         self._timers: dict[End, Alarm] = {}
@@ -81,9 +86,10 @@ class Line:
             return
         now = self._runtime.now()
         for end, keep_alive in self._keep_alives.items():
-            if keep_alive is not None and end not in self._gone:
-                at = max(now, keep_alive.gives_up_ns(self.heard_ns, now))
-                self._timers[end] = self._runtime.env.alarm(at - now, lambda e=end: self.give_up(e))  # type: ignore[misc]
+            if keep_alive is not None and end not in self._gone and not (self._frozen and end is End.CALLER):
+                self._give_up_at(end, max(now, keep_alive.gives_up_ns(self.heard_ns, now)))
+        if self._heard is not None and End.BACKEND not in self._gone:
+            self._heard(False)
 
     def heal(self) -> None:
         """Take one cut back.
@@ -95,11 +101,37 @@ class Line:
         if self.cuts:
             return
         self.heard_ns = self._runtime.now()
-        if End.BACKEND in self._gone:
+        known = End.BACKEND not in self._gone
+        if known and End.CALLER not in self._gone and self._heard is not None:
+            known = self._heard(True)
+        if not known:
             self.give_up(End.CALLER)
         if not self._gone:
             self._stop_timers()
         self._wake()
+
+    def freeze(self) -> None:
+        """The caller's host stands still: nothing gets through, and the keep-alive of that end does not go on."""
+        self._frozen += 1
+        timer = self._timers.pop(End.CALLER, None)
+        if timer is not None:
+            self._left_ns = self._runtime.env.due_ns(timer) - self._runtime.now()
+            timer.cancel()
+        self.cut()
+
+    def thaw(self) -> None:
+        """Take one freezing back; what else cuts the line is then found out by what the keep-alive has left."""
+        self._frozen = max(0, self._frozen - 1)
+        if not self.cuts:  # renewed meanwhile
+            return
+        self.heal()
+        keep_alive = self._keep_alives[End.CALLER]
+        runs = End.CALLER in self._gone or End.CALLER in self._timers
+        if self.cuts and not self._frozen and keep_alive is not None and not runs:
+            left_ns = keep_alive.detection_ns if self._left_ns is None else self._left_ns
+            self._give_up_at(End.CALLER, self._runtime.now() + left_ns)
+        if not self._frozen:
+            self._left_ns = None
 
     def give_up(self, end: End) -> None:
         """That end closes the connection. Harmless when it has done so."""
@@ -133,6 +165,9 @@ class Line:
                 self._changed = self._runtime.signal(f"the line from {self.host} to {self.backend} changes")
             self._changed.wait()
         return End.CALLER not in self._gone
+
+    def _give_up_at(self, end: End, at_ns: int) -> None:
+        self._timers[end] = self._runtime.env.alarm(at_ns - self._runtime.now(), lambda: self.give_up(end))
 
     def _stop_timers(self) -> None:
         for timer in self._timers.values():
@@ -182,9 +217,22 @@ class Network:
         for line in tuple(self._lines):
             if line.cuts and self._concerns(host, backend, line.host, line.backend):
                 line.heal()
-        waiting, self._waiting = self._waiting, []
-        for of_host, of_backend, action in waiting:
-            self.when_reachable(of_host, of_backend, action)
+        self._tell_waiting()
+
+    def freeze(self, host: str) -> None:
+        """A host stands still: nothing reaches it or comes from it, and its keep-alives do not go on. Nests."""
+        self._cuts.append((host, ""))
+        for line in tuple(self._lines):
+            if line.host == host:
+                line.freeze()
+
+    def thaw(self, host: str) -> None:
+        """Take one freezing of that host back."""
+        self._cuts.remove((host, ""))
+        for line in tuple(self._lines):
+            if line.host == host:
+                line.thaw()
+        self._tell_waiting()
 
     def when_reachable(self, host: str, backend: str, action: Callable[[], None]) -> None:
         """Call `action` as soon as that host can reach that backend; it must not block."""
@@ -192,6 +240,11 @@ class Network:
             self._waiting.append((host, backend, action))
         else:
             action()
+
+    def _tell_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for of_host, of_backend, action in waiting:
+            self.when_reachable(of_host, of_backend, action)
 
     @staticmethod
     def _concerns(host: str, backend: str, of_host: str, of_backend: str) -> bool:

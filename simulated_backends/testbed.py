@@ -21,11 +21,13 @@ from simulated_backends.attachment import HostLinks
 from simulated_backends.backend import SessionLayer, SimulatedBackend
 from simulated_backends.content import Rank, ascending
 from simulated_backends.fabric import Fabric
-from simulated_backends.faults import FaultInjector, ReplyFaults
+from simulated_backends.faults import FaultInjector
+from simulated_backends.hosts import Hosts
 from simulated_backends.lines import Network
 from simulated_backends.medium import Medium
 from simulated_backends.network_faults import NetworkFaults
 from simulated_backends.profiles import SimulatedProfile, load_profile
+from simulated_backends.reply_faults import ReplyFaults
 from simulated_backends.route import HARD_MOUNT, HostRoute, HostSession, Patience
 from simulated_backends.volume_store import SimulatedStore
 
@@ -69,6 +71,7 @@ class SimulatedTestbed(Testbed):
         self._hosts: dict[str, HostLinks] = {}
         self._reply_faults = ReplyFaults()
         self._network = Network()
+        self._callers = Hosts(self._clock, self._network)
         self._patience = self.patience(loaded)
         self._routes: dict[tuple[str, str], HostRoute] = {}
         self._backends: dict[str, SimulatedBackend] = {}
@@ -82,7 +85,9 @@ class SimulatedTestbed(Testbed):
             NetworkFaults(
                 self._fabric, self._network, self._links_of, {n: b.store.medium for n, b in self._backends.items()}
             ),
+            self._callers,
             self.impossible_faults,
+            self.protocol_faults(),
         )
 
     @abstractmethod
@@ -118,6 +123,10 @@ class SimulatedTestbed(Testbed):
     def host_session(self, host: str, backend: str) -> HostSession:
         """The protocol's session under a host's foreground I/O to a backend; nothing to speak of by default."""
         return _Stateless()
+
+    def protocol_faults(self) -> Mapping[str, Callable[[Fault], None]]:
+        """What the protocol does at the kinds of fault that are its own; the record names the fault before."""
+        return {}
 
     def jobs(self, engine: JobEngine) -> Jobs:
         """How the protocol lets callers reach a backend's jobs."""
@@ -160,6 +169,7 @@ class SimulatedTestbed(Testbed):
             self._links_of,
             self._reply_faults,
             self._network,
+            self._callers,
             self._patience,
             self._route_of,
             self._forget_routes,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from harness.runtime import Runtime
 from harness.runtime.agenda import Agenda
@@ -49,8 +49,19 @@ class TimedWork:
         self._timer.cancel()
 
 
+@runtime_checkable
+class Pausable(Protocol):
+    """A transfer that can stand still and go on where it was. Neither call blocks; repeating one is harmless."""
+
+    def pause(self) -> None:
+        """Move nothing more for now."""
+
+    def resume(self) -> None:
+        """Go on."""
+
+
 class BulkTransfer:
-    """A transfer under way; implements `harness.storage.Transfer`.
+    """A transfer under way; implements `harness.storage.Transfer` and `Pausable`.
 
     `finish` makes the target whole at the end, `discard` removes it if the transfer is cancelled or fails; one of them
     is called, once, before any `wait` returns or raises.
@@ -67,7 +78,7 @@ class BulkTransfer:
         self._begin: Callable[[int, Callable[[], None]], Work] | None = None
         self._work: Work | None = None
         self._before = 0
-        self._failing: int | None = None
+        self._failing: tuple[int, str] | None = None
 
     def run(self, begin: Callable[[int, Callable[[], None]], Work]) -> BulkTransfer:
         """Begin the work; `begin` is called with the bytes to move and what to call at the work's end.
@@ -84,15 +95,31 @@ class BulkTransfer:
 
     def fail_at(self, position: int, reason: str) -> None:
         """Fail once `position` bytes are moved, unless that is past already."""
-        moved = self.moved()
-        if self._over.is_over or self._begin is None or self._work is None or moved > position:
+        if self._over.is_over or self._begin is None or self.moved() > position:
             return
-        if self._failing is not None and self._failing <= position:
+        if self._failing is not None and self._failing[0] <= position:
             return
-        self._failing = position
-        self._work.cancel()
-        self._before = moved
-        self._work = self._begin(position - moved, lambda: self.fail(reason))
+        self._failing = (position, reason)
+        if self._work is not None:
+            self.pause()
+            self.resume()
+
+    def pause(self) -> None:
+        """See `Pausable.pause`."""
+        if self._work is not None and not self._over.is_over:
+            self._before = self.moved()
+            self._work.cancel()
+            self._work = None
+
+    def resume(self) -> None:
+        """See `Pausable.resume`."""
+        if self._work is not None or self._begin is None or self._over.is_over:
+            return
+        if self._failing is None:
+            self._work = self._begin(self.total - self._before, self._ended)
+        else:
+            position, reason = self._failing
+            self._work = self._begin(position - self._before, lambda: self.fail(reason))
 
     def wait(self) -> None:
         """See `harness.storage.Transfer.wait`."""

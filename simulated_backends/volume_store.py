@@ -36,9 +36,9 @@ from simulated_backends.transfers import BulkTransfer, StreamReader, StreamTrans
 class SimulatedStore:
     """The objects of one backend.
 
-    `mint_identity` makes exported identities; `copy_order` gives the order in which a copy takes the blocks, from the
-    id of its target and the source's size in blocks. Every check and its effect happen at one instant; where an
-    operation takes time, it does so first.
+    `mint_identity` makes exported identities; `copy_order` gives the order in which a copy or a move takes the blocks,
+    from the id of its target and the source's size in blocks. Every check and its effect happen at one instant; where
+    an operation takes time, it does so first.
     """
 
     def __init__(
@@ -162,7 +162,8 @@ class SimulatedStore:
         arriving = destination._add(volume_id, "volume", volume.size)
         arriving.complete = False
         volume.changing = "moved"
-        crawl = Crawl(lambda: transfer.moved())
+        rank = self._copy_order(volume_id, volume.bytes // BLOCK)
+        crawl = Crawl(lambda: transfer.moved(), rank)
         if not live:
             volume.crawls.append(crawl)
 
@@ -188,7 +189,7 @@ class SimulatedStore:
 
         name = f"move of {volume_id} from {self.name} to {destination.name}"
         transfer = BulkTransfer(self._runtime, name, volume.bytes, cut_over, let_go)
-        arriving.partial = lambda: arrived(seen(), transfer.moved())
+        arriving.partial = lambda: arrived(seen(), transfer.moved(), rank)
         path = self._path_to(destination)
         volume.reading.append(transfer.fail_at)
         return self._started(transfer.run(lambda size, ended: self._fabric.start(path, size, ended)), volume)

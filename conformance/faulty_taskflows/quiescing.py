@@ -46,6 +46,12 @@ def forgets_the_release() -> None:
     patch(quiesce.Quiesces, "held", held)
 
 
+@flaw("Q-3")
+def trusts_a_lapsed_hold() -> None:
+    """Does not look whether its hold still stood when the method returned."""
+    patch(quiesce.Hold, "lost_at", lambda self: [])
+
+
 @flaw("Q-5")
 def quiesces_for_each() -> None:
     """Lets each activity hold the volume for itself, so that the next one begins while writes wait for it again."""

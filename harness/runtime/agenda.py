@@ -49,6 +49,13 @@ class Agenda(simpy.Environment):
             heapq.heapify(self._queue)
             self._stale = 0
 
+    def due_ns(self, alarm: Alarm) -> int:
+        """When a pending alarm is due (ns). Takes time in proportion to the queue. Raises `LookupError` for another."""
+        for at, _, _, event in self._queue:
+            if event is alarm and alarm.action is not None:
+                return cast(int, at)
+        raise LookupError(f"{alarm!r} is not pending")
+
     def next_at(self) -> int | None:
         """When the next event is due (ns), or None if nothing is scheduled.
 

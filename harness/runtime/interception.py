@@ -67,14 +67,14 @@ def _replace_clock(name: str, origin_ns: int) -> None:
         if task is None:
             return real()
         task.runtime.note_clock_read()
-        return (origin_ns + task.runtime.now()) / SECOND
+        return (origin_ns + task.runtime.clock()) / SECOND
 
     def in_nanoseconds() -> int:
         task = current_task()
         if task is None:
             return real_ns()
         task.runtime.note_clock_read()
-        return origin_ns + task.runtime.now()
+        return origin_ns + task.runtime.clock()
 
     in_seconds.__name__ = in_seconds.__qualname__ = name
     in_nanoseconds.__name__ = in_nanoseconds.__qualname__ = f"{name}_ns"

@@ -144,6 +144,12 @@ class Runtime(Protocol):
     def now(self) -> int:
         """Nanoseconds since the run began."""
 
+    def clock(self) -> int:
+        """Nanoseconds on the clock of the calling task's machine: `now`, less the time for which it stood still.
+
+        For what a caller measures itself, such as its time-outs; only the virtual clock can let a machine stand still.
+        """
+
     def sleep(self, ns: int) -> None:
         """Block the calling task for `ns` nanoseconds. `sleep(0)` does not switch to another task."""
 

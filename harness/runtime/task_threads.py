@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.runtime.port import Abandoned, Expired, nanoseconds
+from harness.runtime.standstill import Standstill
 from harness.runtime.virtual import VirtualSignal, VirtualTask, current_task
 
 _IDENT_BASE = 1 << 40
@@ -152,6 +153,8 @@ def _tie(thread: threading.Thread, task: VirtualTask[Any]) -> None:
 def _spawn(parent: VirtualTask[Any], name: str, body: Callable[[], None]) -> VirtualTask[None]:
     task = parent.runtime.spawn(name, body)
     parent.companions.append(task)  # a process that dies takes its threads with it
+    if parent.standstill is not None:
+        task.standstill = Standstill(parent.runtime.env, parent.standstill.lag_ns)
     return task
 
 

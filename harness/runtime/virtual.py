@@ -15,6 +15,7 @@ import greenlet
 
 from harness.runtime.agenda import Agenda, Alarm
 from harness.runtime.port import Abandoned, Deadlock, Expired, HorizonExceeded, Limits, Livelock, Signal, Task, seconds
+from harness.runtime.standstill import Standstill
 from harness.runtime.virtual_lock import VirtualLock
 
 T = TypeVar("T")
@@ -99,7 +100,8 @@ class VirtualSignal(Signal[T]):
 class VirtualTask(VirtualSignal[T], Task[T]):
     """See `harness.runtime.Task`.
 
-    `number` counts the runtime's tasks. `companions` share its fate: threads that its code started.
+    `number` counts the runtime's tasks. `companions` share its fate: threads that its code started. `standstill` is
+    there once its machine has been suspended.
     """
 
     def __init__(self, runtime: VirtualRuntime, name: str, body: Callable[[], T], number: int) -> None:
@@ -113,6 +115,7 @@ class VirtualTask(VirtualSignal[T], Task[T]):
         self._fenced = False
         self._waiting_for: object | None = None
         self._wake: Alarm | None = None
+        self.standstill: Standstill | None = None
 
     def __repr__(self) -> str:
         return f"task {self.name!r}"
@@ -137,9 +140,32 @@ class VirtualTask(VirtualSignal[T], Task[T]):
         for companion in self.companions:
             companion.abandon()
 
+    def suspend(self) -> None:
+        """Let nothing happen in this task until `resume`, as on a machine that is paused. Suspensions nest.
+
+        What wakes it meanwhile is kept for then, a time-out keeps what it had left, and its clock stands still. For
+        models, called in the hub; companions are not touched.
+        """
+        if current_task() is self:
+            raise RuntimeError(f"{self!r} can't suspend itself; the hub can")
+        self.standstill = self.standstill or Standstill(self.runtime.env)
+        self.standstill.begin(self._wake)
+        self._wake = None
+
+    def resume(self) -> None:
+        """Take one suspension back: the task's timers and its clock go on where they stood."""
+        assert self.standstill is not None
+        left_ns = self.standstill.end()
+        if left_ns is not None:
+            self._wake = self.runtime.env.alarm(left_ns, self.begin if self.greenlet is None else self._resume)
+
     def begin(self) -> None:
         """Start the body; called in the hub. A task that was abandoned before never starts."""
         if self._over:
+            return
+        self._wake = None
+        if self.standstill is not None and self.standstill.is_on:
+            self.standstill.wake()
             return
         if self._fenced:
             self.finish(None, Abandoned(f"{self!r} was abandoned"))
@@ -179,6 +205,9 @@ class VirtualTask(VirtualSignal[T], Task[T]):
 
     def wake_soon(self) -> None:
         """Resume the parked task at this instant, through the queue; whatever would have woken it is cancelled."""
+        if self.standstill is not None and self.standstill.is_on:
+            self.standstill.wake()
+            return
         if self._wake is not None:
             self._wake.cancel()
         self._wake = self.runtime.env.alarm(0, self._resume)
@@ -223,6 +252,11 @@ class VirtualRuntime:
     def now(self) -> int:
         """See `harness.runtime.Runtime.now`."""
         return cast(int, self.env._now)
+
+    def clock(self) -> int:
+        """See `harness.runtime.Runtime.clock`."""
+        task = current_task()
+        return self.now() if task is None or task.standstill is None else self.now() - task.standstill.lag_ns
 
     def sleep(self, ns: int) -> None:
         """See `harness.runtime.Runtime.sleep`. Raises `ValueError` if `ns` is negative."""
@@ -310,8 +344,7 @@ class VirtualRuntime:
             return
         if current_task() is not None:
             raise RuntimeError("a task can't close the runtime that it runs in")
-        self._state = "closed"
-        self.hub = greenlet.getcurrent()
+        self._state, self.hub = "closed", greenlet.getcurrent()
         for task in list(self._tasks):
             self._clock_reads = 0
             task.end()

@@ -204,6 +204,10 @@ class WallRuntime:
         """See `harness.runtime.Runtime.now`."""
         return time.monotonic_ns() - self._origin_ns
 
+    def clock(self) -> int:
+        """See `harness.runtime.Runtime.clock`."""
+        return self.now()
+
     def sleep(self, ns: int) -> None:
         """See `harness.runtime.Runtime.sleep`. Raises `ValueError` if `ns` is negative."""
         self.checkpoint()

@@ -113,7 +113,7 @@ class Flow:
         record = self.record
         record.request_id = f"{self._core.run_id}/{record.id}/{len(record.steps)}/{method}"
         record.backend, record.handle, record.scope = end.backend, None, end.publication.handle_scope.value
-        record.started_ns = self._core.runtime.now()
+        record.started_ns = self._core.runtime.clock()
         handle = self._start(end, method, arguments, record.request_id)
         record.handle = handle
         accepted = {"backend": end.backend, "method": method, "handle": handle}
@@ -160,7 +160,7 @@ class Flow:
                 except BackendActivityError as error:
                     raise DriverError(end.name, "get_activity", f"the activity {error}", error) from error
                 return status
-            if core.runtime.now() - since_ns > core.policy.activity_timeout_ns:
+            if core.runtime.clock() - since_ns > core.policy.activity_timeout_ns:
                 self._abort(end, handle)
                 raise TaskflowError(f"activity {handle!r} of {end.name} took too long and was aborted")
             core.runtime.sleep(max(_LEAST_POLL_NS, nanoseconds(status.poll_after)))

@@ -71,7 +71,7 @@ class Recovery:
         """Wait for the activity of another taskflow; whether it was found and went well."""
         assert record.handle is not None
         try:
-            Flow(self._core, record).wait_for(end, record.handle, self._core.runtime.now())
+            Flow(self._core, record).wait_for(end, record.handle, self._core.runtime.clock())
         except (OutcomeUnknown, ConnectionLost):
             return False  # a failed look-up says nothing (H-9)
         except (TaskflowError, BackendActivityError):

@@ -62,12 +62,22 @@ class Session:
 class IscsiTarget:
     """The sessions of one target; implements `simulated_backends.backend.SessionLayer`.
 
-    `source` draws ISIDs and CHAP challenges. `secrets` are the CHAP secrets that the target knows, `initiators` those
-    of the hosts. What was started on a session is the job engine's.
+    `source` draws ISIDs and CHAP challenges. `retain_ns` is how long (ns) a session whose connection is lost is kept
+    for recovery: Time2Wait and Time2Retain, or nothing where Time2Retain is 0 (RFC 7143 section 13.16). `secrets` are
+    the CHAP secrets that the target knows, `initiators` those of the hosts. What was started on a session is the job
+    engine's.
+
+    Retention is of use to tasks only at ErrorRecoveryLevel 2, where a task can be given a new allegiance (section
+    7.2.2); this target has level 0, as LIO and open-iscsi do. There tasks end when the session is reinstated or closed
+    (section 6.3.5), else when it times out after that time (RFC 7143 on implicit termination of tasks), which is the
+    loss of the I_T nexus.
     """
 
-    def __init__(self, env: Agenda, target_name: str, keep_alive: KeepAlive, source: random.Random) -> None:
+    def __init__(
+        self, env: Agenda, target_name: str, keep_alive: KeepAlive, source: random.Random, retain_ns: int = 0
+    ) -> None:
         self.target_name = target_name
+        self.retain_ns = retain_ns
         self.secrets = Secrets()
         self.initiators = Secrets()
         self._env = env
@@ -89,9 +99,26 @@ class IscsiTarget:
     def ended(self, connection_id: str, broke: bool) -> None:
         """See `simulated_backends.backend.SessionLayer.ended`."""
         if broke:
-            self._env.alarm(self._keep_alive.detection_ns, lambda: self._drop(connection_id))
+            self._env.alarm(self._keep_alive.detection_ns + self.retain_ns, lambda: self._drop(connection_id))
         else:
             self._drop(connection_id)
+
+    def timed_out(self, connection_id: str) -> None:
+        """See `simulated_backends.backend.SessionLayer.timed_out`: the session is kept for `retain_ns` first."""
+        if self.retain_ns:
+            self._env.alarm(self.retain_ns, lambda: self._drop(connection_id))
+        else:
+            self._drop(connection_id)
+
+    def heard(self, connection_id: str, is_heard: bool) -> bool:
+        """See `simulated_backends.backend.SessionLayer.heard`; a target finds out by its NOP-In, and not before."""
+        return True
+
+    def host_restarted(self, host: str) -> None:
+        """See `simulated_backends.backend.SessionLayer.host_restarted`; its next login reinstates what is left."""
+
+    def power_off(self, for_ns: int) -> None:
+        """See `simulated_backends.backend.SessionLayer.power_off`; its connections are dropped one by one."""
 
     def known(self) -> int:
         """See `simulated_backends.backend.SessionLayer.known`; sessions that carry foreground I/O don't count."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from harness.backend_jobs import JobEngine
 from harness.runtime import SECOND
 from harness.runtime.agenda import Agenda
-from harness.schedule import random_source
+from harness.schedule import Fault, random_source
 from harness.testbed import LossPolicy
 from simulated_backends.iscsi.session import CarrierSession, IscsiTarget, SessionTimes
 from simulated_backends.iscsi.third_party_copy import CopyManager, ThirdPartyCopies
@@ -45,6 +45,10 @@ class IscsiTestbed(SimulatedTestbed):
         "stranger": "another-iscsi",
     }
 
+    def __init__(self, seed: int = 0, options: Mapping[str, Any] | None = None) -> None:
+        self._managers: list[CopyManager] = []
+        super().__init__(seed, options)
+
     def loss_policy(self, loaded: SimulatedProfile) -> LossPolicy:
         """Detection by NOP-In, then the negotiated Time2Wait and Time2Retain."""
         agreed = self._agreed(loaded)
@@ -77,11 +81,24 @@ class IscsiTestbed(SimulatedTestbed):
         """One target for each backend."""
         target_name = f"iqn.2010-10.org.openstack:{backend}"
         source = random_source(self.seed, "isid", backend)
-        return IscsiTarget(env, target_name, self._keep_alive(loaded), source)
+        agreed = self._agreed(loaded)
+        retain_s = agreed.time2wait_s + agreed.time2retain_s if agreed.time2retain_s else 0
+        return IscsiTarget(env, target_name, self._keep_alive(loaded), source, retain_s * SECOND)
 
     def jobs(self, engine: JobEngine) -> ThirdPartyCopies:
         """Connection-specific jobs are third-party copies of the I_T nexus that started them."""
-        return ThirdPartyCopies(engine, CopyManager(engine))
+        manager = CopyManager(engine)
+        self._managers.append(manager)
+        return ThirdPartyCopies(engine, manager)
+
+    def protocol_faults(self) -> Mapping[str, Callable[[Fault], None]]:
+        """PREEMPT AND ABORT by an initiator that the testbed does not show, on every backend or the one named."""
+        return {"reservation.preempt": self._preempt}
+
+    def _preempt(self, fault: Fault) -> None:
+        for name, manager in zip(self.families, self._managers, strict=True):
+            if fault.backend in ("", name):
+                manager.preempt_and_abort(fault.caller)
 
     def mint_identity(self, backend: str) -> Callable[[], str]:
         """NAA identifiers (format 6h), as a logical unit shows them in VPD page 83h."""

@@ -2,7 +2,8 @@
 
 A copy is known by its list identifier, which means something on the I_T nexus that sent it and nowhere else (section
 5.17.4.2). If the nexus is lost the copy goes on, but what was held of it is discarded, so that nobody can reference it
-(sections 5.17.4.5 and 5.17.5, table 109); power on and resets end all copies.
+(sections 5.17.4.5 and 5.17.5, table 109); power on and resets end all copies, and PERSISTENT RESERVE OUT with PREEMPT
+AND ABORT ends those of the I_T nexuses that it preempts.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ class CopyManager:
         self._lists: dict[str, dict[int, str]] = {}
 
     def extended_copy(self, identity: ConnectionIdentity, list_id: int, job: Job, request_id: str) -> str:
-        """EXTENDED COPY (section 6.4); returns the name under which the engine keeps the copy. Does not block.
+        """EXTENDED COPY (SPC-4); returns the name under which the engine keeps the copy. Does not block.
 
         Raises `CheckCondition` OPERATION IN PROGRESS if a copy with that list identifier runs on this nexus; of one
         that is over the held data is discarded. Raises `ValueError` for a job that is not well formed.
@@ -124,6 +125,18 @@ class CopyManager:
     def nexus_lost(self, nexus: str) -> None:
         """Discard what is held for that nexus; its copies go on (section 5.17.5)."""
         self._lists.pop(nexus, None)
+
+    def preempt_and_abort(self, initiator_name: str) -> None:
+        """PERSISTENT RESERVE OUT, PREEMPT AND ABORT, against the registrations of an initiator. Does not block.
+
+        All commands of the preempted I_T nexuses are aborted, and the copy operations that they have begun (SPC-4, the
+        subclause "Preempting and aborting" of persistent reservations, and section 5.17.5). The nexuses themselves
+        stand: the status of those copies can still be asked for, and is 60h. Registrations, and the reservation that
+        keeps the preempted initiator's later writes out, are not modelled.
+        """
+        for nexus in self._lists:
+            if nexus.startswith(f"{initiator_name},i,0x"):
+                self._engine.stop_started_on(nexus, "its I_T nexus was preempted", (HandleScope.CONNECTION,))
 
     def reset(self, reason: str = "logical unit reset") -> None:
         """Power on, hard reset or logical unit reset: all copies end, nothing is held any more. Does not block."""

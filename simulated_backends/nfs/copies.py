@@ -19,6 +19,7 @@ from simulated_backends.content import Rank
 from simulated_backends.nfs.clients import StateOwner
 from simulated_backends.nfs.errors import NfsError
 from simulated_backends.nfs.server import NfsServer
+from simulated_backends.transfers import Pausable
 from simulated_backends.volume_store import SimulatedStore
 
 SERVICE = StateOwner(0, "")
@@ -73,7 +74,8 @@ Callback = Callable[[OffloadStatus], bool]
 
 
 class Offload:
-    """An asynchronous copy as the server holds it; implements `harness.storage.Transfer` for those who wait for it."""
+    """An asynchronous copy as the server holds it; implements `harness.storage.Transfer` for those who wait for it, and
+    `simulated_backends.transfers.Pausable` for the server's operator."""
 
     def __init__(self, owner: StateOwner, stateid: str, transfer: Transfer, ended: Callable[[Offload], None]) -> None:
         self.owner = owner
@@ -98,6 +100,16 @@ class Offload:
             self.complete = ""
         finally:
             self._ended(self)
+
+    def pause(self) -> None:
+        """See `simulated_backends.transfers.Pausable.pause`."""
+        if isinstance(self._transfer, Pausable):
+            self._transfer.pause()
+
+    def resume(self) -> None:
+        """See `simulated_backends.transfers.Pausable.resume`."""
+        if isinstance(self._transfer, Pausable):
+            self._transfer.resume()
 
     def cancel(self, reason: str) -> None:
         """See `harness.storage.Transfer.cancel`."""

@@ -1,4 +1,4 @@
-"""The errors of NFSv4.1 (RFC 8881 section 15.1) and NFSv4.2 (RFC 7862 section 11.1) that this server gives."""
+"""The errors of NFSv4.1 (RFC 8881 section 15.1) and NFSv4.2 (RFC 7862 section 11) that this server gives."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ STATUSES = (
     "NFS4ERR_CLID_INUSE",
     "NFS4ERR_COMPLETE_ALREADY",
     "NFS4ERR_GRACE",
+    "NFS4ERR_NOENT",
+    "NFS4ERR_NOT_SAME",
     "NFS4ERR_NO_GRACE",
     "NFS4ERR_OFFLOAD_NO_REQS",
+    "NFS4ERR_PERM",
     "NFS4ERR_RECLAIM_BAD",
     "NFS4ERR_STALE_CLIENTID",
     "NFS4ERR_XDEV",

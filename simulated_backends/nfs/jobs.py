@@ -13,18 +13,21 @@ from collections.abc import Callable
 from harness.activity import Activity, ConnectionIdentity
 from harness.backend_jobs import JobEngine, JobQueue
 from harness.recorder import Recorder
-from harness.runtime import Expired, Runtime, Signal
+from harness.runtime import SECOND, Expired, Runtime, Signal
 from harness.storage import CopyRequest, Transfer, TransferCancelled, TransferFailed, VolumeStore
 from harness.testbed import Job, Profile
 from simulated_backends.nfs.copies import SERVICE, CopyService
 from simulated_backends.nfs.server import NfsServer
+
+GRACE_RETRY_NS = 5 * SECOND
+"""How long a client waits that gets NFS4ERR_GRACE; RFC 8881 section 8.4.2.1: on the order of several seconds."""
 
 COPY_VERBS = frozenset({"copy", "snapshot", "replicate"})
 """The verbs whose work is one copy."""
 
 
 class GraceWait:
-    """A copy that waits for the end of the grace period, as a client does that gets NFS4ERR_GRACE.
+    """A copy that waits before it is asked for again, as a client does that gets NFS4ERR_GRACE.
 
     Implements `harness.storage.Transfer`, so that the job can be aborted while it waits.
     """
@@ -108,7 +111,7 @@ class NfsJobEngine(JobEngine):
     def begin_copy(self, activity: Activity, request: CopyRequest, into: VolumeStore) -> Transfer:
         """See `JobEngine.begin_copy`: an asynchronous COPY, repeated after the grace period."""
         while self._server.in_grace:
-            waiting = GraceWait(self._runtime, self._server.grace_left_ns)
+            waiting = GraceWait(self._runtime, min(GRACE_RETRY_NS, self._server.grace_left_ns))
             self._follow(activity, waiting)
         owner = SERVICE
         if self.is_native(activity):

@@ -3,6 +3,11 @@
 Nothing is exchanged while all is well: a session on which the client can be heard renews its client's lease all the
 time (RFC 8881 section 8.3: SEQUENCE renews it), which is computed and costs no event. Timers run only for clients
 that fell silent.
+
+Share reservations, byte-range locks and delegations are not modelled: hosts open volume files without denying anybody
+anything, so that these decide neither which writes are held nor who reaches a copy. An OPEN here is state that its
+client has to keep its lease for, and nothing else. For the same reason READ and WRITE are served in the grace period,
+as section 8.4.2.1 permits where no reclaim can conflict with them.
 """
 
 from __future__ import annotations
@@ -17,6 +22,7 @@ from harness.recorder import Recorder
 from harness.runtime.agenda import Agenda
 from simulated_backends.nfs.clients import ClientOwner, ClientRecord, Session, StateOwner, stop_timer
 from simulated_backends.nfs.errors import NfsError
+from simulated_backends.nfs.grace import Grace
 
 
 @dataclass(frozen=True)
@@ -68,22 +74,28 @@ class NfsServer:
         self._sessions: dict[str, Session] = {}
         self._owners: dict[str, StateOwner] = {}
         self._verifiers: dict[str, int] = {}
-        self._reclaimers: frozenset[str] = frozenset()
-        self._grace_until = 0
+        self._grace = Grace(self._now)
 
     # ---- client ids and sessions -----------------------------------------------------------------------------------
 
-    def exchange_id(self, owner: ClientOwner) -> ClientRecord:
-        """EXCHANGE_ID (RFC 8881 section 18.35, cases 1 to 5 of its section 18.35.4).
+    def exchange_id(self, owner: ClientOwner, update: bool = False) -> ClientRecord:
+        """EXCHANGE_ID (RFC 8881 section 18.35), by the nine cases of its section 18.35.4.
 
-        Same owner, verifier and principal: the same client. Another verifier: a new, unconfirmed record; the old state
-        stays until the new one is confirmed. An unconfirmed record is replaced. Raises NFS4ERR_CLID_INUSE for another
-        principal while the client has state and its lease lasts; otherwise the old client is released.
+        1: an owner that is not known gets a new, unconfirmed record. 2: same owner, verifier and principal are the same
+        client. 3: another principal gets NFS4ERR_CLID_INUSE while the client has state and its lease lasts; otherwise
+        the old client is released, and it counts as new. 4: an unconfirmed record is replaced by a new one. 5: another
+        verifier gets a new, unconfirmed record; the old state stays until that one is confirmed.
+
+        With `update` (EXCHGID4_FLAG_UPD_CONFIRMED_REC_A) no record changes. 6: the same three get their client. Raises
+        in the others: 7: NFS4ERR_NOENT without a confirmed record, 8: NFS4ERR_NOT_SAME for another verifier, 9:
+        NFS4ERR_PERM for another principal.
         """
-        unconfirmed = self._unconfirmed.pop(owner.owner_id, None)
-        if unconfirmed is not None:
-            del self._clients[unconfirmed.client_id]
         known = self._confirmed.get(owner.owner_id)
+        if update:
+            return self._updated(owner, known)
+        unconfirmed = self._unconfirmed.get(owner.owner_id)
+        if unconfirmed is not None:
+            self._drop_unconfirmed(unconfirmed)
         if known is not None:
             if known.owner == owner:
                 return known
@@ -96,16 +108,37 @@ class NfsServer:
             client_id = self._source.getrandbits(64)
         record = self._clients[client_id] = ClientRecord(client_id, owner, self._now())
         self._unconfirmed[owner.owner_id] = record
+        record.timer = self._env.alarm(self.times.lease_ns, lambda: self._drop_unconfirmed(record))
         return record
 
-    def create_session(self, client_id: int, principal: str) -> Session:
+    @staticmethod
+    def _updated(owner: ClientOwner, known: ClientRecord | None) -> ClientRecord:
+        if known is None:
+            raise NfsError("NFS4ERR_NOENT", f"{owner.owner_id} has no confirmed record to update")
+        if known.owner.verifier != owner.verifier:
+            raise NfsError("NFS4ERR_NOT_SAME", f"the record of {owner.owner_id} has another verifier")
+        if known.owner.principal != owner.principal:
+            raise NfsError("NFS4ERR_PERM", f"the record of {owner.owner_id} is another principal's")
+        return known
+
+    def _drop_unconfirmed(self, record: ClientRecord) -> None:
+        """Forget a record that was replaced, or not confirmed within a lease (RFC 8881 section 18.35.4)."""
+        stop_timer(record)
+        del self._clients[record.client_id]
+        del self._unconfirmed[record.owner.owner_id]
+
+    def create_session(self, client_id: int, principal: str, sender: str | None = None) -> Session:
         """CREATE_SESSION (RFC 8881 section 18.36), which confirms the client id and releases what it replaces.
 
-        Raises NFS4ERR_STALE_CLIENTID for a client id that this instance of the server does not know.
+        `principal` will use the session; `sender` is who sends the operation, None for whoever sent EXCHANGE_ID. Raises
+        NFS4ERR_STALE_CLIENTID for a client id that this instance of the server does not know, NFS4ERR_CLID_INUSE for
+        a sender who did not send its EXCHANGE_ID (section 18.36.4).
         """
         record = self._clients.get(client_id)
         if record is None:
             raise NfsError("NFS4ERR_STALE_CLIENTID", f"no client id {client_id:016x}")
+        if sender not in (None, record.owner.principal):
+            raise NfsError("NFS4ERR_CLID_INUSE", f"client id {client_id:016x} is another principal's")
         owner_id = record.owner.owner_id
         if not record.confirmed:
             replaced = self._confirmed.get(owner_id)
@@ -159,24 +192,32 @@ class NfsServer:
     def open_file(self, session_id: str, file: str, reclaim: bool = False) -> None:
         """OPEN (RFC 8881 section 18.16), with CLAIM_PREVIOUS where `reclaim` is set.
 
-        Raises NFS4ERR_GRACE for new state within the grace period, NFS4ERR_NO_GRACE for a reclaim outside it or after
-        RECLAIM_COMPLETE, NFS4ERR_RECLAIM_BAD where the client had no state before the restart (section 8.4.2.1).
+        Raises NFS4ERR_GRACE for new state within the grace period, or before the client's own RECLAIM_COMPLETE (section
+        18.51.3), NFS4ERR_NO_GRACE for a reclaim outside of grace or after RECLAIM_COMPLETE, NFS4ERR_RECLAIM_BAD where
+        the client had no state before the restart (section 8.4.2.1).
         """
         record = self._clients[self.sequence(session_id).client_id]
         if not reclaim:
             self.check_grace()
+            if not record.reclaim_complete:
+                raise NfsError("NFS4ERR_GRACE", f"{record.owner.owner_id} has to send RECLAIM_COMPLETE first")
         elif not self.in_grace or record.reclaim_complete:
             raise NfsError("NFS4ERR_NO_GRACE", f"{record.owner.owner_id} may not reclaim any more")
-        elif record.owner.owner_id not in self._reclaimers:
+        elif not self._grace.may_reclaim(record.owner.owner_id):
             raise NfsError("NFS4ERR_RECLAIM_BAD", f"{record.owner.owner_id} had no state before the restart")
         record.opens.add(file)
 
     def reclaim_complete(self, session_id: str) -> None:
-        """RECLAIM_COMPLETE (RFC 8881 section 18.51). Raises NFS4ERR_COMPLETE_ALREADY the second time."""
+        """RECLAIM_COMPLETE (RFC 8881 section 18.51); the last one that was waited for ends the grace period.
+
+        Raises NFS4ERR_COMPLETE_ALREADY the second time.
+        """
         record = self._clients[self.sequence(session_id).client_id]
         if record.reclaim_complete:
             raise NfsError("NFS4ERR_COMPLETE_ALREADY", f"{record.owner.owner_id} has reclaimed already")
         record.reclaim_complete = True
+        if self._grace.complete(record.owner.owner_id):
+            self._recorder.emit("nfs.grace_ended", backend=self._name)
 
     def find(self, client_id: int) -> ClientRecord | None:
         """The record of a client id, or None where it is not known (any more)."""
@@ -220,40 +261,47 @@ class NfsServer:
     @property
     def in_grace(self) -> bool:
         """Whether the grace period after a restart is running."""
-        return self._now() < self._grace_until
+        return self._grace.is_on
 
     @property
     def grace_left_ns(self) -> int:
-        """How long (ns) the grace period still lasts."""
-        return max(0, self._grace_until - self._now())
+        """How long (ns) the grace period still lasts at most."""
+        return self._grace.left_ns
 
     def check_grace(self) -> None:
         """Raise NFS4ERR_GRACE while no new state may be made."""
         if self.in_grace:
             raise NfsError("NFS4ERR_GRACE", f"{self._name} takes only reclaims for another {self.grace_left_ns} ns")
 
-    def restart(self) -> None:
+    def restart(self, after_ns: int = 0) -> None:
         """The server restarts: it forgets every client id, session and stateid (RFC 8881 section 8.4.2).
 
-        Clients that had state may reclaim files in the grace period; copies can't be reclaimed (RFC 7862 section 4.8).
+        It serves again after `after_ns`. Clients that had state may reclaim files in the grace period, which begins
+        then; copies can't be reclaimed (RFC 7862 section 4.8).
         """
-        self._reclaimers = frozenset(o for o, record in self._confirmed.items() if record.has_state)
+        owners = [owner_id for owner_id, record in self._confirmed.items() if record.has_state]
         for client_id in list(self._clients):
             self.release(client_id, "the server restarted")
-        self._grace_until = self._now() + self.times.grace_ns
-        self._recorder.emit("nfs.restarted", backend=self._name, grace_ns=self.times.grace_ns)
+        self._grace.begin(owners, self._now() + after_ns + self.times.grace_ns)
+        self._recorder.emit("nfs.restarted", backend=self._name, clients=len(owners), grace_ns=self.grace_left_ns)
 
     # ---- the session layer of a backend ----------------------------------------------------------------------------
 
     def log_in(self, caller: Caller) -> str:
-        """EXCHANGE_ID and CREATE_SESSION; returns the session id. Raises `ConnectionLost`."""
+        """EXCHANGE_ID, CREATE_SESSION and RECLAIM_COMPLETE; returns the session id. Raises `ConnectionLost`.
+
+        A client that has nothing to reclaim says so at once, so that grace may end (RFC 8881 section 18.51.4).
+        """
         if not caller.host or not caller.user:
             raise ConnectionLost("NFS4ERR_ACCESS: a client needs an owner and a principal")
         if caller.host not in self._verifiers:
             self._verifiers[caller.host] = self._source.getrandbits(64)
         owner = ClientOwner(caller.host, self._verifiers[caller.host], f"host/{caller.host}")
         try:
-            return self.create_session(self.exchange_id(owner).client_id, caller.user).id
+            session = self.create_session(self.exchange_id(owner).client_id, caller.user, owner.principal)
+            if not self._clients[session.client_id].reclaim_complete:
+                self.reclaim_complete(session.id)
+            return session.id
         except NfsError as error:
             raise ConnectionLost(str(error)) from error
 
@@ -263,6 +311,28 @@ class NfsServer:
             self.fell_silent(connection_id)
         else:
             self.destroy_session(connection_id)
+
+    def timed_out(self, connection_id: str) -> None:
+        """See `simulated_backends.backend.SessionLayer.timed_out`; the lease decides, not the connection."""
+        self.fell_silent(connection_id)
+
+    def heard(self, connection_id: str, is_heard: bool) -> bool:
+        """See `simulated_backends.backend.SessionLayer.heard`: a silent client's lease runs, SEQUENCE renews it.
+
+        A session that is gone when its client is heard again gets NFS4ERR_BADSESSION.
+        """
+        if not is_heard:
+            self.fell_silent(connection_id)
+            return True
+        try:
+            self.sequence(connection_id)
+        except NfsError:
+            return False
+        return True
+
+    def power_off(self, for_ns: int) -> None:
+        """See `simulated_backends.backend.SessionLayer.power_off`: a restart, served again when the power is back."""
+        self.restart(for_ns)
 
     def known(self) -> int:
         """See `simulated_backends.backend.SessionLayer.known`."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from harness.runtime.agenda import Agenda
-from harness.schedule import random_source
+from harness.schedule import Fault, random_source
 from harness.testbed import Capability, LossPolicy
 from simulated_backends.backend import SessionLayer
 from simulated_backends.content import Rank
@@ -100,6 +100,10 @@ class NfsTestbed(SimulatedTestbed):
         """NFS file handles."""
         source = random_source(self.seed, "identity", backend)
         return lambda: f"fh.{source.getrandbits(128):032x}"
+
+    def protocol_faults(self) -> Mapping[str, Callable[[Fault], None]]:
+        """A restart of the service, the machine under it staying up; `host.restart` brings another verifier."""
+        return {"server.restart": lambda fault: self.restart_server(fault.backend)}
 
     def restart_server(self, backend: str) -> None:
         """Restart a server at this instant: its connections break, its transfers fail, its grace period begins."""

@@ -39,8 +39,8 @@ class Figures:
     time and the spread of one foreground block at the disk, `write_cache_bytes` how much a volume may have in the
     write cache that a hold flushes once it has drained, `control_ns` a short operation such as a delete, `attach_ns`
     an attachment, `job_slots` how many array jobs run at a time, `fixed_job_verbs` the verbs (separated by commas) of
-    those that can't be aborted, `consecutive_handles` whether jobs are numbered instead of named at random, and
-    `volume_gib` the size of the volumes that checks work on.
+    those that can't be aborted, `steady_job_verbs` those of the ones that can't be paused, `consecutive_handles`
+    whether jobs are numbered instead of named at random, and `volume_gib` the size of the volumes that checks work on.
     """
 
     link_bytes_per_s: int
@@ -65,6 +65,7 @@ class Figures:
     fixed_job_verbs: str
     consecutive_handles: bool
     volume_gib: int
+    steady_job_verbs: str
     settle_ns: int
     think_ns: int
 
@@ -74,9 +75,10 @@ class Figures:
             raise ProfileError(f"snapshot_kind is {self.snapshot_kind!r}; it must be one of {known}")
         if self.provisioning not in PROVISIONING:
             raise ProfileError(f"provisioning is {self.provisioning!r}; it must be one of {', '.join(PROVISIONING)}")
-        unknown = sorted(self.not_abortable - set(JOB_VERBS))
-        if unknown:
-            raise ProfileError(f"fixed_job_verbs has {', '.join(unknown)}; known are {', '.join(JOB_VERBS)}")
+        for name, verbs in (("fixed_job_verbs", self.not_abortable), ("steady_job_verbs", self.not_pausable)):
+            unknown = sorted(verbs - set(JOB_VERBS))
+            if unknown:
+                raise ProfileError(f"{name} has {', '.join(unknown)}; known are {', '.join(JOB_VERBS)}")
         for figure in fields(self):
             value = getattr(self, figure.name)
             least = 1 if figure.name.endswith("bytes_per_s") or figure.name in ("job_slots", "volume_gib") else 0
@@ -91,13 +93,22 @@ class Figures:
     @property
     def not_abortable(self) -> frozenset[str]:
         """`fixed_job_verbs` as a set."""
-        return frozenset(verb for part in self.fixed_job_verbs.split(",") if (verb := part.strip()))
+        return _verbs(self.fixed_job_verbs)
+
+    @property
+    def not_pausable(self) -> frozenset[str]:
+        """`steady_job_verbs` as a set."""
+        return _verbs(self.steady_job_verbs)
 
     @property
     def whole_copy_ns(self) -> int:
         """How long a copy of a volume of `volume_gib` within the backend takes while nothing else is under way."""
         slowest = min(self.disk_read_bytes_per_s, self.disk_write_bytes_per_s)
         return -(-self.volume_gib * GIB * SECOND // slowest)
+
+
+def _verbs(text: str) -> frozenset[str]:
+    return frozenset(verb for part in text.split(",") if (verb := part.strip()))
 
 
 @dataclass(frozen=True)

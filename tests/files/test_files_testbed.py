@@ -149,6 +149,25 @@ def test_lost_reply_takes_effect(quick: FilesTestbed, connect_first: bool) -> No
     assert len(primary.inspect().activities) == 1
 
 
+@pytest.mark.parametrize("trigger", ["", "connection.opened"])
+def test_a_caller_that_stands_still(quick: FilesTestbed, trigger: str) -> None:
+    """The calls of a host wait until its pause is over, those of other hosts do not; start and end are recorded."""
+    primary = quick.backend("primary")
+    connection, other = primary.connect(OWNER), primary.connect(Caller("host-2", "user-1"))
+    quick.inject(Fault("caller.pause", caller="host-1", for_ns=SECOND // 5, on=trigger))
+    if trigger:
+        primary.connect(Caller("host-2", "user-1"))
+    other.start(Job("create_volume", target="a", size=1), "a")
+    connection.start(Job("create_volume", target="b", size=1), "b")
+    primary.connect(OWNER)
+    (fault,), (over,) = quick.recorder.find("fault"), quick.recorder.find("fault.over")
+    assert fault.fields == {"fault": "caller.pause", "host": "host-1", "for_ns": SECOND // 5}
+    assert over.at_ns - fault.at_ns >= SECOND // 5
+    first, second = quick.recorder.find("activity.started")
+    assert (first.fields["target"], second.fields["target"]) == ("a", "b")
+    assert fault.place < first.place and over.place < second.place
+
+
 def test_job_faults(bed: FilesTestbed) -> None:
     """A job fails at a share of its bytes and leaves nothing, or is refused as unsupported; then all is well again."""
     primary = bed.backend("primary")
@@ -179,13 +198,15 @@ def await_terminal(bed: FilesTestbed, connection: BackendConnection, handle: str
     "fault",
     [
         Fault("drain.stall"),
+        Fault("caller.pause", caller="host-1"),
+        Fault("caller.pause", for_ns=1),
         Fault("job.fail", backend="nobody"),
         Fault("connection.break", nth=0),
     ],
 )
 def test_senseless_faults_are_refused(quick: FilesTestbed, fault: Fault) -> None:
     """A fault that can't be made raises ValueError."""
-    with pytest.raises(ValueError, match=r"needs a volume|no backend|number 0"):
+    with pytest.raises(ValueError, match=r"needs a volume|no backend|number 0|caller.pause needs the host"):
         quick.inject(fault)
 
 

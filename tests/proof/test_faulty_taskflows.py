@@ -19,6 +19,8 @@ from tests.proof.support import cell, failed_clauses
 
 FAULTY = catalogue()
 NOTHING: dict[str, Any] = {}
+HANDLES = {"handle_scope": "unrestricted"}
+"""Quiesced, and yet in reach after the loss of a connection."""
 EVERYTHING = {
     "stateless_activities": sorted(METHODS),
     "snapshot_replication": True,
@@ -28,14 +30,14 @@ EVERYTHING = {
 
 
 def failures(faulty: FaultyTaskflow) -> dict[str, str]:
-    """The clauses that fail when drivers that publish nothing or everything are run by a taskflow with that flaw.
+    """The clauses that fail when drivers that publish nothing, everything or handles are run by a faulty taskflow.
 
     Ends as soon as each of the flaw's clauses has failed.
     """
     results: list[CheckResult] = []
     with cell() as where:
         for case in cases(*faulty.must_fail):
-            for publication in (NOTHING, EVERYTHING):
+            for publication in (NOTHING, EVERYTHING, HANDLES):
                 spec = replace(CandidateSpec.for_driver("reference"), config={"publication": publication})
                 arguments = {
                     "flaw_name": faulty.name,
@@ -54,7 +56,7 @@ def failures(faulty: FaultyTaskflow) -> dict[str, str]:
 
 @pytest.mark.parametrize("faulty", FAULTY, ids=lambda f: f.name)
 def test_faulty_taskflow_is_found_by_its_clause(faulty: FaultyTaskflow) -> None:
-    """A flaw of the taskflow fails the clauses that forbid it, for a driver that publishes nothing or all."""
+    """A flaw of the taskflow fails the clauses that forbid it, for a driver that publishes nothing, all, or handles."""
     found = failures(faulty)
     assert set(faulty.must_fail) <= set(found), (faulty.flaw, found)
 

@@ -33,6 +33,7 @@ from typing import Any
 from harness.runtime.virtual import VirtualRuntime
 
 made_at_import = threading.Lock()
+EPOCH = 1767225600
 
 
 def clocks(runtime: VirtualRuntime) -> Any:
@@ -50,6 +51,24 @@ def clocks(runtime: VirtualRuntime) -> Any:
         "datetime": datetime.datetime.now(datetime.UTC).isoformat(),
         "utcnow": datetime.datetime.utcnow().isoformat(),
     }
+
+
+def clocks_that_stood_still(runtime: VirtualRuntime) -> Any:
+    """What a thread's clocks show after a sleep of 90 s, in which its machine stood still for 1000 s; and those of a
+    thread that it starts afterwards."""
+
+    def show() -> Any:
+        return [time.monotonic(), time.time() - EPOCH, runtime.clock(), runtime.now()]
+
+    def body() -> Any:
+        time.sleep(90)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            return show(), pool.submit(show).result()
+
+    task = runtime.spawn("on a machine that stands still", body)
+    runtime.call_later(10 * 10**9, task.suspend)
+    runtime.call_later(1010 * 10**9, task.resume)
+    return *task.wait(), show()
 
 
 def calendar_deadline(runtime: VirtualRuntime) -> Any:

@@ -45,6 +45,12 @@ def test_every_clock_shows_virtual_time() -> None:
     }
 
 
+def test_a_clock_that_stood_still_lags() -> None:
+    """The clocks of a machine that stood still are behind by that, in threads that it starts later as well."""
+    lagging = [90.0, 90.0, 90 * SECOND, 1090 * SECOND]
+    assert outcome("clocks_that_stood_still") == [lagging, lagging, [1090.0, 1090.0, 1090 * SECOND, 1090 * SECOND]]
+
+
 def test_a_deadline_in_calendar_time_is_met() -> None:
     """A loop over `datetime.now` ends after its five virtual minutes."""
     assert outcome("calendar_deadline") == [5, 300 * SECOND]

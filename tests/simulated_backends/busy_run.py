@@ -33,6 +33,8 @@ def main(name: str, seed: int) -> str:
         world.testbed.inject(Fault("reply.lost", volume="first", at_ns=SECOND // 3))
         world.testbed.inject(Fault("connection.half_open", volume="second", on="volume.cutover"))
         world.testbed.inject(Fault("partition", backend="primary", for_ns=SECOND // 2, at_ns=6 * SECOND))
+        world.testbed.inject(Fault("caller.pause", caller="host-a", for_ns=SECOND // 2, at_ns=2 * SECOND))
+        world.testbed.inject(Fault("caller.pause", caller="host-b", for_ns=SECOND // 4, on="volume.cutover"))
         start("copy", source="first", target="copy-1")
         start("copy", source="first", target="copy-2", point_in_time=False)
         start("move", source="second", destination="sibling")

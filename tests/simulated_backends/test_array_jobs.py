@@ -11,6 +11,7 @@ from worlds import World
 from harness.activity import ActivityState, HandleScope
 from harness.contract import ActivityNotAbortable, ActivityUnknown
 from harness.runtime import SECOND
+from harness.schedule import Fault
 from simulated_backends.profiles import ProfileError
 
 USER = HandleScope.USER
@@ -62,6 +63,79 @@ def test_some_jobs_can_not_be_aborted(make_world: Callable[..., World]) -> None:
     world.run(body)
 
 
+def test_some_jobs_can_be_paused(world: World) -> None:
+    """A paused copy stands still and takes longer by the pause; a caller sees a running job without progress."""
+
+    def body() -> None:
+        expected = world.fill(world.volume())
+        connection = world.connect()
+        usual_ns = world.testbed.profile.whole_copy_ns
+        began_ns = world.runtime.now()
+        handle = world.start(connection, "copy", source="volume", target="copy", scope=USER)
+        world.testbed.inject(
+            Fault("job.pause", backend="primary", verb="copy", for_ns=60 * SECOND, at_ns=began_ns + usual_ns // 2)
+        )
+        world.runtime.sleep(usual_ns)
+        before = connection.status(handle)
+        world.runtime.sleep(50 * SECOND)
+        during = connection.status(handle)
+        assert before.state is during.state is ActivityState.RUNNING
+        assert before.progress == during.progress == pytest.approx(0.5, abs=0.01)
+        assert world.wait(connection, handle).state is ActivityState.DONE
+        (ended,) = world.recorder.find("activity.ended")
+        assert ended.at_ns - began_ns == pytest.approx(usual_ns + 60 * SECOND, rel=1e-3)
+        assert world.store.image("copy") == expected
+        (fault,), (over,) = world.recorder.find("fault"), world.recorder.find("fault.over")
+        assert fault.fields["jobs"] == 1 and over.at_ns - fault.at_ns == 60 * SECOND
+
+    world.run(body)
+
+
+def test_some_jobs_can_not_be_paused(make_world: Callable[..., World]) -> None:
+    """A job of a steady verb goes on, as does one that is connection-specific, and no job of the array's."""
+    world = make_world(steady_job_verbs="copy")
+
+    def body() -> None:
+        world.volume()
+        connection = world.connect()
+        handles = [
+            world.start(connection, "copy", source="volume", target="wide", scope=USER),
+            world.start(connection, "replicate", source="volume", target="own", destination="sibling"),
+        ]
+        world.runtime.sleep(SECOND // 10)
+        world.testbed.inject(Fault("job.pause", backend="primary", for_ns=600 * SECOND))
+        for handle in handles:
+            assert world.wait(connection, handle).state is ActivityState.DONE
+        assert world.runtime.now() < 60 * SECOND
+        assert world.recorder.find("fault")[0].fields["jobs"] == 0
+
+    world.run(body)
+
+
+def test_a_paused_job_can_be_aborted_or_fail(world: World) -> None:
+    """A paused copy that is aborted is gone; one that meets a bad block does so after the pause."""
+
+    def body() -> None:
+        world.volume()
+        connection = world.connect()
+        handle = world.start(connection, "copy", source="volume", target="copy", scope=USER)
+        world.runtime.sleep(SECOND // 10)
+        world.testbed.inject(Fault("job.pause", backend="primary", for_ns=60 * SECOND))
+        connection.abort(handle)
+        assert world.primary.inspect().find("copy") is None
+        world.runtime.sleep(100 * SECOND)
+        handle = world.start(connection, "copy", source="volume", target="copy", scope=USER)
+        world.runtime.sleep(SECOND // 10)
+        world.testbed.inject(Fault("job.pause", backend="primary", for_ns=60 * SECOND))
+        paused_ns = world.runtime.now()
+        world.testbed.inject(Fault("medium.error", backend="primary", volume="volume", fraction=0.5))
+        status = world.wait(connection, handle)
+        assert (status.state, status.progress) == (ActivityState.FAILED, pytest.approx(0.5, abs=0.01))
+        assert world.runtime.now() > paused_ns + 60 * SECOND
+
+    world.run(body)
+
+
 def test_outcomes_are_kept_for_the_retention_time(world: World) -> None:
     """A job is named by a uuid; its outcome is there for 300 s after its end, and the name unknown afterwards."""
 
@@ -83,5 +157,7 @@ def test_a_profile_names_only_verbs_that_exist(make_world: Callable[..., World])
     """A verb that no job has is refused, as is a job service without a slot."""
     with pytest.raises(ProfileError, match="cpoy"):
         make_world(fixed_job_verbs="cpoy")
+    with pytest.raises(ProfileError, match="steady_job_verbs has raed"):
+        make_world(steady_job_verbs="raed")
     with pytest.raises(ProfileError, match="job_slots"):
         make_world(job_slots=0)

@@ -11,7 +11,7 @@ from harness.contract import ConnectionLost
 from harness.model import Caller
 from harness.recorder import Recorder
 from harness.runtime.agenda import Agenda
-from simulated_backends.nfs.clients import ClientOwner, Session
+from simulated_backends.nfs.clients import ClientOwner, ClientRecord, Session
 from simulated_backends.nfs.errors import NfsError
 from simulated_backends.nfs.server import LeaseTimes, NfsServer
 
@@ -66,6 +66,60 @@ def test_the_same_three_are_the_same_client() -> None:
     assert desk.session(ClientOwner("host-b", 1, "host/a")).client_id != session.client_id
 
 
+def test_an_unconfirmed_record_lasts_a_lease() -> None:
+    """A client id that no CREATE_SESSION confirms within a lease is forgotten; a confirmed one is not."""
+    desk = Desk()
+    unconfirmed = desk.server.exchange_id(OWNER)
+    kept = desk.session(ClientOwner("host-b", 1, "host/b"))
+    desk.until(LEASE - 1)
+    assert desk.server.find(unconfirmed.client_id) is unconfirmed
+    desk.until(LEASE)
+    assert desk.server.find(unconfirmed.client_id) is None and desk.server.find(kept.client_id) is not None
+    refused("NFS4ERR_STALE_CLIENTID", lambda: desk.server.create_session(unconfirmed.client_id, "alice"))
+    assert desk.agenda.next_at() is None and desk.session().client_id != unconfirmed.client_id
+
+
+def test_an_update_changes_no_record() -> None:
+    """EXCHANGE_ID with the update flag finds the confirmed record of the same three, and refuses everybody else."""
+    desk = Desk()
+
+    def update(verifier: int = 1, principal: str = "host/a") -> ClientRecord:
+        return desk.server.exchange_id(ClientOwner("host-a", verifier, principal), update=True)
+
+    refused("NFS4ERR_NOENT", update)
+    unconfirmed = desk.server.exchange_id(OWNER)
+    refused("NFS4ERR_NOENT", update)
+    session = desk.server.create_session(unconfirmed.client_id, "alice")
+    assert update().client_id == session.client_id == unconfirmed.client_id
+    restarted = desk.server.exchange_id(ClientOwner("host-a", 2, "host/a"))
+    refused("NFS4ERR_NOT_SAME", lambda: update(verifier=2))
+    refused("NFS4ERR_NOT_SAME", lambda: update(verifier=3, principal="host/b"))
+    refused("NFS4ERR_PERM", lambda: update(principal="host/b"))
+    assert update().client_id == session.client_id and desk.released == []
+    assert desk.server.find(restarted.client_id) is restarted
+    assert desk.server.sequence(session.id) is session
+
+
+def test_only_its_own_principal_confirms_a_client_id() -> None:
+    """CREATE_SESSION by another principal than that of EXCHANGE_ID is refused and changes nothing."""
+    desk = Desk()
+    old = desk.session()
+    new = desk.server.exchange_id(ClientOwner("host-a", 2, "host/a"))
+    refused("NFS4ERR_CLID_INUSE", lambda: desk.server.create_session(new.client_id, "alice", "host/b"))
+    assert not new.confirmed and desk.released == [] and desk.server.sequence(old.id) is old
+    desk.server.create_session(new.client_id, "alice", "host/a")
+    assert new.confirmed and desk.released == [(old.client_id, "the client restarted")]
+
+
+@pytest.mark.parametrize("verifier", [1, 2])
+def test_another_principal_is_refused_whatever_its_verifier(verifier: int) -> None:
+    """While the client has state another principal is refused, though it claims to be a restarted client."""
+    desk = Desk()
+    session = desk.session()
+    refused("NFS4ERR_CLID_INUSE", lambda: desk.server.exchange_id(ClientOwner("host-a", verifier, "host/b")))
+    assert desk.server.sequence(session.id) is session and desk.released == []
+
+
 def test_a_new_verifier_releases_the_old_state_once_confirmed() -> None:
     """A client that restarted keeps its old state until CREATE_SESSION confirms the new client id."""
     desk = Desk()
@@ -84,6 +138,7 @@ def test_another_principal_may_not_take_live_state(state: str) -> None:
     desk = Desk()
     first, thief = desk.session(), ClientOwner("host-a", 1, "host/b")
     if state == "open":
+        desk.server.reclaim_complete(first.id)
         desk.server.open_file(first.id, "file")
         desk.server.destroy_session(first.id)
     refused("NFS4ERR_CLID_INUSE", lambda: desk.server.exchange_id(thief))
@@ -218,10 +273,12 @@ def test_a_courtesy_client_gives_way_to_another_principal() -> None:
 def test_a_restart_forgets_everything_and_begins_a_grace_period() -> None:
     """After a restart old ids are stale; new state has to wait for the grace period's end, files may be reclaimed."""
     desk = Desk()
-    server, old = desk.server, desk.session()
+    server, old, silent = desk.server, desk.session(), desk.session(ClientOwner("host-c", 1, "host/c"))
+    refused("NFS4ERR_GRACE", lambda: server.open_file(old.id, "file"))
+    server.reclaim_complete(old.id)
     server.open_file(old.id, "file")
     server.restart()
-    assert desk.released == [(old.client_id, "the server restarted")]
+    assert desk.released == [(client, "the server restarted") for client in (old.client_id, silent.client_id)]
     refused("NFS4ERR_BADSESSION", lambda: server.sequence(old.id))
     refused("NFS4ERR_STALE_CLIENTID", lambda: server.create_session(old.client_id, "alice"))
     again, stranger = desk.session(), desk.session(ClientOwner("host-b", 1, "host/b"))
@@ -236,6 +293,38 @@ def test_a_restart_forgets_everything_and_begins_a_grace_period() -> None:
     desk.until(LEASE)
     server.open_file(again.id, "another")
     refused("NFS4ERR_NO_GRACE", lambda: server.open_file(stranger.id, "file", reclaim=True))
+
+
+def test_grace_ends_once_everybody_has_reclaimed() -> None:
+    """The last RECLAIM_COMPLETE of those who had state ends grace early; that of a stranger does not."""
+    desk = Desk()
+    owners = [ClientOwner(f"host-{letter}", 1, f"host/{letter}") for letter in "ab"]
+    for owner in owners:
+        desk.session(owner)
+    idle = desk.session(ClientOwner("host-i", 1, "host/i"))
+    desk.server.destroy_session(idle.id)
+    desk.server.restart()
+    first, second, stranger = (desk.session(owner) for owner in (*owners, ClientOwner("host-s", 1, "host/s")))
+    desk.until(10)
+    for session in (stranger, first):
+        desk.server.reclaim_complete(session.id)
+        refused("NFS4ERR_GRACE", lambda s=session: desk.server.open_file(s.id, "file"))  # type: ignore[misc]
+    assert desk.server.in_grace and desk.server.grace_left_ns == LEASE - 10
+    desk.server.reclaim_complete(second.id)
+    assert not desk.server.in_grace and desk.server.grace_left_ns == 0
+    desk.server.open_file(first.id, "file")
+    assert [event.at_ns for event in desk.recorder.find("nfs.grace_ended")] == [10]
+
+
+def test_a_server_that_nobody_held_state_of_needs_no_grace() -> None:
+    """After a restart without clients that could reclaim anything new state is taken at once."""
+    desk = Desk()
+    desk.server.restart()
+    assert not desk.server.in_grace and desk.recorder.find("nfs.restarted")[0].fields["grace_ns"] == 0
+    session = desk.session()
+    desk.server.reclaim_complete(session.id)
+    desk.server.open_file(session.id, "file")
+    assert desk.recorder.find("nfs.grace_ended") == []
 
 
 def test_grace_is_at_least_the_lease() -> None:

@@ -309,6 +309,7 @@ def test_new_copies_wait_for_the_end_of_grace() -> None:
 
     def body() -> None:
         world.volume()
+        world.session("host-z")  # whom the server waits for
         world.bed.restart_server("primary")
         session = world.session()
         world.refused("NFS4ERR_GRACE", lambda: world.begin(session))

@@ -253,10 +253,11 @@ def test_a_copy_that_waits_for_grace_ends_with_its_client() -> None:
 
     def body() -> None:
         world.volume()
+        world.connect("host-z")  # whom the server waits for
         world.bed.restart_server("primary")
         world.start(world.connect(), "copy", source="volume", target="copy")
-        world.runtime.sleep(SECOND)
-        assert world.states() == ["running"]
+        world.runtime.sleep(30 * SECOND)
+        assert world.states() == ["running"] and world.primary.inspect().find("copy") is None
         world.bed.servers["primary"].host_restarted("host-a")
         world.connect()
         world.runtime.sleep(1)
@@ -316,6 +317,7 @@ def test_copies_asked_for_in_grace_begin_after_it(native: bool) -> None:
 
     def body() -> None:
         world.volume()
+        world.connect("host-z")  # whom the server waits for
         world.bed.restart_server("primary")
         connection, grace_ns = world.connect(), world.bed.servers["primary"].times.grace_ns
         waiting = world.start(connection, "copy", source="volume", target="copy")

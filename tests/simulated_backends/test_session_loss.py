@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from worlds import World
 
-from harness.contract import ConnectionLost
+from harness.contract import ActivityUnknown, ConnectionLost
 from harness.recorder import UNACKNOWLEDGED
 from harness.runtime import SECOND
 from harness.schedule import Fault
@@ -219,3 +219,36 @@ def test_writes_go_through_every_loss(iscsi: World) -> None:
         assert len(iscsi.recorder.find("session.lost")) == 4
 
     iscsi.run(body)
+
+
+@pytest.mark.parametrize("fault", ["connection.break", "connection.half_open"])
+@pytest.mark.parametrize(("retain_s", "kept_s"), [(0, 0), (20, 22)])
+def test_a_target_keeps_a_lost_session_for_time2retain(fault: str, retain_s: int, kept_s: int) -> None:
+    """Once it has noticed the loss a target keeps the session for Time2Wait and Time2Retain; for 0 it goes at once."""
+    world = World("iscsi-sim", initiator_time2retain_s=retain_s)
+
+    def body() -> None:
+        world.connect()
+        world.testbed.inject(Fault(fault, caller="host-a", at_ns=SECOND))
+        world.runtime.sleep(world.testbed.profile.loss.detection_ns + (kept_s - 1) * SECOND)
+        assert world.primary.inspect().connections == 1
+        world.runtime.sleep(3 * SECOND)
+        assert world.primary.inspect().connections == 0
+
+    world.run(body)
+
+
+def test_a_task_ends_with_its_session_whatever_is_retained() -> None:
+    """At ErrorRecoveryLevel 0 nothing is reassigned: a new session does not reach the lost one's copy in that time."""
+    world = World("iscsi-sim", initiator_time2retain_s=20)
+
+    def body() -> None:
+        world.store.create_volume("volume", 100)
+        handle = world.start(world.connect(), "copy", source="volume", target="copy")
+        world.testbed.inject(Fault("connection.half_open", caller="host-a"))
+        world.runtime.sleep(50 * SECOND)
+        assert world.primary.inspect().connections == 1
+        with pytest.raises(ActivityUnknown):
+            world.connect().status(handle)
+
+    world.run(body)

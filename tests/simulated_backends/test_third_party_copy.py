@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from worlds import World
 
-from harness.activity import ActivityState, ConnectionIdentity
+from harness.activity import ActivityState, ConnectionIdentity, HandleScope
 from harness.contract import ActivityUnknown
 from harness.model import Caller
 from harness.runtime import SECOND
@@ -119,5 +119,46 @@ def test_a_driver_sees_a_copy_by_its_list_identifier(iscsi: World) -> None:
         assert status.state is ActivityState.RUNNING and status.poll_after == pytest.approx(0.107, abs=0.001)
         assert iscsi.wait(connection, handle).state is ActivityState.DONE
         assert len(iscsi.recorder.find("activity.started")) == 2
+
+    iscsi.run(body)
+
+
+def test_a_preempted_nexus_loses_its_copies(iscsi: World) -> None:
+    """PREEMPT AND ABORT ends the preempted initiator's copies, whose status can still be asked for, and no others."""
+
+    def body() -> None:
+        iscsi.volume()
+        connections = {host: iscsi.connect(host) for host in ("host-a", "host-ab", "host-b")}
+        handles = {
+            host: iscsi.start(connection, "copy", source="volume", target=host)
+            for host, connection in connections.items()
+        }
+        wide = iscsi.start(connections["host-a"], "copy", source="volume", target="wide", scope=HandleScope.USER)
+        iscsi.testbed.inject(Fault("reservation.preempt", caller="host-a", at_ns=SECOND))
+        iscsi.runtime.sleep(SECOND + iscsi.testbed.profile.loss.abort_latency_ns)
+        states = {host: connections[host].status(handle).state for host, handle in handles.items()}
+        assert states == {
+            "host-a": ActivityState.ABORTED,
+            "host-ab": ActivityState.RUNNING,
+            "host-b": ActivityState.RUNNING,
+        }
+        assert connections["host-a"].status(wide).state is ActivityState.RUNNING
+        assert iscsi.primary.inspect().find("host-a") is None and iscsi.primary.inspect().connections == 3
+        (ended,) = iscsi.recorder.find("activity.ended")
+        assert "preempted" in ended.fields["error"]
+        assert [e.fields["host"] for e in iscsi.recorder.find("fault", fault="reservation.preempt")] == ["host-a"]
+
+    iscsi.run(body)
+
+
+def test_a_preemption_may_concern_one_backend(iscsi: World) -> None:
+    """A preemption at another backend leaves the copies of this one alone."""
+
+    def body() -> None:
+        iscsi.volume()
+        connection = iscsi.connect()
+        handle = iscsi.start(connection, "copy", source="volume", target="copy")
+        iscsi.testbed.inject(Fault("reservation.preempt", caller="host-a", backend="sibling"))
+        assert iscsi.wait(connection, handle).state is ActivityState.DONE
 
     iscsi.run(body)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from harness.recorder import Event, Recorder
 from harness.runtime import SECOND, Expired, Runtime, Signal
 
-KINDS = ("connection.break", "start.reply_lost", "job.fail", "job.unsupported", "drain.stall")
+KINDS = ("connection.break", "start.reply_lost", "job.fail", "job.unsupported", "drain.stall", "caller.pause")
 """The faults that this testbed makes; see `harness.schedule.FAULT_KINDS`."""
 
 LINGER_NS = SECOND // 4
@@ -39,6 +39,42 @@ def at_event(recorder: Recorder, kind: str, nth: int, action: Callable[[], None]
             action()
 
     end = recorder.listen(listen)
+
+
+class Pauses:
+    """Which hosts stand still (`caller.pause`), as far as a backend can tell: their calls wait until it is over.
+
+    What a caller does between its calls is a thread of this process, and goes on; nor is any clock but the machine's
+    own to be had. A connection outlasts every pause, since nothing here sends keep-alives.
+    """
+
+    def __init__(self, runtime: Runtime, recorder: Recorder) -> None:
+        self._runtime = runtime
+        self._recorder = recorder
+        self._guard = threading.Lock()
+        self._still: dict[str, Signal[None]] = {}
+
+    def begin(self, host: str, for_ns: int) -> None:
+        """Let a host stand still for that long (ns). Harmless while it does so already."""
+        with self._guard:
+            if host in self._still:
+                return
+            self._still[host] = self._runtime.signal(f"{host} goes on")
+        self._recorder.emit("fault", fault="caller.pause", host=host, for_ns=for_ns)
+        self._runtime.call_later(for_ns, lambda: self._end(host))
+
+    def pass_call(self, host: str) -> None:
+        """Block while that host stands still."""
+        with self._guard:
+            still = self._still.get(host)
+        if still is not None:
+            still.wait()
+
+    def _end(self, host: str) -> None:
+        self._recorder.emit("fault.over", fault="caller.pause", host=host)
+        with self._guard:
+            still = self._still.pop(host)
+        still.set(None)
 
 
 @dataclass

@@ -30,7 +30,7 @@ from harness.storage import Image, ObjectUnknown
 from harness.testbed import Capability, Inspection, LossPolicy, Profile
 
 from .attachment import FileAttachment
-from .faults import KINDS, DrainStalls, at_event
+from .faults import KINDS, DrainStalls, Pauses, at_event
 from .medium import Workspace
 from .store import FileStore
 
@@ -66,11 +66,29 @@ def scaled_profile(whole_copy_s: float, snapshots_depend_on_volume: bool) -> Pro
     )
 
 
+class FilesConnection(BackendConnection):
+    """A driver's connection; its calls wait while the caller's host stands still."""
+
+    def __init__(self, pauses: Pauses, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._pauses = pauses
+
+    def _cross(self) -> None:
+        self._pauses.pass_call(self.caller.host)
+
+
 class FilesBackend:
     """Implements `harness.testbed.Backend`: a directory of files, a job engine, and the connections to it."""
 
     def __init__(
-        self, runtime: Runtime, recorder: Recorder, store: FileStore, engine: JobEngine, stalls: DrainStalls, seed: int
+        self,
+        runtime: Runtime,
+        recorder: Recorder,
+        store: FileStore,
+        engine: JobEngine,
+        stalls: DrainStalls,
+        pauses: Pauses,
+        seed: int,
     ) -> None:
         self.name = store.name
         self.family = store.family
@@ -79,6 +97,7 @@ class FilesBackend:
         self._runtime = runtime
         self._recorder = recorder
         self._stalls = stalls
+        self._pauses = pauses
         self._seed = seed
         self._guard = threading.Lock()
         self._numbers = itertools.count(1)
@@ -89,10 +108,12 @@ class FilesBackend:
     def connect(self, caller: Caller) -> BackendConnection:
         """See `harness.testbed.Backend.connect`. Raises `ConnectionLost` once the testbed is closed."""
         self._runtime.checkpoint()
+        self._pauses.pass_call(caller.host)
         with self._guard:
             if self._is_closed:
                 raise ConnectionLost(f"backend {self.name} is closed")
-            connection = BackendConnection(
+            connection = FilesConnection(
+                self._pauses,
                 self._runtime,
                 self._recorder,
                 self.engine,
@@ -174,6 +195,7 @@ class FilesTestbed:
             Capability.CONNECTION_BREAK,
             Capability.JOB_FAULTS,
             Capability.DRAIN_STALL,
+            Capability.CALLER_PAUSE,
             Capability.SECOND_FAMILY,
             Capability.LIVE_MOVE,
         }
@@ -186,6 +208,7 @@ class FilesTestbed:
         self.recorder = Recorder(self.runtime.now)
         self._workspace = Workspace(directory)
         self._stalls = DrainStalls(self.runtime, self.recorder)
+        self._pauses = Pauses(self.runtime, self.recorder)
         guard = threading.Lock()
         self._backends: dict[str, FilesBackend] = {}
         for name, family in FAMILIES.items():
@@ -201,7 +224,9 @@ class FilesTestbed:
                 self.profile,
                 lambda source=handles: f"{source.getrandbits(128):032x}",  # type: ignore[misc]
             )
-            self._backends[name] = FilesBackend(self.runtime, self.recorder, store, engine, self._stalls, seed)
+            self._backends[name] = FilesBackend(
+                self.runtime, self.recorder, store, engine, self._stalls, self._pauses, seed
+            )
 
     @property
     def directory(self) -> Path:
@@ -229,6 +254,8 @@ class FilesTestbed:
             raise ValueError(f"no backend {fault.backend!r}; there are {', '.join(self._backends)}")
         if fault.kind == "drain.stall" and not fault.volume:
             raise ValueError("drain.stall needs a volume")
+        if fault.kind == "caller.pause" and not (fault.caller and fault.for_ns > 0):
+            raise ValueError("caller.pause needs the host of its caller and a time for_ns above 0")
         if fault.nth < 1:
             raise ValueError(f"a fault happens at the first event or a later one, not at number {fault.nth}")
         at_event(self.recorder, fault.on, fault.nth, lambda: self._strike(fault))
@@ -248,6 +275,8 @@ class FilesTestbed:
                 self._backends[fault.backend or "primary"].lose_next_reply_to(fault.caller)
             case "job.fail" | "job.unsupported":
                 self._backends[fault.backend or "primary"].engine.plan_fault(fault)
+            case "caller.pause":
+                self._pauses.begin(fault.caller, fault.for_ns)
             case "drain.stall":
                 self._stalls.arm(fault.volume, fault.for_ns)
 

@@ -1,0 +1,181 @@
+"""Restarts of hosts, of services and of whole backends, at instants and events of a schedule."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import pytest
+from worlds import World
+
+from harness.activity import ActivityState, HandleScope
+from harness.contract import ActivityUnknown, ConnectionLost
+from harness.model import Caller
+from harness.runtime import SECOND
+from harness.schedule import Fault
+from harness.storage import CopyRequest
+from simulated_backends.nfs.errors import NfsError
+from simulated_backends.nfs.testbed import NfsTestbed
+
+LOST_COPY = CopyRequest("volume", "copy", "volume", point_in_time=False)
+
+
+def nfs(**options: Any) -> tuple[World, NfsTestbed]:
+    """An NFS testbed, and the same with its own ports."""
+    world = World("nfs-sim", **options)
+    assert isinstance(world.testbed, NfsTestbed)
+    return world, world.testbed
+
+
+@pytest.mark.parametrize("trigger", ["instant", "event"])
+def test_a_service_restarts_when_it_is_told_to(trigger: str) -> None:
+    """At its trigger a server forgets its clients, connections break, and its copy stateids are unknown."""
+    world, bed = nfs()
+
+    def body() -> None:
+        world.volume()
+        server, copies = bed.servers["primary"], bed.copies["primary"]
+        connection = world.connect()
+        session = server.log_in(Caller("host-b", "user-b"))
+        stateid = copies.copy(session, LOST_COPY).stateid
+        assert stateid is not None
+        when: dict[str, Any] = {"at_ns": SECOND} if trigger == "instant" else {"on": "activity.started"}
+        world.testbed.inject(Fault("server.restart", backend="primary", **when))
+        with contextlib.suppress(ConnectionLost):  # which is what the event's own caller gets
+            world.start(connection, "snapshot", source="volume", target="snapshot", scope=HandleScope.USER)
+        world.runtime.sleep(2 * SECOND)
+        (fault,), (restarted,) = world.recorder.find("fault"), world.recorder.find("nfs.restarted")
+        at_ns = SECOND if trigger == "instant" else world.recorder.find("activity.started")[0].at_ns
+        assert fault.fields == {"fault": "server.restart", "host": "", "backend": "primary"}
+        assert fault.at_ns == restarted.at_ns == at_ns and restarted.fields["clients"] == 2
+        with pytest.raises(ConnectionLost):
+            connection.status("any")
+        with pytest.raises(NfsError, match="BADSESSION"):
+            server.sequence(session)
+        again = server.log_in(Caller("host-b", "user-b"))
+        with pytest.raises(NfsError, match="BAD_STATEID"):
+            copies.offload_status(again, stateid)
+        assert world.primary.inspect().find("copy") is None and server.in_grace
+
+    world.run(body)
+
+
+@pytest.mark.parametrize("back", [("host-a", "host-b"), ("host-a",)])
+def test_a_copy_waits_for_those_who_have_not_reclaimed(back: tuple[str, ...]) -> None:
+    """A copy that is asked for after a restart begins soon after the last client is back, or at the end of grace."""
+    world, bed = nfs()
+
+    def body() -> None:
+        world.volume()
+        for host in ("host-a", "host-b"):
+            world.connect(host)
+        world.testbed.inject(Fault("server.restart", backend="primary", at_ns=10 * SECOND))
+        world.runtime.sleep(11 * SECOND - world.runtime.now())
+        connection = world.connect(back[0])
+        handle = world.start(connection, "copy", source="volume", target="copy")
+        world.runtime.sleep(20 * SECOND - world.runtime.now())
+        assert bed.servers["primary"].in_grace and world.primary.inspect().find("copy") is None
+        for host in back[1:]:
+            world.connect(host)
+        assert world.wait(connection, handle).state is ActivityState.DONE
+        began_ns = world.recorder.find("activity.ended")[0].at_ns - world.testbed.profile.whole_copy_ns
+        ended = world.recorder.find("nfs.grace_ended")
+        if len(back) == 2:
+            assert 20 * SECOND <= ended[0].at_ns <= began_ns <= 26 * SECOND
+        else:
+            assert ended == [] and 100 * SECOND <= began_ns <= 101 * SECOND
+
+    world.run(body)
+
+
+def test_a_backend_that_lost_its_power_takes_reclaims_first() -> None:
+    """When an NFS backend is back its grace period begins; hosts' writes go on in it, new copies do not."""
+    world, bed = nfs()
+
+    def body() -> None:
+        attachment = world.volume()
+        world.connect("host-z")
+        world.testbed.inject(Fault("backend.restart", backend="primary", for_ns=30 * SECOND, at_ns=10 * SECOND))
+        world.runtime.sleep(41 * SECOND - world.runtime.now())
+        assert bed.servers["primary"].grace_left_ns == 89 * SECOND
+        attachment.write(1, 11)
+        assert world.store.image("volume") == {1: 11} and bed.servers["primary"].in_grace
+        connection = world.connect()
+        handle = world.start(connection, "copy", source="volume", target="copy")
+        assert world.wait(connection, handle).state is ActivityState.DONE
+        assert world.runtime.now() > 130 * SECOND
+        (over,) = world.recorder.find("fault.over", fault="backend.restart", backend="primary")
+        assert over.at_ns == 40 * SECOND
+
+    world.run(body)
+
+
+@pytest.mark.parametrize("trigger", ["instant", "event"])
+def test_a_restarted_host_has_lost_its_connections(world: World, trigger: str) -> None:
+    """A host that restarts finds its connections gone at once, every backend later; other hosts notice nothing."""
+
+    def body() -> None:
+        attachment = world.volume()
+        attachment.write(1, 11)
+        first, other = world.connect(), world.connect("host-b")
+        when: dict[str, Any] = {"at_ns": SECOND} if trigger == "instant" else {"on": "activity.started"}
+        world.testbed.inject(Fault("host.restart", caller="host-a", **when))
+        wide = world.start(other, "copy", source="volume", target="copy", scope=HandleScope.USER)
+        world.runtime.sleep(2 * SECOND)
+        (fault,) = world.recorder.find("fault", fault="host.restart")
+        assert (fault.fields["host"], fault.fields["connections"]) == ("host-a", 1)
+        with pytest.raises(ConnectionLost):
+            first.status(wide)
+        assert other.status(wide).state in (ActivityState.RUNNING, ActivityState.DONE)
+        assert world.primary.inspect().connections == 2
+        attachment.write(1, 12)
+        assert len(world.recorder.find("session.lost", reason="host.restart")) == 1
+        world.runtime.sleep(world.testbed.profile.loss.detection_ns)
+        assert world.primary.inspect().connections == 1
+
+    world.run(body)
+
+
+def test_a_restarted_nfs_host_is_another_instance_of_its_client() -> None:
+    """The host comes back with a new verifier: what its old client held is released as soon as the new is confirmed."""
+    world, _ = nfs(native_copy_scope=True)
+
+    def body() -> None:
+        world.store.create_volume("volume", 100)
+        first = world.connect()
+        handle = world.start(first, "copy", source="volume", target="copy")
+        world.testbed.inject(Fault("host.restart", caller="host-a", at_ns=5 * SECOND))
+        world.runtime.sleep(6 * SECOND)
+        assert world.recorder.find("nfs.client_released") == []
+        again = world.connect()
+        (released,) = world.recorder.find("nfs.client_released")
+        assert (released.fields["client"], released.fields["why"]) == ("host-a", "the client restarted")
+        with pytest.raises(ActivityUnknown):
+            again.status(handle)
+        assert world.primary.inspect().find("copy") is None
+
+    world.run(body)
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (Fault("host.restart"), "host of its caller"),
+        (Fault("server.restart"), "needs a backend"),
+        (Fault("reservation.preempt", caller="host-a"), "can't make the fault"),
+    ],
+)
+def test_restarts_say_what_they_lack(fault: Fault, says: str) -> None:
+    """A restart of nobody is refused, as is what NFS does not know."""
+    _, bed = nfs()
+    with pytest.raises(ValueError, match=says):
+        bed.inject(fault)
+    bed.close()
+
+
+def test_a_target_has_no_service_to_restart_alone() -> None:
+    """The restart of the service is NFS's own; a target restarts with its backend."""
+    world = World("iscsi-sim")
+    with pytest.raises(ValueError, match=r"can't make the fault 'server.restart'"):
+        world.testbed.inject(Fault("server.restart", backend="primary"))
+    world.testbed.close()
