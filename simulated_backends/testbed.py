@@ -21,6 +21,7 @@ from simulated_backends.backend import SessionLayer, SimulatedBackend
 from simulated_backends.content import Rank, ascending
 from simulated_backends.fabric import Fabric
 from simulated_backends.faults import FaultInjector, ReplyFaults
+from simulated_backends.foreground import Lane
 from simulated_backends.lines import Network
 from simulated_backends.medium import Medium
 from simulated_backends.network_faults import NetworkFaults
@@ -65,6 +66,8 @@ class SimulatedTestbed(Testbed):
         self.profile = loaded.published(self.loss_policy(loaded))
         self._figures = loaded.figures
         self._fabric = Fabric(self._clock.env)
+        self.lane = Lane(self._clock, self.recorder)
+        """Where the streams of foreground loads sleep."""
         self._hosts: dict[str, HostLinks] = {}
         self._reply_faults = ReplyFaults()
         self._network = Network()
@@ -162,6 +165,7 @@ class SimulatedTestbed(Testbed):
             self._patience,
             self._route_of,
             self._forget_routes,
+            self.lane,
             self.seed,
         )
 
