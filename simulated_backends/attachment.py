@@ -20,7 +20,7 @@ from simulated_backends.fabric import Fabric, Link, Path
 from simulated_backends.foreground import ForegroundLoad, Lane
 from simulated_backends.route import HostRoute, PathLost
 from simulated_backends.stored_object import HeldObject
-from simulated_backends.writes import Pace, Phase, Write
+from simulated_backends.writes import ACKNOWLEDGE, ARRIVE, AT_GATE, OVER, RETURN, SEND, Pace, Write
 
 if TYPE_CHECKING:
     from simulated_backends.volume_store import SimulatedStore
@@ -99,7 +99,7 @@ class SimulatedAttachment:
         write = Write()
         try:
             self.issue(write, block, stamp)
-            while write.phase is not Phase.OVER:
+            while write.phase is not OVER:
                 pause_ns = self.advance(write)
                 if pause_ns:
                     self._runtime.sleep(pause_ns)
@@ -222,11 +222,11 @@ class SimulatedAttachment:
         """Record a write and bring it through the gate. Blocks while the gate holds. Raises as `write` does."""
         self._check(block * BLOCK, BLOCK)
         write.block, write.stamp = block, stamp
-        write.phase = Phase.AT_GATE
+        write.phase = AT_GATE
         self._outstanding += 1
         write.row = self._log.issue(block, stamp)
         self._gate.enter()
-        write.phase = Phase.SEND
+        write.phase = SEND
         write.sent_ns = self._runtime.now()
 
     def advance(self, write: Write) -> int:
@@ -234,22 +234,20 @@ class SimulatedAttachment:
 
         Blocks only where the path is not healthy. Raises as `write` does.
         """
-        if write.phase is Phase.SEND:  # once more for each session that is lost under the command
+        if write.phase is SEND:  # once more for each session that is lost under the command
             return self._send(write)
-        if write.phase is Phase.ARRIVE:
+        if write.phase is ARRIVE:
             return self._arrive(write)
-        if write.phase is Phase.RETURN:
+        if write.phase is RETURN:
             return self._return(write)
-        self._log.acknowledge(write.row)
-        self.drop(write)
-        return 0
+        return self._acknowledge(write)
 
     def drop(self, write: Write) -> None:
         """Count a write as over, acknowledged or not. Harmless when it is."""
-        phase, write.phase = write.phase, Phase.OVER
-        if phase is Phase.OVER:
+        phase, write.phase = write.phase, OVER
+        if phase is OVER:
             return
-        if phase is not Phase.AT_GATE:
+        if phase is not AT_GATE:
             self._gate.leave()
         self._outstanding -= 1
         if self._outstanding == 0 and self._idle is not None:
@@ -265,14 +263,23 @@ class SimulatedAttachment:
             return None
         if held.moved_away is not None or (store.is_full and store.figures.is_thin):
             return None
-        half, rest = divmod(store.figures.round_trip_ns, 2)
-        there_ns = half + self._least_service_ns(self._path_to(store), BLOCK)
-        jitter_ns = store.figures.service_jitter_ns
+        figures = store.figures
+        half, rest = divmod(figures.round_trip_ns, 2)
+        bandwidth = max(1, self._fabric.leftover(self._path_to(store)))
+        there_ns = half + figures.service_ns + BLOCK * SECOND // bandwidth
         stalled_ns = -1 if self._stall is None else self._stall[0]
         if stalled_ns >= self._runtime.now():
             return None
         return Pace(
-            there_ns, half + rest, self._jitter.random, jitter_ns, stalled_ns, self._log, held, route, self._passed
+            there_ns,
+            half + rest,
+            self._jitter.random,
+            figures.service_jitter_ns,
+            stalled_ns,
+            self._log,
+            held,
+            route,
+            self._passed,
         )
 
     @property
@@ -292,31 +299,36 @@ class SimulatedAttachment:
         write.route = self.route
         write.session = write.route.ready()
         write.back_ns = half + rest
-        write.phase = Phase.ARRIVE
+        write.phase = ARRIVE
         return half + self._service_ns(path, BLOCK)
 
     def _arrive(self, write: Write) -> int:
         route = write.route
         assert route is not None
         if not route.carry(write.session):
-            write.phase = Phase.SEND
+            write.phase = SEND
             return 0
         if self._held.moved_away is not None:
             self._move_away(write.block, self._held.moved_away)
         self._apply(write.block, write.stamp)
         if self._reply_faults:
             self._suffer(self._reply_faults.pop(0), route)
-        write.phase = Phase.RETURN
+        write.phase = RETURN
         return write.back_ns
 
     def _return(self, write: Write) -> int:
         assert write.route is not None
         if not write.route.carry(write.session):
-            write.phase = Phase.SEND
+            write.phase = SEND
             return 0
-        write.phase = Phase.ACKNOWLEDGE
         if self._stall is not None and write.sent_ns <= self._stall[0]:
+            write.phase = ACKNOWLEDGE
             return max(0, self._stall[1] - self._runtime.now())
+        return self._acknowledge(write)
+
+    def _acknowledge(self, write: Write) -> int:
+        self._log.acknowledge(write.row)
+        self.drop(write)
         return 0
 
     def _suffer(self, fault: Fault, route: HostRoute) -> None:
@@ -330,13 +342,10 @@ class SimulatedAttachment:
         return (self._links.port_out, store.medium.port_in, store.medium.disk_write)
 
     def _service_ns(self, path: Path, length: int) -> int:
-        return self._least_service_ns(path, length) + int(
-            self._jitter.random() * self._held.store.figures.service_jitter_ns
-        )
-
-    def _least_service_ns(self, path: Path, length: int) -> int:
+        figures = self._held.store.figures
         bandwidth = max(1, self._fabric.leftover(path))
-        return self._held.store.figures.service_ns + length * SECOND // bandwidth
+        jitter = int(self._jitter.random() * figures.service_jitter_ns)
+        return figures.service_ns + jitter + length * SECOND // bandwidth
 
     def _apply(self, block: int, stamp: int) -> None:
         """Put an arrived block into the volume and its write cache; raises `PoolFull` in a thin pool without room."""

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from harness.recorder import UNACKNOWLEDGED, Recorder
 from harness.runtime.agenda import Agenda
 from harness.storage import BLOCK
-from simulated_backends.writes import Pace, Phase, Write
+from simulated_backends.writes import ARRIVE, OVER, RETURN, Pace, Write
 
 if TYPE_CHECKING:
     from simulated_backends.foreground import Stream
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Column = NDArray[np.int64]
 
 _ARRIVE, _RETURN, _ISSUE = range(3)
-_PHASES = {_ARRIVE: Phase.ARRIVE, _RETURN: Phase.RETURN, _ISSUE: Phase.OVER}
+_PHASES = {_ARRIVE: ARRIVE, _RETURN: RETURN, _ISSUE: OVER}
 """The phase of a write while that event is the next one of its stream."""
 
 _Event = tuple[int, int, int]
@@ -50,7 +50,7 @@ class _Run:
         self.stream = stream
         self.pace = pace
         self.place = place
-        self.root = {Phase.ARRIVE: _ARRIVE, Phase.RETURN: _RETURN}.get(stream.write.phase, _ISSUE)
+        self.root = {ARRIVE: _ARRIVE, RETURN: _RETURN}.get(stream.write.phase, _ISSUE)
         self.course = (number, stream.draw, pace.there_ns, pace.jitter, pace.jitter_ns, pace.back_ns)
         self._before = before
 
@@ -76,6 +76,7 @@ class Batch:
         self._arrived: list[int] = []
         self._blocks: list[int] = []
         self._by: list[int] = []
+        self._rows_before: list[int] = []  # of each row the one before it in its stream, once all are issued
         self._runs: list[_Run] = []
         self._heap: list[tuple[int, _Run]] = []
         self._pending: list[tuple[int, int, Stream]] = []
@@ -171,7 +172,11 @@ class Batch:
         order = events[np.argsort(times[events], kind="stable")]
         sorted_times = times[order]
         ties = np.flatnonzero(sorted_times[1:] == sorted_times[:-1]).tolist()
-        count, done = len(self._issued), -1
+        if not ties:
+            return order
+        count = len(self._issued)
+        self._rows_before = _rows_before(np.array(self._by, np.int64)).tolist()
+        done = -1
         for tie in ties:
             if tie <= done:
                 continue
@@ -227,6 +232,8 @@ class Batch:
 
     def _row_before(self, row: int, number: int) -> int:
         """The row of the run's write before that row, or before its issue to come (-1); -1 if there is none."""
+        if self._rows_before and row >= 0:
+            return self._rows_before[row]
         by = self._by
         row = len(by) - 1 if row < 0 else row - 1
         while row >= 0 and by[row] != number:
@@ -342,3 +349,12 @@ class Batch:
         if early != late:
             return early - late
         return self._compare_tied(one[0], other[0])
+
+
+def _rows_before(by: Column) -> Column:
+    """Of each row the last one before it that is by the same run; -1 if there is none."""
+    order = np.argsort(by, kind="stable")
+    same = by[order[1:]] == by[order[:-1]]
+    found = np.full(len(by), -1, np.int64)
+    found[order[1:][same]] = order[:-1][same]
+    return found

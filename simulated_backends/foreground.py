@@ -22,7 +22,7 @@ from harness.runtime.virtual import VirtualRuntime, VirtualTask
 from harness.storage import BLOCK
 from harness.testbed import LoadSpec
 from simulated_backends.batch import Batch
-from simulated_backends.writes import Pace, Phase, Write
+from simulated_backends.writes import ACKNOWLEDGE, OVER, Pace, Write
 
 if TYPE_CHECKING:
     from simulated_backends.attachment import SimulatedAttachment
@@ -30,8 +30,13 @@ if TYPE_CHECKING:
 _WORTH = 48
 """A batch is begun where about so many writes or more fit in; for fewer, tasks are cheaper."""
 
+_SKIP_MOST = 1 << 12
+"""For so many pauses at most no batch is tried again, after paths were not healthy or others were due too soon."""
+
 _MOST = 1 << 15
 """A batch takes about so many writes at most, so that memory stays small."""
+
+_TIME = "time to pass"
 
 
 class Stream:
@@ -61,6 +66,9 @@ class Lane:
         self._recorder = recorder
         self._due: list[tuple[int, int, Stream]] = []  # a heap
         self._armed: dict[int, Alarm] = {}  # by the place of the entry that each stands for
+        self._skip = 0  # for so many pauses streams sleep as any task does
+        self._skip_next = _WORTH
+        self._outside = 0  # so many of them sleep so now
 
     def pause(self, stream: Stream, ns: int) -> None:
         """Let a stream's own task sleep for `ns` nanoseconds, at least one; a batch may change the stream meanwhile.
@@ -69,11 +77,19 @@ class Lane:
         """
         runtime = self._runtime
         runtime.checkpoint()
+        if self._skip:
+            self._skip -= 1
+            self._outside += 1
+            try:
+                stream.task.park(_TIME, ns)
+            finally:
+                self._outside -= 1
+            return
         stream.place = runtime.env.draw_place()
         heappush(self._due, (runtime.now() + ns, stream.place, stream))
         self._arm()
         try:
-            stream.task.park("time to pass", None)
+            stream.task.park(_TIME, None)
         finally:
             stream.place = 0  # so that an abandoned task is not woken again
 
@@ -106,6 +122,8 @@ class Lane:
             bound = min(bound, next_at)
         least_ns = _WORTH * first.load.cycle_ns
         if (bound - now) * len(self._due) < least_ns:
+            if not self._outside:  # else it may be them who are due so soon
+                self._put_off()
             return False
         paces: dict[ForegroundLoad, Pace | None] = {}
         taken, left = [], []
@@ -121,18 +139,24 @@ class Lane:
                 bound = min(bound, entry[0])
                 left.append(entry)
         if (bound - now) * len(taken) < least_ns:
+            self._put_off()
             return False
+        self._skip_next = _WORTH
         batch = Batch(env, self._recorder, bound, taken)
         self.batched += batch.work()
         self._due = left + batch.pending()
         heapify(self._due)
         return True
 
+    def _put_off(self) -> None:
+        """Try it again only after some pauses, more of them each time in a row."""
+        self._skip, self._skip_next = self._skip_next, min(2 * self._skip_next, _SKIP_MOST)
+
 
 def _fits(pace: Pace, write: Write) -> bool:
-    if write.phase is Phase.OVER:
+    if write.phase is OVER:
         return True
-    return write.phase is not Phase.ACKNOWLEDGE and pace.fits(write)
+    return write.phase is not ACKNOWLEDGE and pace.fits(write)
 
 
 class ForegroundLoad(StreamLoad):
@@ -173,13 +197,13 @@ class ForegroundLoad(StreamLoad):
         write = stream.write
         try:
             while True:
-                if write.phase is Phase.OVER:
+                if write.phase is OVER:
                     if self._stopping:
                         return
                     block, stream.think_ns = stream.draw()
                     attachment.issue(write, block, self._recorder.next_stamp())
                 pause_ns = attachment.advance(write)
-                if write.phase is Phase.OVER:
+                if write.phase is OVER:
                     pause_ns = stream.think_ns
                 if pause_ns:
                     lane.pause(stream, pause_ns)
