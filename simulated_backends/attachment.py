@@ -99,7 +99,7 @@ class SimulatedAttachment:
         write = Write()
         try:
             self.issue(write, block, stamp)
-            while write.phase is not OVER:
+            while write.phase != OVER:
                 pause_ns = self.advance(write)
                 if pause_ns:
                     self._runtime.sleep(pause_ns)
@@ -234,20 +234,20 @@ class SimulatedAttachment:
 
         Blocks only where the path is not healthy. Raises as `write` does.
         """
-        if write.phase is SEND:  # once more for each session that is lost under the command
+        if write.phase == SEND:  # once more for each session that is lost under the command
             return self._send(write)
-        if write.phase is ARRIVE:
+        if write.phase == ARRIVE:
             return self._arrive(write)
-        if write.phase is RETURN:
+        if write.phase == RETURN:
             return self._return(write)
         return self._acknowledge(write)
 
     def drop(self, write: Write) -> None:
         """Count a write as over, acknowledged or not. Harmless when it is."""
         phase, write.phase = write.phase, OVER
-        if phase is OVER:
+        if phase == OVER:
             return
-        if phase is not AT_GATE:
+        if phase != AT_GATE:
             self._gate.leave()
         self._outstanding -= 1
         if self._outstanding == 0 and self._idle is not None:

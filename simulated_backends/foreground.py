@@ -105,7 +105,7 @@ class Lane:
         del self._armed[place]
         if stream.place != place:
             heappop(due)
-        elif not self._work_ahead(stream):
+        elif self._skip or not self._work_ahead(stream):
             heappop(due)
             stream.task.resume()
         self._arm()
@@ -154,9 +154,9 @@ class Lane:
 
 
 def _fits(pace: Pace, write: Write) -> bool:
-    if write.phase is OVER:
+    if write.phase == OVER:
         return True
-    return write.phase is not ACKNOWLEDGE and pace.fits(write)
+    return write.phase != ACKNOWLEDGE and pace.fits(write)
 
 
 class ForegroundLoad(StreamLoad):
@@ -197,13 +197,13 @@ class ForegroundLoad(StreamLoad):
         write = stream.write
         try:
             while True:
-                if write.phase is OVER:
+                if write.phase == OVER:
                     if self._stopping:
                         return
                     block, stream.think_ns = stream.draw()
                     attachment.issue(write, block, self._recorder.next_stamp())
                 pause_ns = attachment.advance(write)
-                if write.phase is OVER:
+                if write.phase == OVER:
                     pause_ns = stream.think_ns
                 if pause_ns:
                     lane.pause(stream, pause_ns)
