@@ -13,7 +13,7 @@ from worlds import SPREAD, World
 from harness.load import StreamLoad
 from harness.runtime import SECOND, Expired, HorizonExceeded, Limits
 from harness.schedule import Fault
-from harness.storage import StorageError
+from harness.storage import PoolFull, StorageError
 from harness.testbed import LoadSpec
 from simulated_backends.attachment import SimulatedAttachment
 
@@ -207,3 +207,22 @@ def test_a_reader_sees_live_what_a_batch_wrote_before_it_came_by() -> None:
         images.append(world.run(body))
         assert world.is_torn(images[-1])
     assert images[0] == images[1]
+
+
+def test_a_full_pool_stops_a_load_at_the_same_write() -> None:
+    """A load over many new blocks that runs into a full pool fails at the write at which single writes do."""
+    records = []
+    for load in (SimulatedAttachment.load, one_by_one):
+        world = World("iscsi-sim", seed=2)
+
+        def body(world: World = world, load: LoadOf = load) -> None:
+            running = load(world.volume(), LoadSpec(tuple(range(1 << 16)), think_ns=MS))
+            world.runtime.sleep(SECOND // 10)
+            world.testbed.inject(Fault("pool.full", backend="primary"))
+            world.runtime.sleep(SECOND)
+            with pytest.raises(PoolFull):
+                running.stop()
+
+        world.run(body)
+        records.append((world.recorder.digest(), dict(world.store.image("volume"))))
+    assert records[0] == records[1]
