@@ -216,7 +216,7 @@ def test_a_full_pool_stops_a_load_at_the_same_write() -> None:
         world = World("iscsi-sim", seed=2)
 
         def body(world: World = world, load: LoadOf = load) -> None:
-            running = load(world.volume(), LoadSpec(tuple(range(1 << 16)), think_ns=MS))
+            running = load(world.volume(), LoadSpec(tuple(range(1 << 14)), think_ns=MS))
             world.runtime.sleep(SECOND // 10)
             world.testbed.inject(Fault("pool.full", backend="primary"))
             world.runtime.sleep(SECOND)
