@@ -70,6 +70,11 @@ class WriteGate:
         if drained is not None:
             drained.set(None)
 
+    def note_passed(self, difference: int) -> None:
+        """Count `difference` more writes under way; for a batch of writes that passed the open gate one by one."""
+        with self._guard:
+            self._in_flight += difference
+
     def hold(self, owner: str, within_ns: int, limit_ns: int) -> None:
         """Hold new writes and drain those under way; see `harness.testbed.Gate.hold`. Times in nanoseconds.
 

@@ -11,6 +11,7 @@ import hashlib
 import itertools
 import json
 from array import array
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -78,8 +79,35 @@ class WriteLog:
 
     def acknowledge(self, row: int) -> None:
         """Note that the write of that row was acknowledged."""
-        self.acknowledged_ns[row] = self._now()
-        self.acknowledged[row] = self._tick()
+        self.acknowledge_at(row, self._now(), self._tick())
+
+    def acknowledge_at(self, row: int, at_ns: int, place: int) -> None:
+        """Note at what time and place the write of that row was acknowledged."""
+        self.acknowledged_ns[row] = at_ns
+        self.acknowledged[row] = place
+
+    def extend(
+        self,
+        blocks: memoryview,
+        stamps: memoryview,
+        issued: memoryview,
+        issued_ns: memoryview,
+        acknowledged: memoryview,
+        acknowledged_ns: memoryview,
+    ) -> int:
+        """Append many writes at once, columns of 64-bit integers of one length; returns the row of the first.
+
+        Their places and stamps are drawn by `Recorder.draw_places` and `draw_stamps`.
+        """
+        with self._guard:
+            row = len(self.stamps)
+            self.blocks.frombytes(blocks.cast("B"))
+            self.stamps.frombytes(stamps.cast("B"))
+            self.issued.frombytes(issued.cast("B"))
+            self.issued_ns.frombytes(issued_ns.cast("B"))
+            self.acknowledged.frombytes(acknowledged.cast("B"))
+            self.acknowledged_ns.frombytes(acknowledged_ns.cast("B"))
+        return row
 
 
 class Recorder:
@@ -91,8 +119,10 @@ class Recorder:
 
     def __init__(self, now: Callable[[], int]) -> None:
         self._now = now
-        self.tick: Callable[[], int] = itertools.count(1).__next__
-        self.next_stamp: Callable[[], int] = itertools.count(1).__next__
+        self._places = itertools.count(1)
+        self._stamps = itertools.count(1)
+        self.tick: Callable[[], int] = self._places.__next__
+        self.next_stamp: Callable[[], int] = self._stamps.__next__
         self.events: list[Event] = []
         self._logs: dict[str, WriteLog] = {}
         self._listeners: list[Callable[[Event], None]] = []
@@ -103,6 +133,14 @@ class Recorder:
         if log is None:
             log = self._logs[volume_id] = WriteLog(volume_id, self.tick, self._now)
         return log
+
+    def draw_places(self, count: int) -> int:
+        """Draw that many places in a row, at least one; returns the first. Not for threads under the wall clock."""
+        return _draw(self._places, count)
+
+    def draw_stamps(self, count: int) -> int:
+        """Draw that many stamps in a row, at least one; returns the first. Not for threads under the wall clock."""
+        return _draw(self._stamps, count)
 
     def emit(self, kind: str, /, **fields: Any) -> Event:
         """Record an event (`area.what`, JSON-like fields) and tell those who listen; returns it."""
@@ -141,3 +179,9 @@ class Recorder:
             for column in (log.blocks, log.stamps, log.issued, log.issued_ns, log.acknowledged, log.acknowledged_ns):
                 sha.update(repr(column.tolist()).encode())
         return sha.hexdigest()
+
+
+def _draw(source: itertools.count[int], count: int) -> int:
+    first = next(source)
+    deque(itertools.islice(source, count - 1), maxlen=0)
+    return first

@@ -17,8 +17,10 @@ from harness.storage import BLOCK, ObjectUnknown, PoolFull, StorageError
 from harness.testbed import Attachment, Gate, LoadSpec
 from simulated_backends.content import Crawl, runs, stored_bytes
 from simulated_backends.fabric import Fabric, Link, Path
+from simulated_backends.foreground import ForegroundLoad, Lane
 from simulated_backends.route import HostRoute, PathLost
 from simulated_backends.stored_object import HeldObject
+from simulated_backends.writes import ACKNOWLEDGE, ARRIVE, AT_GATE, OVER, RETURN, SEND, Pace, Write
 
 if TYPE_CHECKING:
     from simulated_backends.volume_store import SimulatedStore
@@ -61,6 +63,7 @@ class SimulatedAttachment:
         host: str,
         links: HostLinks,
         route_of: Callable[[str, str], HostRoute],
+        lane: Lane,
         seed: int,
         number: int,
     ) -> None:
@@ -74,6 +77,7 @@ class SimulatedAttachment:
         self._held = held
         self._links = links
         self._route_of = route_of
+        self._lane = lane
         self._routed_to: SimulatedStore | None = None
         self._last_route: HostRoute | None = None
         self._log = recorder.writes(held.id)
@@ -92,20 +96,15 @@ class SimulatedAttachment:
         once the host has given up waiting for its session, `PoolFull` in a thin pool without room for a new block.
         """
         self._runtime.checkpoint()
-        self._check(block * BLOCK, BLOCK)
-        self._outstanding += 1
+        write = Write()
         try:
-            row = self._log.issue(block, stamp)
-            self._gate.enter()
-            try:
-                self._send(block, stamp)
-                self._log.acknowledge(row)
-            finally:
-                self._gate.leave()
+            self.issue(write, block, stamp)
+            while write.phase != OVER:
+                pause_ns = self.advance(write)
+                if pause_ns:
+                    self._runtime.sleep(pause_ns)
         finally:
-            self._outstanding -= 1
-            if self._outstanding == 0 and self._idle is not None:
-                self._idle.set(None)
+            self.drop(write)
 
     def read(self, offset: int, length: int) -> bytes:
         """See `harness.testbed.Attachment.read`. Raises ValueError for parts of blocks or beyond the volume's end,
@@ -181,7 +180,7 @@ class SimulatedAttachment:
         """See `harness.testbed.Attachment.load`."""
         self._runtime.checkpoint()
         name = f"load on {self.volume_id} at {self.host}"
-        return StreamLoad(self._runtime, self._recorder, self.write, spec, self._loads, name)
+        return ForegroundLoad(self._runtime, self._recorder, self, self._lane, spec, self._loads, name)
 
     def detach(self) -> None:
         """See `harness.testbed.Attachment.detach`. Repeating it is harmless."""
@@ -217,29 +216,120 @@ class SimulatedAttachment:
         assert self._last_route is not None
         return self._last_route
 
-    def _send(self, block: int, stamp: int) -> None:
-        runtime = self._runtime
-        sent_ns = runtime.now()
-        acknowledged = False
-        while not acknowledged:  # once more for each session that is lost under the command
-            store = self._held.store
-            medium = store.medium
-            half, rest = divmod(store.figures.round_trip_ns, 2)
-            path = (self._links.port_out, medium.port_in, medium.disk_write)
-            route = self.route
-            session = route.ready()
-            runtime.sleep(half + self._service_ns(path, BLOCK))
-            if not route.carry(session):
-                continue
-            if self._held.moved_away is not None:
-                self._move_away(block, self._held.moved_away)
-            self._apply(block, stamp)
-            if self._reply_faults:
-                self._suffer(self._reply_faults.pop(0), route)
-            runtime.sleep(half + rest)
-            acknowledged = route.carry(session)
-        if self._stall is not None and sent_ns <= self._stall[0]:
-            runtime.sleep(max(0, self._stall[1] - runtime.now()))
+    # ---- a write, step by step -------------------------------------------------------------------------------------
+
+    def issue(self, write: Write, block: int, stamp: int) -> None:
+        """Record a write and bring it through the gate. Blocks while the gate holds. Raises as `write` does."""
+        self._check(block * BLOCK, BLOCK)
+        write.block, write.stamp = block, stamp
+        write.phase = AT_GATE
+        self._outstanding += 1
+        write.row = self._log.issue(block, stamp)
+        self._gate.enter()
+        write.phase = SEND
+        write.sent_ns = self._runtime.now()
+
+    def advance(self, write: Write) -> int:
+        """Do what is due of a write that has passed the gate; returns the time to its next step (ns).
+
+        Blocks only where the path is not healthy. Raises as `write` does.
+        """
+        if write.phase == SEND:  # once more for each session that is lost under the command
+            return self._send(write)
+        if write.phase == ARRIVE:
+            return self._arrive(write)
+        if write.phase == RETURN:
+            return self._return(write)
+        return self._acknowledge(write)
+
+    def drop(self, write: Write) -> None:
+        """Count a write as over, acknowledged or not. Harmless when it is."""
+        phase, write.phase = write.phase, OVER
+        if phase == OVER:
+            return
+        if phase != AT_GATE:
+            self._gate.leave()
+        self._outstanding -= 1
+        if self._outstanding == 0 and self._idle is not None:
+            self._idle.set(None)
+
+    def pace(self) -> Pace | None:
+        """What writes take from now on, until somebody else does something; None if one might block, fail or tarry."""
+        held = self._held
+        store, route = held.store, self._last_route
+        if route is None or store is not self._routed_to or not route.is_clear:
+            return None
+        if not self._attached or held.gone or self._gate.holding or self._reply_faults:
+            return None
+        if held.moved_away is not None or (store.is_full and store.figures.is_thin):
+            return None
+        figures = store.figures
+        half, rest = divmod(figures.round_trip_ns, 2)
+        bandwidth = max(1, self._fabric.leftover(self._path_to(store)))
+        there_ns = half + figures.service_ns + BLOCK * SECOND // bandwidth
+        stalled_ns = -1 if self._stall is None else self._stall[0]
+        if stalled_ns >= self._runtime.now():
+            return None
+        return Pace(
+            there_ns,
+            half + rest,
+            self._jitter.random,
+            figures.service_jitter_ns,
+            stalled_ns,
+            self._log,
+            held,
+            route,
+            self._passed,
+        )
+
+    @property
+    def cycle_ns(self) -> int:
+        """About what a write takes (ns)."""
+        figures = self._held.store.figures
+        return figures.round_trip_ns + figures.service_ns + figures.service_jitter_ns // 2
+
+    def _passed(self, difference: int) -> None:
+        self._outstanding += difference
+        self._gate.note_passed(difference)
+
+    def _send(self, write: Write) -> int:
+        store = self._held.store
+        half, rest = divmod(store.figures.round_trip_ns, 2)
+        path = self._path_to(store)
+        write.route = self.route
+        write.session = write.route.ready()
+        write.back_ns = half + rest
+        write.phase = ARRIVE
+        return half + self._service_ns(path, BLOCK)
+
+    def _arrive(self, write: Write) -> int:
+        route = write.route
+        assert route is not None
+        if not route.carry(write.session):
+            write.phase = SEND
+            return 0
+        if self._held.moved_away is not None:
+            self._move_away(write.block, self._held.moved_away)
+        self._apply(write.block, write.stamp)
+        if self._reply_faults:
+            self._suffer(self._reply_faults.pop(0), route)
+        write.phase = RETURN
+        return write.back_ns
+
+    def _return(self, write: Write) -> int:
+        assert write.route is not None
+        if not write.route.carry(write.session):
+            write.phase = SEND
+            return 0
+        if self._stall is not None and write.sent_ns <= self._stall[0]:
+            write.phase = ACKNOWLEDGE
+            return max(0, self._stall[1] - self._runtime.now())
+        return self._acknowledge(write)
+
+    def _acknowledge(self, write: Write) -> int:
+        self._log.acknowledge(write.row)
+        self.drop(write)
+        return 0
 
     def _suffer(self, fault: Fault, route: HostRoute) -> None:
         self._recorder.emit("fault", fault=fault.kind, volume=self.volume_id, host=self.host, for_ns=fault.for_ns)
@@ -247,6 +337,9 @@ class SimulatedAttachment:
             route.drop("an answer was lost", backend_knows=False)
         else:
             self._runtime.sleep(fault.for_ns)
+
+    def _path_to(self, store: SimulatedStore) -> Path:
+        return (self._links.port_out, store.medium.port_in, store.medium.disk_write)
 
     def _service_ns(self, path: Path, length: int) -> int:
         figures = self._held.store.figures

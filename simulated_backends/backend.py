@@ -15,6 +15,7 @@ from harness.runtime.virtual import VirtualRuntime
 from harness.testbed import Inspection, Job
 from simulated_backends.attachment import HostLinks, SimulatedAttachment
 from simulated_backends.fabric import Fabric
+from simulated_backends.foreground import Lane
 from simulated_backends.hosts import Hosts
 from simulated_backends.lines import End, Line, Network
 from simulated_backends.reply_faults import ReplyFaults
@@ -145,7 +146,7 @@ class SimulatedBackend:
 
     `jobs` is how callers reach the `engine`'s jobs. `host_links` gives the network port of a host, `route_of` the way
     of its foreground I/O to a backend; both are made on first use. `forget_routes` drops a
-    backend's end of all routes to it.
+    backend's end of all routes to it, `lane` is where the streams of loads sleep.
     """
 
     def __init__(
@@ -164,6 +165,7 @@ class SimulatedBackend:
         patience: Patience,
         route_of: Callable[[str, str], HostRoute],
         forget_routes: Callable[[str], None],
+        lane: Lane,
         seed: int,
     ) -> None:
         self.name = store.name
@@ -183,6 +185,7 @@ class SimulatedBackend:
         self._patience = patience
         self._route_of = route_of
         self._forget_routes = forget_routes
+        self._lane = lane
         self._seed = seed
         self._connections: list[SimulatedConnection] = []
 
@@ -232,6 +235,7 @@ class SimulatedBackend:
             host,
             self._host_links(host),
             self._route_of,
+            self._lane,
             self._seed,
             len(self.attachments),
         )

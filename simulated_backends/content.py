@@ -76,6 +76,10 @@ class Content:
         """Put a stamp into a block."""
         self._top[block] = stamp
 
+    def write_all(self, blocks: Iterable[int], stamps: Iterable[int]) -> None:
+        """Put stamps into blocks, one after the other."""
+        self._top.update(zip(blocks, stamps, strict=True))
+
     def stamp(self, block: int) -> int:
         """The stamp of a block; 0 if it was never written."""
         stamp = self._top.get(block)

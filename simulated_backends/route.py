@@ -104,6 +104,15 @@ class HostRoute:
         line.heard_ns = self._runtime.now()
         return True
 
+    @property
+    def is_clear(self) -> bool:
+        """Whether the session is up and nothing holds messages back: `ready` and `carry` would not block."""
+        return self._is_up and not self._line.cuts
+
+    def heard_at(self, ns: int) -> None:
+        """Note that the last of several messages got through at that instant; see `carry`."""
+        self._line.heard_ns = max(self._line.heard_ns, ns)
+
     def half_open(self) -> None:
         """Nothing gets through on this connection any more, and neither end is told."""
         self._line.cut()

@@ -68,6 +68,12 @@ class HeldObject:
         if self.bad:
             self.bad.discard(block)
 
+    def write_all(self, blocks: list[int], stamps: list[int]) -> None:
+        """Change blocks one after the other, of an object that is there and that nobody crawls over."""
+        self.content.write_all(blocks, stamps)
+        if self.bad:
+            self.bad.difference_update(blocks)
+
     def spoil(self, block: int) -> None:
         """A block can't be read from now on, until it is written; transfers that get to it fail."""
         self.bad.add(block)

@@ -22,6 +22,7 @@ from simulated_backends.backend import SessionLayer, SimulatedBackend
 from simulated_backends.content import Rank, ascending
 from simulated_backends.fabric import Fabric
 from simulated_backends.faults import FaultInjector
+from simulated_backends.foreground import Lane
 from simulated_backends.hosts import Hosts
 from simulated_backends.lines import Network
 from simulated_backends.medium import Medium
@@ -68,6 +69,8 @@ class SimulatedTestbed(Testbed):
         self.profile = loaded.published(self.loss_policy(loaded))
         self._figures = loaded.figures
         self._fabric = Fabric(self._clock.env)
+        self.lane = Lane(self._clock, self.recorder)
+        """Where the streams of foreground loads sleep."""
         self._hosts: dict[str, HostLinks] = {}
         self._reply_faults = ReplyFaults()
         self._network = Network()
@@ -173,6 +176,7 @@ class SimulatedTestbed(Testbed):
             self._patience,
             self._route_of,
             self._forget_routes,
+            self.lane,
             self.seed,
         )
 

@@ -21,6 +21,10 @@ class Alarm(simpy.Event):
         self.env: Agenda = env
         self.action: Callable[[], None] | None = action
 
+    def __lt__(self, other: object) -> bool:
+        """Two alarms share a place only if one of them was cancelled and set again: their order does not matter."""
+        return False
+
     def cancel(self) -> None:
         """Make sure that the call does not happen any more."""
         if self.action is not None:
@@ -40,6 +44,23 @@ class Agenda(simpy.Environment):
         alarm = Alarm(self, action)
         heapq.heappush(self._queue, (self._now + ns, NORMAL, next(self._eid), alarm))
         return alarm
+
+    def draw_place(self) -> int:
+        """The next place behind everything that is due at the same instant already; for `alarm_at`."""
+        return next(self._eid)
+
+    def alarm_at(self, at: int, place: int, action: Callable[[], None]) -> Alarm:
+        """Call `action` in the hub at that instant (ns), at a place that was drawn before.
+
+        So one alarm can stand for several pauses, each of which keeps the place that it would have had by itself.
+        """
+        alarm = Alarm(self, action)
+        heapq.heappush(self._queue, (at, NORMAL, place, alarm))
+        return alarm
+
+    def pass_to(self, at: int) -> None:
+        """Let time pass to an instant (ns) before which nothing is due."""
+        self._now = at
 
     def forget_one(self) -> None:
         """Note that an alarm in the queue was cancelled; sweeps the queue once most of it is."""

@@ -197,7 +197,7 @@ class VirtualTask(VirtualSignal[T], Task[T]):
         runtime = self.runtime
         self._waiting_for = waiting_for
         if ns is not None:
-            self._wake = runtime.env.alarm(ns, self._resume)
+            self._wake = runtime.env.alarm(ns, self.resume)
         runtime.hub.switch()
         self._waiting_for = None
         if self._fenced:
@@ -210,9 +210,10 @@ class VirtualTask(VirtualSignal[T], Task[T]):
             return
         if self._wake is not None:
             self._wake.cancel()
-        self._wake = self.runtime.env.alarm(0, self._resume)
+        self._wake = self.runtime.env.alarm(0, self.resume)
 
-    def _resume(self) -> None:
+    def resume(self) -> None:
+        """Go on at once; called in the hub."""
         self._wake = None
         # settled from outside (a run that was closed) or parked for good by a limit: nothing to resume
         if self._waiting_for is not None:
@@ -248,6 +249,11 @@ class VirtualRuntime:
         self._stopped_by: BaseException | None = None
         self._state = "new"
         _open_runtimes.add(self)
+
+    @property
+    def horizon_ns(self) -> int:
+        """Up to when the run may go on; see `harness.runtime.Limits`."""
+        return self._limits.horizon_ns
 
     def now(self) -> int:
         """See `harness.runtime.Runtime.now`."""
