@@ -226,13 +226,34 @@ class VirtualRuntime:
 
     def sleep(self, ns: int) -> None:
         """See `harness.runtime.Runtime.sleep`. Raises `ValueError` if `ns` is negative."""
-        self.checkpoint()
+        task = current_task()
+        if task is not None and task._fenced:
+            self.refuse(task)
         if ns > 0:
-            self.blocking_task(_TIME).park(_TIME, ns)
+            if task is None:
+                task = self.blocking_task(_TIME)  # which raises
+            if not self._passes(ns):
+                task.park(_TIME, ns)
         elif ns == 0:
             self.note_clock_read()
         else:
             raise ValueError(f"can't sleep for {ns} ns")
+
+    def _passes(self, ns: int) -> bool:
+        """Let `ns` nanoseconds pass at once where nothing at all is due until after then; returns whether it did so.
+
+        The hub would do no more than resume the running task next; this spares two switches. At a tie the hub decides.
+        """
+        env = self.env
+        at = env._now + ns
+        if self._state != "running" or self._stopped_by is not None or at > self._limits.horizon_ns:
+            return False
+        due = env.next_at()
+        if due is not None and due <= at:
+            return False
+        env._now = at
+        self._steps, self._clock_reads = 1, 0
+        return True
 
     def signal(self, name: str = "") -> VirtualSignal[Any]:
         """See `harness.runtime.Runtime.signal`."""
