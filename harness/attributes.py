@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from harness.activity import HandleScope
 from harness.compression import ALIASES, TECHNIQUES, canonical
-from harness.contract import ACTIVITY_HOOKS, ATTRIBUTE, METHODS, static_attribute
+from harness.contract import ACTIVITY_HOOKS, ATTRIBUTE, METHODS
 from harness.frozen import (
     Budget,
     deep_freeze,
@@ -25,6 +25,7 @@ from harness.frozen import (
 from harness.names import did_you_mean
 from harness.results import Finding, Severity
 from harness.runtime import Abandoned
+from harness.static_lookup import static_attribute
 
 STATELESS = "stateless_activities"
 REPLICATION = "snapshot_replication"
