@@ -12,15 +12,15 @@ import itertools
 import json
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+_as_json = json.JSONEncoder(sort_keys=True, default=repr).encode
 
 UNACKNOWLEDGED = -1
 """The acknowledgement place of a write that was not acknowledged."""
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """One control-plane event: its place in the order, its time (ns), its kind (`area.what`) and what belongs to it."""
 
     place: int
@@ -134,7 +134,7 @@ class Recorder:
         sha = hashlib.sha256()
         for event in self.events:
             sha.update(repr((event.place, event.at_ns, event.kind)).encode())
-            sha.update(json.dumps(event.fields, sort_keys=True, default=repr).encode())
+            sha.update(_as_json(event.fields).encode())
         for volume_id in sorted(self._logs):
             log = self._logs[volume_id]
             sha.update(volume_id.encode())

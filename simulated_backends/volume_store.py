@@ -25,11 +25,13 @@ from harness.storage import (
     Unsupported,
     VolumeStore,
 )
+from harness.testbed import ActivityView
 from simulated_backends.content import Crawl, Rank, ascending, stamps_in
 from simulated_backends.fabric import Fabric, Link
+from simulated_backends.inspection import LazyInspection
 from simulated_backends.medium import Medium
 from simulated_backends.profiles import SHARING_KINDS, Figures
-from simulated_backends.stored_object import HeldObject, arrived, blocks_of
+from simulated_backends.stored_object import HeldObject, Part, arrived, room_taken
 from simulated_backends.transfers import BulkTransfer, StreamReader, StreamTransfer, TimedWork, Work
 
 
@@ -264,13 +266,14 @@ class SimulatedStore:
         return self._find(object_id).image()
 
     def used_bytes(self) -> int:
-        """See `harness.storage.VolumeStore.used_bytes`; a block that objects share counts once.
+        """See `harness.storage.VolumeStore.used_bytes`."""
+        parts = [Part(held.lineage, held.provisioned, held.image()) for held in self._objects.values()]
+        return room_taken(parts, self.figures.is_thin)
 
-        In a thick pool an object takes its whole size from the start; a snapshot that shares takes what it has alone.
-        """
-        whole = [] if self.figures.is_thin else [held for held in self._objects.values() if held.provisioned]
-        blocks = blocks_of(self._objects.values()) - blocks_of(whole)
-        return GIB * sum(held.provisioned for held in whole) + len(blocks) * BLOCK
+    def inspect(self, activities: tuple[ActivityView, ...], connections: int) -> LazyInspection:
+        """The objects as they are now, as an inspection of the backend with those activities and connections."""
+        held = [self._objects[object_id] for object_id in sorted(self._objects)]
+        return LazyInspection(held, self.figures.is_thin, activities, connections)
 
     def find(self, object_id: str) -> HeldObject | None:
         """The object of that id, complete or not; None if there is none."""
