@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 from harness.activity import ActivityStatus
 from harness.model import Backup, Context, Snapshot, Volume
-from harness.static_lookup import static_attribute, takes
+from harness.static_lookup import plain_function, plain_methods, static_attribute, takes
 
 ATTRIBUTE = "backend_activity_attributes"
 """The name under which a driver publishes (specification section 1)."""
@@ -232,6 +232,12 @@ def implements(owner: object, name: str) -> bool:
     return callable(found)
 
 
+def abilities(driver: object) -> Callable[[str], bool]:
+    """`implements` of one driver as it is now, for many questions at once."""
+    surely = plain_methods(driver, (*METHODS, *ACTIVITY_HOOKS))
+    return lambda name: name in surely or implements(driver, name)
+
+
 _signatures: WeakKeyDictionary[type, dict[str, inspect.Signature | None]] = WeakKeyDictionary()
 """What was read of each class; weak, because every restart brings another edition of the driver's class."""
 
@@ -273,10 +279,12 @@ def bind_call(driver: object, name: str, *args: Any, **kwargs: Any) -> Callable[
     are read once for each class.
     """
     cls = driver if isinstance(driver, type) else type(driver)
-    if not implements(driver, name):
+    function = plain_function(driver, name)
+    if function is not None and takes(function, len(args) + 1, kwargs):
+        return functools.partial(getattr(driver, name), *args, **kwargs)
+    if function is None and not implements(driver, name):
         raise ContractViolation(f"{cls.__name__} has no method {name}; define it as the contract shows it")
-    by_code = takes(static_attribute(cls, name), len(args) + 1, kwargs)
-    signature = None if by_code else _signature(cls, name)
+    signature = _signature(cls, name)
     if signature is not None:
         try:
             signature.bind(*args, **kwargs)

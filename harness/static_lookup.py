@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 import inspect
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from types import FunctionType, GetSetDescriptorType
 from typing import Any, Final
 
@@ -46,6 +46,54 @@ def static_attribute(owner: object, name: str, default: Any = None) -> Any:
         if not ordinary or name in own.__get__(owner):  # type: ignore[attr-defined]
             return inspect.getattr_static(owner, name, default)
     return default if found is ABSENT else found
+
+
+def plain_function(owner: object, name: str) -> FunctionType | None:
+    """The plain function that the owner's classes surely hold under a name, nothing of the instance hiding it."""
+    cls = type(owner)
+    if issubclass(cls, type):
+        return None
+    found = None
+    for entry in _mro_of(cls):
+        namespace = _namespace_of(entry)
+        if type(entry) not in _ORDINARY_METACLASSES:
+            return None
+        if found is None and name in namespace:
+            found = namespace[name]
+            if type(found) is not FunctionType:
+                return None
+        if "__dict__" in namespace:
+            own = namespace["__dict__"]
+            ordinary = type(own) is GetSetDescriptorType and own.__name__ == "__dict__" and own.__objclass__ is entry
+            if not ordinary or name in own.__get__(owner):
+                return None
+            if found is not None:
+                return found
+    return found
+
+
+def plain_methods(owner: object, names: Iterable[str]) -> frozenset[str]:
+    """Those of `names` under which the owner's classes surely hold a plain function; of others nothing is said."""
+    cls = type(owner)
+    if issubclass(cls, type):
+        return frozenset()
+    namespaces = []
+    for entry in _mro_of(cls):
+        if type(entry) not in _ORDINARY_METACLASSES:
+            return frozenset()
+        namespaces.append(_namespace_of(entry))
+    own = static_attribute(owner, "__dict__")
+    if type(own) is not GetSetDescriptorType:
+        return frozenset()
+    hidden = own.__get__(owner)
+    found = []
+    for name in names:
+        for namespace in namespaces:
+            if name in namespace:
+                if type(namespace[name]) is FunctionType and name not in hidden:
+                    found.append(name)
+                break
+    return frozenset(found)
 
 
 def _of_class(cls: object, name: str, default: Any) -> Any:

@@ -222,11 +222,13 @@ class VirtualRuntime:
 
     def now(self) -> int:
         """See `harness.runtime.Runtime.now`."""
-        return cast(int, self.env._now)
+        now: int = self.env._now  # type: ignore[assignment]  # SimPy's may be a float, an agenda's is not
+        return now
 
     def sleep(self, ns: int) -> None:
         """See `harness.runtime.Runtime.sleep`. Raises `ValueError` if `ns` is negative."""
-        task = current_task()
+        running = greenlet.getcurrent()
+        task = running.task if running.__class__ is TaskGreenlet else None
         if task is not None and task._fenced:
             self.refuse(task)
         if ns > 0:
@@ -248,9 +250,10 @@ class VirtualRuntime:
         at = env._now + ns
         if self._state != "running" or self._stopped_by is not None or at > self._limits.horizon_ns:
             return False
-        due = env.next_at()
-        if due is not None and due <= at:
-            return False
+        if env._queue and env._queue[0][0] <= at:
+            due = env.next_at()  # which leaves out what was cancelled
+            if due is not None and due <= at:
+                return False
         env._now = at
         self._steps, self._clock_reads = 1, 0
         return True
@@ -290,9 +293,9 @@ class VirtualRuntime:
 
     def checkpoint(self) -> None:
         """See `harness.runtime.Runtime.checkpoint`."""
-        task = current_task()
-        if task is not None and task._fenced:
-            self.refuse(task)
+        running = greenlet.getcurrent()
+        if running.__class__ is TaskGreenlet and running.task._fenced:
+            self.refuse(running.task)
 
     def run(self, main: Callable[[], T], limits: Limits) -> T:
         """See `harness.runtime.Runtime.run`."""
