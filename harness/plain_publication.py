@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Hashable
 from types import MappingProxyType
+from typing import Any
 
 _SCALARS = (str, bool, type(None))
 _LISTS = (tuple, list)
@@ -25,7 +26,7 @@ def content_key(value: object) -> Hashable | None:
         (content,) = gc.get_referents(value)  # what it shows: the one way to tell without asking it
     if type(content) is not dict:
         return None
-    parts: list[Hashable] = [type(value)]
+    parts: list[Any] = [type(value)]
     for key, item in content.items():
         cls = type(item)
         if type(key) is not str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 import inspect
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from types import FunctionType, GetSetDescriptorType
 from typing import Any, Final
 
@@ -41,10 +41,8 @@ def static_attribute(owner: object, name: str, default: Any = None) -> Any:
             found = namespace[name]
         if own is ABSENT and "__dict__" in namespace:
             own, holder = namespace["__dict__"], entry
-    if own is not ABSENT:
-        ordinary = type(own) is GetSetDescriptorType and own.__name__ == "__dict__" and own.__objclass__ is holder
-        if not ordinary or name in own.__get__(owner):  # type: ignore[attr-defined]
-            return inspect.getattr_static(owner, name, default)
+    if own is not ABSENT and not (_is_ordinary(own, holder) and name not in own.__get__(owner)):  # type: ignore[attr-defined]
+        return inspect.getattr_static(owner, name, default)
     return default if found is ABSENT else found
 
 
@@ -53,22 +51,18 @@ def plain_function(owner: object, name: str) -> FunctionType | None:
     cls = type(owner)
     if issubclass(cls, type):
         return None
-    found = None
+    found: FunctionType | None = None
     for entry in _mro_of(cls):
-        namespace = _namespace_of(entry)
         if type(entry) not in _ORDINARY_METACLASSES:
             return None
+        namespace = _namespace_of(entry)
         if found is None and name in namespace:
-            found = namespace[name]
-            if type(found) is not FunctionType:
+            if type(namespace[name]) is not FunctionType:
                 return None
+            found = namespace[name]
         if "__dict__" in namespace:
             own = namespace["__dict__"]
-            ordinary = type(own) is GetSetDescriptorType and own.__name__ == "__dict__" and own.__objclass__ is entry
-            if not ordinary or name in own.__get__(owner):
-                return None
-            if found is not None:
-                return found
+            return found if found and _is_ordinary(own, entry) and name not in own.__get__(owner) else None
     return found
 
 
@@ -78,14 +72,18 @@ def plain_methods(owner: object, names: Iterable[str]) -> frozenset[str]:
     if issubclass(cls, type):
         return frozenset()
     namespaces = []
+    hidden: Mapping[str, object] | None = None
     for entry in _mro_of(cls):
         if type(entry) not in _ORDINARY_METACLASSES:
             return frozenset()
-        namespaces.append(_namespace_of(entry))
-    own = static_attribute(owner, "__dict__")
-    if type(own) is not GetSetDescriptorType:
+        namespace = _namespace_of(entry)
+        namespaces.append(namespace)
+        if hidden is None and "__dict__" in namespace:
+            if not _is_ordinary(namespace["__dict__"], entry):
+                return frozenset()
+            hidden = namespace["__dict__"].__get__(owner)
+    if hidden is None:
         return frozenset()
-    hidden = own.__get__(owner)
     found = []
     for name in names:
         for namespace in namespaces:
@@ -94,6 +92,15 @@ def plain_methods(owner: object, names: Iterable[str]) -> frozenset[str]:
                     found.append(name)
                 break
     return frozenset(found)
+
+
+def _is_ordinary(descriptor: object, holder: type) -> bool:
+    """Whether that is what Python itself puts into a class as `__dict__`, which gives an instance's attributes."""
+    return (
+        type(descriptor) is GetSetDescriptorType
+        and descriptor.__name__ == "__dict__"
+        and descriptor.__objclass__ is holder
+    )
 
 
 def _of_class(cls: object, name: str, default: Any) -> Any:

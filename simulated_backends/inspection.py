@@ -33,7 +33,7 @@ class _Images(Mapping[str, Image]):
 
 
 class LazyInspection(Inspection):
-    """See `harness.testbed.Inspection`; made of `held`, which are sorted by id. `thin` says how the pool counts room."""
+    """See `harness.testbed.Inspection`; made of `held`, which are sorted by id. `thin`: how the pool counts room."""
 
     def __init__(
         self, held: Collection[HeldObject], thin: bool, activities: tuple[ActivityView, ...], connections: int
