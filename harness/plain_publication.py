@@ -36,7 +36,7 @@ def content_key(value: object) -> Hashable | None:
                 return None
             parts.append((key, cls, tuple(item)))
         elif cls in _SCALARS:
-            parts.append((key, cls, item))
+            parts.append((key, item))
         else:
             return None
     return tuple(parts)

@@ -62,7 +62,7 @@ class _Meta(type):
     from_meta = 1
 
 
-class _Abstract(metaclass=abc.ABCMeta):
+class _Abstract(metaclass=abc.ABCMeta):  # noqa: B024
     """A class as Cinder's drivers are, with the metaclass of abstract base classes."""
 
     def create_volume(self) -> str:
@@ -127,6 +127,8 @@ def test_changes_of_a_class_count_at_once() -> None:
     assert bind_call(driver, "create_volume", 1, 2)() == "second"
     vars(driver)["create_volume"] = None
     assert not implements(driver, "create_volume") and not abilities(driver)("create_volume")
+    with pytest.raises(ContractViolation, match="no method"):
+        bind_call(driver, "create_volume", 1, 2)
     del vars(driver)["create_volume"]
     assert abilities(driver)("create_volume")
     del Driver.create_volume

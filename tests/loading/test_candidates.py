@@ -144,7 +144,7 @@ def test_restart_without_the_source_is_an_error(vendor: Path) -> None:
     candidate.driver_class(fresh=True)
     shutil.rmtree(vendor)
     importlib.invalidate_caches()
-    with pytest.raises(CandidateError, match="vendor_array"):
+    with pytest.raises(CandidateError, match="no module 'vendor_array' is found"):
         candidate.driver_class(fresh=True)
 
 
