@@ -101,7 +101,7 @@ def _zoo() -> list[object]:
     return [_Abstract(), with_own, _Slotted(), _OddDict(), zoo, _Abstract, _Zoo, _Slotted, int, 5, "text", type]
 
 
-@pytest.mark.parametrize("owner", _zoo(), ids=lambda owner: repr(owner)[:40])
+@pytest.mark.parametrize("owner", _zoo(), ids=lambda owner: f"{type(owner).__name__} {getattr(owner, '__name__', '')}")
 def test_look_up_finds_what_inspect_finds(owner: object) -> None:
     """Whatever the class is like, the raw attribute is that of `inspect.getattr_static`."""
     for name in ("create_volume", "create_snapshot", "delete_volume", "delete_snapshot", "hidden", "extra", "nothing"):
