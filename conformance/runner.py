@@ -83,7 +83,7 @@ def run_check(
     result.clauses = ledger.results()
     result.findings = ledger.findings
     result.timeline = ledger.timeline
-    result.schedule = json.loads(plan.to_json())
+    result.schedule = plan.to_dict()
     result.wall_s = time.perf_counter() - started
     if result.outcome is not Outcome.ERROR or not result.message:
         result.outcome = combine(c.outcome for c in result.clauses)

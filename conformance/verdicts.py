@@ -97,11 +97,14 @@ class Ledger:
         known = self._results.get(clause)
         if known is not None and known.outcome is Outcome.FAILED:
             return  # whatever else is found out, a failure stands
+        by = evidence or self.evidence
+        if known is not None and outcome is Outcome.PASSED is known.outcome and by is known.evidence:
+            return  # it holds still
         judged = outcome in (Outcome.PASSED, Outcome.FAILED)
         self._results[clause] = ClauseResult(
             clause=clause,
             outcome=outcome,
             message=message,
-            evidence=(evidence or self.evidence) if judged else None,
+            evidence=by if judged else None,
             witness=witness,
         )

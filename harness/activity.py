@@ -35,7 +35,7 @@ class ActivityState(enum.Enum):
     @property
     def is_terminal(self) -> bool:
         """Whether the activity is over."""
-        return self in (ActivityState.DONE, ActivityState.FAILED, ActivityState.ABORTED)
+        return self is not ActivityState.QUEUED and self is not ActivityState.RUNNING
 
 
 @dataclass(frozen=True)

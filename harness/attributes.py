@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
 from harness.activity import HandleScope
 from harness.compression import ALIASES, TECHNIQUES, canonical
-from harness.contract import ACTIVITY_HOOKS, ATTRIBUTE, METHODS, static_attribute
+from harness.contract import ACTIVITY_HOOKS, ATTRIBUTE, METHODS
 from harness.frozen import (
     Budget,
     deep_freeze,
@@ -23,8 +23,10 @@ from harness.frozen import (
     shorten,
 )
 from harness.names import did_you_mean
+from harness.plain_publication import abilities_key, content_key
 from harness.results import Finding, Severity
 from harness.runtime import Abandoned
+from harness.static_lookup import static_attribute
 
 STATELESS = "stateless_activities"
 REPLICATION = "snapshot_replication"
@@ -42,6 +44,11 @@ MAX_NAMES = 1_000
 """How many names a published list may have."""
 MAX_FINDINGS = 50
 """How many findings are reported one by one; the rest is counted."""
+
+_ASKED = (*METHODS, *ACTIVITY_HOOKS)
+_MAX_KNOWN = 256
+_known: dict[Hashable, tuple[Publication, list[Finding]]] = {}
+"""What was made of plain publications, by content and abilities."""
 
 
 class Absent:
@@ -137,6 +144,19 @@ def read_publication(
     """
     if value is ABSENT:
         return Publication(), []
+    content = content_key(value)
+    if content is None:
+        return _read(value, implemented)
+    key = content, abilities_key(implemented, _ASKED)
+    if key not in _known:
+        if len(_known) >= _MAX_KNOWN:
+            _known.clear()
+        _known[key] = _read(value, implemented)
+    publication, findings = _known[key]
+    return publication, [finding.model_copy() for finding in findings]
+
+
+def _read(value: object, implemented: Callable[[str], bool] | None) -> tuple[Publication, list[Finding]]:
     reader = _Reader(implemented)
     publication = reader.read(value)
     findings = reader.findings

@@ -13,9 +13,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 from harness.activity import ActivityStatus
 from harness.model import Backup, Context, Snapshot, Volume
+from harness.static_lookup import plain_function, plain_methods, static_attribute, takes
 
 ATTRIBUTE = "backend_activity_attributes"
 """The name under which a driver publishes (specification section 1)."""
@@ -222,18 +224,6 @@ class BackupDriver(Protocol):
         """Fill `volume` from the chunks of `backup`."""
 
 
-_ABSENT = object()
-
-
-def static_attribute(owner: object, name: str, default: Any = None) -> Any:
-    """The attribute as it stands on the instance or its classes, no code of the driver asked.
-
-    Returns the raw attribute (a function, property, classmethod …), or `default` if there is none.
-    """
-    found = inspect.getattr_static(owner, name, _ABSENT)
-    return default if found is _ABSENT else found
-
-
 def implements(owner: object, name: str) -> bool:
     """Whether `owner`, a driver or its class, has a method `name`; an attribute set to None counts as absent."""
     found = static_attribute(owner, name)
@@ -242,8 +232,24 @@ def implements(owner: object, name: str) -> bool:
     return callable(found)
 
 
-@functools.cache
+def abilities(driver: object) -> Callable[[str], bool]:
+    """`implements` of one driver as it is now, for many questions at once."""
+    surely = plain_methods(driver, (*METHODS, *ACTIVITY_HOOKS))
+    return lambda name: name in surely or implements(driver, name)
+
+
+_signatures: WeakKeyDictionary[type, dict[str, inspect.Signature | None]] = WeakKeyDictionary()
+"""What was read of each class; weak, because every restart brings another edition of the driver's class."""
+
+
 def _signature(cls: type, name: str) -> inspect.Signature | None:
+    known = _signatures.setdefault(cls, {})
+    if name not in known:
+        known[name] = _read_signature(cls, name)
+    return known[name]
+
+
+def _read_signature(cls: type, name: str) -> inspect.Signature | None:
     raw = inspect.getattr_static(cls, name, None)
     if raw is None:
         return None
@@ -273,7 +279,10 @@ def bind_call(driver: object, name: str, *args: Any, **kwargs: Any) -> Callable[
     are read once for each class.
     """
     cls = driver if isinstance(driver, type) else type(driver)
-    if not implements(driver, name):
+    function = plain_function(driver, name)
+    if function is not None and takes(function, len(args) + 1, kwargs):
+        return functools.partial(getattr(driver, name), *args, **kwargs)
+    if function is None and not implements(driver, name):
         raise ContractViolation(f"{cls.__name__} has no method {name}; define it as the contract shows it")
     signature = _signature(cls, name)
     if signature is not None:

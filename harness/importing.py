@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable
 from types import ModuleType
 
+from harness.compiled_once import CompiledOnce
 from harness.names import did_you_mean
 
 _SHARED_PACKAGES = frozenset(
@@ -36,29 +37,35 @@ def import_class_afresh(reference: str) -> type:
     standard library), only the class's own module is. The modules that the class imports while it is being imported
     are its own edition's. Afterwards `sys.modules` is as it was before, because registries, pickles and whoever
     imported the package earlier must go on meeting the first edition; so an import inside one of the driver's
-    functions, made later, finds the first edition. C extensions and other packages stay shared. Not to be called
-    while another thread imports from the same package. Raises `CandidateError`.
+    functions, made later, finds the first edition. C extensions and other packages stay shared. Modules that are
+    source files are compiled once and executed for each edition, from the file where the first edition was found. Not
+    to be called while another thread imports from the same package. Raises `CandidateError`.
     """
     module_name, _, qualname = reference.partition(":")
     top = module_name.partition(".")[0]
     alone = top in _SHARED_PACKAGES or top in sys.stdlib_module_names
 
-    def is_ours(name: str) -> bool:
+    def ours() -> list[str]:
         if alone:
-            return name == module_name
-        return name == top or name.startswith(top + ".")
+            return [module_name] if module_name in sys.modules else []
+        inside = top + "."
+        return [name for name in list(sys.modules) if name == top or name.startswith(inside)]
 
-    return _with_modules_set_aside(is_ours, lambda: _class_in(_import(module_name, reference), qualname, reference))
+    return _with_modules_set_aside(ours, lambda: _class_in(_import(module_name, reference), qualname, reference))
 
 
-def _with_modules_set_aside(is_ours: Callable[[str], bool], load: Callable[[], type]) -> type:
-    aside = {name: sys.modules.pop(name) for name in list(sys.modules) if is_ours(name)}
+def _with_modules_set_aside(ours: Callable[[], list[str]], load: Callable[[], type]) -> type:
+    aside = {name: sys.modules.pop(name) for name in ours()}
     # the import of a submodule is also noted as an attribute of its package, which may be one that stays
     noted = {name: _noted_in_parent(name) for name in aside}
+    finder = CompiledOnce(aside)
+    sys.meta_path.insert(0, finder)
     try:
         return load()
     finally:
-        for name in [name for name in sys.modules if is_ours(name)]:
+        if finder in sys.meta_path:
+            sys.meta_path.remove(finder)
+        for name in ours():
             del sys.modules[name]
         sys.modules.update(aside)
         for name, value in noted.items():

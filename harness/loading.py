@@ -185,7 +185,7 @@ class DriverConfiguration:
         reserved = sorted(set(options) & _RESERVED)
         if reserved:
             raise ValueError(f"option {reserved[0]!r} is reserved; give it another name")
-        self._options = copy.deepcopy(dict(options))
+        self._options = {name: _copied(value) for name, value in options.items()}
         self._connect = connect
 
     def __getattr__(self, name: str) -> Any:
@@ -203,6 +203,21 @@ class DriverConfiguration:
     def backend_connect(self) -> Any:
         """Open the driver's connection, as its host and user. Raises `ConnectionLost` where that fails."""
         return self._connect()
+
+
+_SHAREABLE = frozenset({str, int, float, bool, type(None), bytes})
+
+
+def _copied(value: Any) -> Any:
+    """A deep copy; of what TOML and JSON are made of without the detours of `copy.deepcopy`."""
+    cls = type(value)
+    if cls in _SHAREABLE:
+        return value
+    if cls is dict:
+        return {key: _copied(item) for key, item in value.items()}
+    if cls is list:
+        return [_copied(item) for item in value]
+    return copy.deepcopy(value)
 
 
 _RESERVED = frozenset({"safe_get", "backend_connect"})

@@ -13,15 +13,15 @@ import json
 from array import array
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+_as_json = json.JSONEncoder(sort_keys=True, default=repr).encode
 
 UNACKNOWLEDGED = -1
 """The acknowledgement place of a write that was not acknowledged."""
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """One control-plane event: its place in the order, its time (ns), its kind (`area.what`) and what belongs to it."""
 
     place: int
@@ -146,8 +146,9 @@ class Recorder:
         """Record an event (`area.what`, JSON-like fields) and tell those who listen; returns it."""
         event = Event(self.tick(), self._now(), kind, fields)
         self.events.append(event)
-        for listener in tuple(self._listeners):
-            listener(event)
+        if self._listeners:
+            for listener in tuple(self._listeners):
+                listener(event)
         return event
 
     def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
@@ -170,9 +171,7 @@ class Recorder:
     def digest(self) -> str:
         """SHA-256 over all events and write columns; equal digests mean equal runs. Taken once, at the end."""
         sha = hashlib.sha256()
-        for event in self.events:
-            sha.update(repr((event.place, event.at_ns, event.kind)).encode())
-            sha.update(json.dumps(event.fields, sort_keys=True, default=repr).encode())
+        sha.update("".join([f"{event[:3]!r}{_as_json(event.fields)}" for event in self.events]).encode())
         for volume_id in sorted(self._logs):
             log = self._logs[volume_id]
             sha.update(volume_id.encode())

@@ -12,7 +12,7 @@ import json
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -101,6 +101,9 @@ class Fault:
             raise ValueError(f"{self.kind} happens at an event or at an instant (at_ns, 0 or later), not at both")
 
 
+_FAULT_FIELDS = sorted(one.name for one in fields(Fault))
+
+
 def random_source(seed: int, *names: str) -> random.Random:
     """A random source of its own for a name, so that what one part draws does not move what another gets."""
     text = "\x1f".join((str(seed), *names)).encode()
@@ -167,19 +170,19 @@ class Schedule:
     def _misfit(self, name: str, wanted: str) -> ScheduleError:
         return ScheduleError(f"the choice {name!r} is {json.dumps(self.choices[name])[:60]}; it must be {wanted}")
 
+    def to_dict(self) -> dict[str, Any]:
+        """The schedule as JSON has it, to be saved and replayed; keys are sorted."""
+        return {
+            "check": self.check,
+            "choices": dict(sorted(self.choices.items())),
+            "faults": [{name: getattr(fault, name) for name in _FAULT_FIELDS} for fault in self.faults],
+            "schema": "backend-activity/schedule/1",
+            "seed": self.seed,
+        }
+
     def to_json(self) -> str:
-        """The schedule as JSON, to be saved and replayed."""
-        return json.dumps(
-            {
-                "schema": "backend-activity/schedule/1",
-                "seed": self.seed,
-                "check": self.check,
-                "choices": self.choices,
-                "faults": [asdict(fault) for fault in self.faults],
-            },
-            sort_keys=True,
-            indent=1,
-        )
+        """The same as JSON text."""
+        return json.dumps(self.to_dict(), sort_keys=True, indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> Schedule:

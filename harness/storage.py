@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 BLOCK = 4096
 """Bytes in a block, the unit of foreground writes and of stamps."""
@@ -88,8 +88,7 @@ class Transfer(Protocol):
         """Make the transfer fail as a broken disk would (fault injection); same cleaning as `cancel`."""
 
 
-@dataclass(frozen=True)
-class StoredObject:
+class StoredObject(NamedTuple):
     """One volume or snapshot as the backend holds it. `complete` is False while a transfer still fills it.
 
     `size` in GiB; `parent` the volume that a snapshot was taken from; `identity` the exported identity that hosts see.

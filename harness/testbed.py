@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from harness.activity import ActivityStatus, HandleScope
 from harness.contract import BackupSink
@@ -175,8 +175,7 @@ class Attachment(Protocol):
         """Detach; outstanding writes are finished first."""
 
 
-@dataclass(frozen=True)
-class ActivityView:
+class ActivityView(NamedTuple):
     """An activity as its backend sees it: `target` is the id that it makes, `state` a value of `ActivityState`."""
 
     handle: str

@@ -257,14 +257,7 @@ class SimulatedBackend:
 
     def inspect(self) -> Inspection:
         """See `harness.testbed.Backend.inspect`."""
-        objects = self.store.objects()
-        return Inspection(
-            objects=objects,
-            images={stored.id: self.store.image(stored.id) for stored in objects},
-            activities=self.engine.views(),
-            used_bytes=self.store.used_bytes(),
-            connections=self.sessions.known(),
-        )
+        return self.store.inspect(self.engine.views(), self.sessions.known())
 
     def _await_network(self, host: str) -> None:
         reachable = self._runtime.signal(f"{host} can reach {self.name}")

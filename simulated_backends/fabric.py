@@ -91,7 +91,8 @@ class Fabric:
 
     def now(self) -> int:
         """The time in nanoseconds."""
-        return int(self._env.now)
+        now: int = self._env._now  # type: ignore[assignment]  # an agenda's is never a float
+        return now
 
     def start(self, path: Path, size: int, on_end: Callable[[], None]) -> Flow:
         """Start a flow of `size` bytes; `on_end` is called, once, at its end, and must not block.
@@ -139,8 +140,16 @@ class Fabric:
         What the flows leave free, or the share that one more flow would be sure of where that is more. Foreground I/O
         is too little to slow the flows. 0 only where a link is down.
         """
-        self.settle()
-        return min(max(link.capacity - link.used, link.capacity // (link.flows + 1)) for link in path)
+        if self._stale:
+            self._allocate()
+        least = -1
+        for link in path:
+            here = link.capacity
+            if link.flows:
+                here = max(link.capacity - link.used, link.capacity // (link.flows + 1))
+            if least < 0 or here < least:
+                least = here
+        return least
 
     def before_change(self, watcher: Callable[[], None]) -> None:
         """Call `watcher` at each instant at which rates or capacities change, before they do; it must not block."""

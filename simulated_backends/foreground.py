@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 from harness.load import StreamLoad
 from harness.recorder import Recorder
 from harness.runtime.agenda import Alarm
-from harness.runtime.virtual import VirtualRuntime, VirtualTask
+from harness.runtime.virtual import VirtualRuntime
+from harness.runtime.virtual_task import VirtualTask
 from harness.storage import BLOCK
 from harness.testbed import LoadSpec
 from simulated_backends.batch import Batch
@@ -107,7 +108,7 @@ class Lane:
             heappop(due)
         elif self._skip or not self._work_ahead(stream):
             heappop(due)
-            stream.task.resume()
+            stream.task.go_on()
         self._arm()
 
     def _work_ahead(self, first: Stream) -> bool:

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.runtime import Signal
-from harness.runtime.virtual import VirtualRuntime, VirtualTask
+from harness.runtime.virtual import VirtualRuntime
+from harness.runtime.virtual_task import VirtualTask
 from simulated_backends.lines import Network
 
 _PRUNE_FROM = 64

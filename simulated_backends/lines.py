@@ -160,6 +160,8 @@ class Line:
 
     def cross(self) -> bool:
         """Block while the line is cut; returns whether the caller's end still has the connection."""
+        if not self._gone and not self.cuts:
+            return True
         while self.cuts and End.CALLER not in self._gone:
             if self._changed is None:
                 self._changed = self._runtime.signal(f"the line from {self.host} to {self.backend} changes")

@@ -17,6 +17,8 @@ class ReplyFaults:
 
     def take(self, kind: str, host: str, backend: str, call: str = "start") -> Fault | None:
         """The fault of that kind which hits this call, if there is one; it is used up then."""
+        if not self._armed:
+            return None
         for fault in self._armed:
             here = fault.caller in ("", host) and fault.backend in ("", backend)
             if fault.kind == kind and here and fault.verb in ("", call):

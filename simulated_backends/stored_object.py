@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from harness.model import GIB
 from harness.storage import BLOCK, Image, ObjectUnknown, StoredObject
@@ -101,6 +101,13 @@ class HeldObject:
         """What the object shows now; of an incomplete one, what has arrived."""
         return self.partial() if self.partial is not None else self.content.image()
 
+    def look(self) -> Callable[[], Image]:
+        """What works out the image of this instant, later; no block is copied now of an object that is complete."""
+        if self.partial is not None:
+            image = self.partial()
+            return lambda: image
+        return self.content.freeze().image
+
     def described(self) -> StoredObject:
         """The object as the storage port shows it."""
         return StoredObject(self.id, self.kind, self.size, self.complete, self.parent, self.identity)
@@ -111,6 +118,36 @@ def arrived(image: dict[int, int], moved: int, rank: Rank = ascending) -> dict[i
     return {block: stamp for block, stamp in image.items() if (rank(block) + 1) * BLOCK <= moved}
 
 
-def blocks_of(objects: Iterable[HeldObject]) -> set[tuple[int, int, int]]:
+class Part(NamedTuple):
+    """What counts of an object against the pool: its lineage, provisioned GiB, and what it shows."""
+
+    lineage: int
+    provisioned: int
+    image: Image
+
+
+def room_taken(parts: Iterable[Part], thin: bool) -> int:
+    """Bytes that objects take of a pool; a block that objects share counts once.
+
+    In a thick pool an object takes its whole size from the start; a snapshot that shares takes what it has alone.
+    """
+    every = list(parts)
+    whole = [] if thin else [part for part in every if part.provisioned]
+    blocks = len(_blocks_of(every) - _blocks_of(whole)) if whole else _count(every)
+    return GIB * sum(part.provisioned for part in whole) + blocks * BLOCK
+
+
+def _blocks_of(parts: Iterable[Part]) -> set[tuple[int, int, int]]:
     """What objects take on the medium: lineage, block and stamp."""
-    return {(held.lineage, block, stamp) for held in objects for block, stamp in held.image().items()}
+    return {(part.lineage, block, stamp) for part in parts for block, stamp in part.image.items()}
+
+
+def _count(parts: Iterable[Part]) -> int:
+    """How many different blocks objects take on the medium; only those of one lineage can be the same."""
+    by_lineage: dict[int, list[Image]] = {}
+    for part in parts:
+        by_lineage.setdefault(part.lineage, []).append(part.image)
+    count = 0
+    for images in by_lineage.values():
+        count += len(images[0]) if len(images) == 1 else len(set().union(*[image.items() for image in images]))
+    return count

@@ -25,11 +25,14 @@ from harness.storage import (
     Unsupported,
     VolumeStore,
 )
+from harness.testbed import ActivityView
 from simulated_backends.content import Crawl, Rank, ascending, stamps_in
 from simulated_backends.fabric import Fabric, Link
+from simulated_backends.held_objects import HeldObjects
+from simulated_backends.inspection import LazyInspection
 from simulated_backends.medium import Medium
 from simulated_backends.profiles import SHARING_KINDS, Figures
-from simulated_backends.stored_object import HeldObject, arrived, blocks_of
+from simulated_backends.stored_object import HeldObject, Part, arrived, room_taken
 from simulated_backends.transfers import BulkTransfer, StreamReader, StreamTransfer, TimedWork, Work
 
 
@@ -64,7 +67,7 @@ class SimulatedStore:
         self._copy_order = copy_order
         self.is_full = False
         """Whether a fault has taken what is left of the pool."""
-        self._objects: dict[str, HeldObject] = {}
+        self._objects = HeldObjects()
         self._lineages = itertools.count(1)
 
     # ---- short operations ------------------------------------------------------------------------------------------
@@ -83,7 +86,8 @@ class SimulatedStore:
             raise Unsupported(f"{volume_id} has {held.size} GiB and can't shrink to {size}")
         self._check_idle(held)
         self._check_room(size - held.size)
-        held.size = held.provisioned = size
+        held.size = size
+        self._objects.provision(held, size)
 
     def delete(self, object_id: str) -> None:
         """See `harness.storage.VolumeStore.delete`."""
@@ -92,7 +96,7 @@ class SimulatedStore:
         if not held.complete:
             raise ObjectBusy(f"{object_id} is still being made")
         self._check_idle(held)
-        dependants = self._snapshots_of(held) if self.figures.snapshots_depend_on_volume else []
+        dependants = self._objects.snapshots_of(held) if self.figures.snapshots_depend_on_volume else []
         if dependants:
             raise ObjectBusy(f"{object_id} has snapshots: {', '.join(dependants)}")
         self._remove(held)
@@ -135,11 +139,11 @@ class SimulatedStore:
         destination._check_new(request.target, 0 if shares else size)
         target = destination._add(request.target, request.makes, size, lineage=source.lineage if shares else None)
         if shares:
-            target.provisioned = 0
+            destination._objects.provision(target, 0)
             if self.figures.snapshot_kind == "copy-on-write":
                 source.moved_away = set()
         if request.makes == "snapshot" and source.kind == "volume" and destination is self:
-            target.parent = source.id
+            self._objects.make_snapshot(target, source.id)
         path = self._path_to(destination)
         name = f"copy of {source.id} to {request.target} on {destination.name}"
         transfer = self._fill(source, target, request.point_in_time, name, reads=not shares)
@@ -155,7 +159,7 @@ class SimulatedStore:
         if destination is self:
             raise Unsupported(f"{volume_id} is on {self.name} already")
         self._check_idle(volume)
-        dependants = self._snapshots_of(volume) if self.figures.snapshots_depend_on_volume else []
+        dependants = self._objects.snapshots_of(volume) if self.figures.snapshots_depend_on_volume else []
         if dependants:
             raise ObjectBusy(f"{volume_id} has snapshots: {', '.join(dependants)}")
         destination._check_new(volume_id, volume.size)
@@ -181,10 +185,10 @@ class SimulatedStore:
             volume.bad.clear()
             for block, stamp in crawl.kept.items():  # a mover that does not mirror loses what it had passed
                 volume.write(block, stamp)
-            del self._objects[volume_id]
+            self._objects.take(volume)
             volume.store, volume.lineage = destination, arriving.lineage
             volume.moved_away = None
-            destination._objects[volume_id] = volume
+            destination._objects.put(volume)
             self._recorder.emit("volume.cutover", volume=volume_id, source=self.name, destination=destination.name)
 
         name = f"move of {volume_id} from {self.name} to {destination.name}"
@@ -258,20 +262,20 @@ class SimulatedStore:
 
     def objects(self) -> tuple[StoredObject, ...]:
         """See `harness.storage.VolumeStore.objects`."""
-        return tuple(self._objects[object_id].described() for object_id in sorted(self._objects))
+        return tuple([held.described() for held in self._objects.by_name()])
 
     def image(self, object_id: str) -> Image:
         """See `harness.storage.VolumeStore.image`."""
         return self._find(object_id).image()
 
     def used_bytes(self) -> int:
-        """See `harness.storage.VolumeStore.used_bytes`; a block that objects share counts once.
+        """See `harness.storage.VolumeStore.used_bytes`."""
+        parts = [Part(held.lineage, held.provisioned, held.image()) for held in self._objects.values()]
+        return room_taken(parts, self.figures.is_thin)
 
-        In a thick pool an object takes its whole size from the start; a snapshot that shares takes what it has alone.
-        """
-        whole = [] if self.figures.is_thin else [held for held in self._objects.values() if held.provisioned]
-        blocks = blocks_of(self._objects.values()) - blocks_of(whole)
-        return GIB * sum(held.provisioned for held in whole) + len(blocks) * BLOCK
+    def inspect(self, activities: tuple[ActivityView, ...], connections: int) -> LazyInspection:
+        """The objects as they are now, as an inspection of the backend with those activities and connections."""
+        return LazyInspection(self._objects.by_name(), self.figures.is_thin, activities, connections)
 
     def find(self, object_id: str) -> HeldObject | None:
         """The object of that id, complete or not; None if there is none."""
@@ -362,24 +366,21 @@ class SimulatedStore:
             identity=self._mint_identity(),
             provisioned=size,
         )
-        self._objects[object_id] = held
+        self._objects.put(held)
         return held
 
     def _remove(self, held: HeldObject) -> None:
         held.gone = True
-        del self._objects[held.id]
+        self._objects.take(held)
         parent = self._objects.get(held.parent or "")
-        if parent is not None and not self._snapshots_of(parent):
+        if parent is not None and not self._objects.snapshots_of(parent):
             parent.moved_away = None
 
     def _find(self, object_id: str) -> HeldObject:
-        try:
-            return self._objects[object_id]
-        except KeyError:
-            raise ObjectUnknown(f"no volume or snapshot {object_id} on {self.name}") from None
-
-    def _snapshots_of(self, volume: HeldObject) -> list[str]:
-        return sorted(o.id for o in self._objects.values() if o.kind == "snapshot" and o.parent == volume.id)
+        held = self._objects.get(object_id)
+        if held is None:
+            raise ObjectUnknown(f"no volume or snapshot {object_id} on {self.name}")
+        return held
 
     def _check_idle(self, held: HeldObject) -> None:
         if held.busy_with is not None:
@@ -393,6 +394,6 @@ class SimulatedStore:
     def _check_room(self, size: int) -> None:
         if self.is_full and size:
             raise PoolFull(f"the pool of {self.name} is full")
-        free = self.figures.pool_bytes - GIB * sum(held.provisioned for held in self._objects.values())
+        free = self.figures.pool_bytes - GIB * self._objects.provisioned
         if size * GIB > free:
             raise PoolFull(f"{self.name} has {free} bytes left, which is less than {size} GiB")

@@ -7,7 +7,7 @@ import random
 import uuid
 from typing import Any
 
-from harness.runtime.virtual import current_task
+from harness.runtime.virtual_task import current_task
 
 _stream = random.Random(0)
 _real_urandom = os.urandom

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from harness.runtime.port import SECOND, nanoseconds
-from harness.runtime.virtual import current_task
+from harness.runtime.virtual_task import current_task
 
 EPOCH_NS = 1_767_225_600 * SECOND
 """What `time.time_ns` says when a virtual run begins: 2026-01-01T00:00:00Z, in nanoseconds."""

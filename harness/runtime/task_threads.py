@@ -16,9 +16,9 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from harness.runtime.port import Abandoned, Expired, nanoseconds
+from harness.runtime.port import Abandoned, Expired, Signal, nanoseconds
 from harness.runtime.standstill import Standstill
-from harness.runtime.virtual import VirtualSignal, VirtualTask, current_task
+from harness.runtime.virtual_task import VirtualTask, current_task
 
 _IDENT_BASE = 1 << 40
 """Thread idents of tasks start here. They count from it, as a run must not depend on where something lies in memory."""
@@ -70,7 +70,7 @@ class Lock:
 
     def __init__(self) -> None:
         self._real = _real_allocate()
-        self._waiters: dict[VirtualSignal[Any], None] = {}
+        self._waiters: dict[Signal[Any], None] = {}
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
         """Take the lock; see `threading.Lock.acquire`."""

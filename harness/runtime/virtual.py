@@ -7,229 +7,22 @@ one run has one order.
 
 from __future__ import annotations
 
-import contextvars
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import greenlet
 
 from harness.runtime.agenda import Agenda, Alarm
-from harness.runtime.port import Abandoned, Deadlock, Expired, HorizonExceeded, Limits, Livelock, Signal, Task, seconds
-from harness.runtime.standstill import Standstill
+from harness.runtime.port import Abandoned, Deadlock, HorizonExceeded, Limits, Livelock, seconds
 from harness.runtime.virtual_lock import VirtualLock
+from harness.runtime.virtual_task import TaskGreenlet, VirtualSignal, VirtualTask, current_task
 
 T = TypeVar("T")
 
 _open_runtimes: set[VirtualRuntime] = set()
 """Runtimes that are not closed: a greenlet that is collected runs its `finally` blocks, whatever runs just then."""
 
-_unending: list[object] = []
-"""Greenlets that refused to end, kept for the same reason."""
-
 _TIME = "time to pass"
-
-
-class TaskGreenlet(greenlet.greenlet):
-    """The greenlet of a task; how code finds out in which task it runs."""
-
-    task: VirtualTask[Any]
-
-
-def current_task() -> VirtualTask[Any] | None:
-    """The task of whichever virtual runtime this code runs in, or None (the hub, a thread, no run)."""
-    running = greenlet.getcurrent()
-    return running.task if running.__class__ is TaskGreenlet else None
-
-
-class VirtualSignal(Signal[T]):
-    """See `harness.runtime.Signal`."""
-
-    def __init__(self, runtime: VirtualRuntime, name: str) -> None:
-        self.name = name
-        self._runtime = runtime
-        self._over = False
-        self._value: T | None = None
-        self._error: BaseException | None = None
-        self._waiters: dict[VirtualTask[Any], None] = {}  # in the order in which they began to wait
-
-    def __repr__(self) -> str:
-        return f"signal {self.name!r}"
-
-    @property
-    def is_over(self) -> bool:
-        """See `harness.runtime.Signal.is_over`."""
-        return self._over
-
-    def set(self, value: T) -> None:
-        """See `harness.runtime.Signal.set`."""
-        self._settle(value, None)
-
-    def fail(self, error: BaseException) -> None:
-        """See `harness.runtime.Signal.fail`."""
-        self._settle(None, error)
-
-    def _settle(self, value: T | None, error: BaseException | None) -> None:
-        if self._over:
-            return
-        self._over, self._value, self._error = True, value, error
-        waiters, self._waiters = self._waiters, {}
-        for task in waiters:
-            task.wake_soon()
-
-    def wait(self, timeout_ns: int | None = None) -> T:
-        """See `harness.runtime.Signal.wait`. Raises `RuntimeError` outside of a task if it would block."""
-        runtime = self._runtime
-        runtime.checkpoint()
-        if not self._over:
-            task = runtime.blocking_task(self)
-            if timeout_ns is None or timeout_ns > 0:
-                self._waiters[task] = None
-                try:
-                    task.park(self, timeout_ns)
-                finally:
-                    self._waiters.pop(task, None)
-            else:
-                runtime.note_clock_read()
-            if not self._over:
-                raise Expired(f"{self!r} was not over within {seconds(timeout_ns or 0):g} s")
-        if self._error is not None:
-            raise self._error
-        return cast(T, self._value)
-
-
-class VirtualTask(VirtualSignal[T], Task[T]):
-    """See `harness.runtime.Task`.
-
-    `number` counts the runtime's tasks. `companions` share its fate: threads that its code started. `standstill` is
-    there once its machine has been suspended.
-    """
-
-    def __init__(self, runtime: VirtualRuntime, name: str, body: Callable[[], T], number: int) -> None:
-        super().__init__(runtime, name)
-        self.number = number
-        self.runtime = runtime
-        self.companions: list[VirtualTask[Any]] = []
-        self.greenlet: TaskGreenlet | None = None
-        self._body: Callable[[], T] | None = body
-        self._context = contextvars.copy_context()
-        self._fenced = False
-        self._waiting_for: object | None = None
-        self._wake: Alarm | None = None
-        self.standstill: Standstill | None = None
-
-    def __repr__(self) -> str:
-        return f"task {self.name!r}"
-
-    @property
-    def is_abandoned(self) -> bool:
-        """See `harness.runtime.Task.is_abandoned`."""
-        return self._fenced
-
-    @property
-    def waiting_for(self) -> object | None:
-        """What the task waits for (its `repr` says it), or None if it does not wait."""
-        return self._waiting_for
-
-    def abandon(self) -> None:
-        """See `harness.runtime.Task.abandon`."""
-        if self._fenced:
-            return
-        self._fenced = True
-        if self._waiting_for is not None:
-            self.wake_soon()
-        for companion in self.companions:
-            companion.abandon()
-
-    def suspend(self) -> None:
-        """Let nothing happen in this task until `resume`, as on a machine that is paused. Suspensions nest.
-
-        What wakes it meanwhile is kept for then, a time-out keeps what it had left, and its clock stands still. For
-        models, called in the hub; companions are not touched.
-        """
-        if current_task() is self:
-            raise RuntimeError(f"{self!r} can't suspend itself; the hub can")
-        self.standstill = self.standstill or Standstill(self.runtime.env)
-        self.standstill.begin(self._wake)
-        self._wake = None
-
-    def resume(self) -> None:
-        """Take one suspension back: the task's timers and its clock go on where they stood."""
-        assert self.standstill is not None
-        left_ns = self.standstill.end()
-        if left_ns is not None:
-            self._wake = self.runtime.env.alarm(left_ns, self.begin if self.greenlet is None else self._resume)
-
-    def begin(self) -> None:
-        """Start the body; called in the hub. A task that was abandoned before never starts."""
-        if self._over:
-            return
-        self._wake = None
-        if self.standstill is not None and self.standstill.is_on:
-            self.standstill.wake()
-            return
-        if self._fenced:
-            self.finish(None, Abandoned(f"{self!r} was abandoned"))
-            return
-        self.greenlet = TaskGreenlet(self._run)  # its parent is the hub
-        self.greenlet.task = self
-        self.greenlet.gr_context = self._context
-        self.greenlet.switch()
-
-    def _run(self) -> None:
-        body, self._body = self._body, None
-        assert body is not None
-        try:
-            value = body()
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt):
-                self.runtime.stop(error)
-            self.finish(None, error)
-        else:
-            self.finish(value, None)
-
-    def finish(self, value: T | None, error: BaseException | None) -> None:
-        """Note that the body is over."""
-        self.runtime.discard(self)
-        self._settle(value, error)
-
-    def park(self, waiting_for: object, ns: int | None) -> None:
-        """Block until woken, or for `ns` nanoseconds; called in the task itself. Raises `Abandoned`."""
-        runtime = self.runtime
-        self._waiting_for = waiting_for
-        if ns is not None:
-            self._wake = runtime.env.alarm(ns, self.resume)
-        runtime.hub.switch()
-        self._waiting_for = None
-        if self._fenced:
-            runtime.refuse(self)
-
-    def wake_soon(self) -> None:
-        """Resume the parked task at this instant, through the queue; whatever would have woken it is cancelled."""
-        if self.standstill is not None and self.standstill.is_on:
-            self.standstill.wake()
-            return
-        if self._wake is not None:
-            self._wake.cancel()
-        self._wake = self.runtime.env.alarm(0, self.resume)
-
-    def resume(self) -> None:
-        """Go on at once; called in the hub."""
-        self._wake = None
-        # settled from outside (a run that was closed) or parked for good by a limit: nothing to resume
-        if self._waiting_for is not None:
-            self.greenlet.switch()  # type: ignore[union-attr]
-
-    def end(self) -> None:
-        """End the task from `close`, fenced, so that its `finally` blocks reach no port."""
-        self._fenced = True
-        if self.greenlet is None:
-            self.finish(None, Abandoned(f"{self!r} was abandoned"))
-            return
-        self.greenlet.parent = self.runtime.hub
-        self.greenlet.switch()
-        if not self.greenlet.dead:
-            _unending.append(self.greenlet)
-            self.finish(None, Abandoned(f"{self!r} refused to end"))
 
 
 class VirtualRuntime:
@@ -257,7 +50,8 @@ class VirtualRuntime:
 
     def now(self) -> int:
         """See `harness.runtime.Runtime.now`."""
-        return cast(int, self.env._now)
+        now: int = self.env._now  # type: ignore[assignment]  # SimPy's may be a float, an agenda's is not
+        return now
 
     def clock(self) -> int:
         """See `harness.runtime.Runtime.clock`."""
@@ -266,13 +60,36 @@ class VirtualRuntime:
 
     def sleep(self, ns: int) -> None:
         """See `harness.runtime.Runtime.sleep`. Raises `ValueError` if `ns` is negative."""
-        self.checkpoint()
+        running = greenlet.getcurrent()
+        task = running.task if running.__class__ is TaskGreenlet else None
+        if task is not None and task._fenced:
+            self.refuse(task)
         if ns > 0:
-            self.blocking_task(_TIME).park(_TIME, ns)
+            if task is None:
+                task = self.blocking_task(_TIME)  # which raises
+            if not self._passes(ns):
+                task.park(_TIME, ns)
         elif ns == 0:
             self.note_clock_read()
         else:
             raise ValueError(f"can't sleep for {ns} ns")
+
+    def _passes(self, ns: int) -> bool:
+        """Let `ns` nanoseconds pass at once where nothing at all is due until after then; returns whether it did so.
+
+        The hub would do no more than resume the running task next; this spares two switches. At a tie the hub decides.
+        """
+        env = self.env
+        at = env._now + ns
+        if self._state != "running" or self._stopped_by is not None or at > self._limits.horizon_ns:
+            return False
+        if env._queue and env._queue[0][0] <= at:
+            due = env.next_at()  # which leaves out what was cancelled
+            if due is not None and due <= at:
+                return False
+        env._now = at
+        self._steps, self._clock_reads = 1, 0
+        return True
 
     def signal(self, name: str = "") -> VirtualSignal[Any]:
         """See `harness.runtime.Runtime.signal`."""
@@ -309,9 +126,9 @@ class VirtualRuntime:
 
     def checkpoint(self) -> None:
         """See `harness.runtime.Runtime.checkpoint`."""
-        task = current_task()
-        if task is not None and task._fenced:
-            self.refuse(task)
+        running = greenlet.getcurrent()
+        if running.__class__ is TaskGreenlet and running.task._fenced:
+            self.refuse(running.task)
 
     def run(self, main: Callable[[], T], limits: Limits) -> T:
         """See `harness.runtime.Runtime.run`."""

@@ -13,6 +13,7 @@ from harness.contract import (
     ActivityFailed,
     BackendActivityError,
     ContractViolation,
+    abilities,
     bind_call,
     implements,
 )
@@ -130,7 +131,7 @@ def _is_number(value: Any, least: float, most: float) -> bool:
 
 def publication_of(driver: Any) -> Publication:
     """A driver's publication, read once, with violations replaced by defaults (A-4, A-5)."""
-    return read_driver(driver, lambda name: implements(driver, name))[0]
+    return read_driver(driver, abilities(driver))[0]
 
 
 def describe(error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import random
@@ -23,7 +24,12 @@ class Secrets:
 
     def of(self, user: str) -> bytes:
         """The secret of a user as this end knows it."""
-        return self._known.get(user) or hashlib.sha256(f"chap secret of {user}".encode()).digest()[:16]
+        return self._known.get(user) or _derived_secret(user)
+
+
+@functools.lru_cache(maxsize=1024)
+def _derived_secret(user: str) -> bytes:
+    return hashlib.sha256(f"chap secret of {user}".encode()).digest()[:16]
 
 
 def response(identifier: int, secret: bytes, challenge: bytes) -> bytes:

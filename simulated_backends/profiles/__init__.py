@@ -6,10 +6,12 @@ A profile file has `name`, `source`, a table `figures` of `{ value, source }`, a
 
 from __future__ import annotations
 
+import functools
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from importlib import resources
+from types import MappingProxyType
 from typing import Any
 
 from harness.model import GIB
@@ -144,9 +146,22 @@ def load_profile(name: str, protocol_keys: tuple[str, ...], options: Mapping[str
     """Read the profile `name`; `options` override figures and protocol numbers by their names.
 
     `protocol_keys` are the numbers and switches that the protocol wants in the table `protocol`. Raises `ProfileError`.
+    A profile is read once in a process; an edited file counts from the next process on.
     """
-    text = resources.files(__name__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
-    return parse_profile(text, f"profile {name}", protocol_keys, options)
+    if all(type(value) in _TYPES.values() for value in options.values()):
+        # with the types, because True and 1 are equal and only one of them is a number
+        return _load(name, protocol_keys, tuple((key, type(value), value) for key, value in options.items()))
+    return parse_profile(_text(name), f"profile {name}", protocol_keys, options)
+
+
+@functools.lru_cache(maxsize=64)
+def _load(name: str, protocol_keys: tuple[str, ...], options: tuple[tuple[str, type, Any], ...]) -> SimulatedProfile:
+    return parse_profile(_text(name), f"profile {name}", protocol_keys, {key: value for key, _, value in options})
+
+
+@functools.cache
+def _text(name: str) -> str:
+    return resources.files(__name__).joinpath(f"{name}.toml").read_text(encoding="utf-8")
 
 
 def parse_profile(
@@ -167,7 +182,10 @@ def parse_profile(
     figures = _values(f"{where}, figures", data["figures"], types, options)
     protocol = _values(f"{where}, protocol", data["protocol"], numbers, options)
     codecs = {codec: _codec(f"{where}, codec {codec}", entry) for codec, entry in data["codecs"].items()}
-    return SimulatedProfile(data["name"], data["source"], Figures(**figures), codecs, protocol)
+    # read-only, because testbeds share it
+    return SimulatedProfile(
+        data["name"], data["source"], Figures(**figures), MappingProxyType(codecs), MappingProxyType(protocol)
+    )
 
 
 def _kind(table: object, key: str) -> str:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from harness.contract import METHODS, ContractViolation, bind_call, binding_error, implements, static_attribute
+from harness.contract import METHODS, ContractViolation, bind_call, binding_error, implements
+from harness.static_lookup import static_attribute
 
 
 class Driver:

@@ -1,6 +1,8 @@
 """From what the user wrote to a driver class: specs, errors, fresh imports, configuration, description."""
 
+import importlib
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -112,6 +114,50 @@ def test_fresh_class_shares_no_memory(vendor: Path) -> None:
     assert {name: module for name, module in sys.modules.items() if name.startswith("vendor_array")} == modules
     assert sys.modules["vendor_array"].driver is modules["vendor_array.driver"]
     assert candidate.driver_class() is first
+
+
+def test_no_two_restarts_share_memory(vendor: Path) -> None:
+    """What a later edition remembers in its class or a module is unknown to the editions before and after it."""
+    candidate = CandidateSpec.for_driver("vendor_array.driver:ArrayDriver").load()
+    editions: list[Any] = [candidate.driver_class(fresh=True) for _ in range(2)]
+    editions[0].shared.append("remembered")
+    editions[0].create_snapshot.__globals__["helpers"].registry.append("remembered")
+    editions.append(candidate.driver_class(fresh=True))
+    assert [edition.shared for edition in editions] == [["remembered"], [], []]
+    registries = [edition.create_snapshot.__globals__["helpers"].registry for edition in editions]
+    assert registries == [["remembered"], [], []]
+
+
+def test_restart_after_an_edit_runs_the_new_source(vendor: Path) -> None:
+    """A module whose file was changed since an earlier restart is executed as it is now."""
+    candidate = CandidateSpec.for_driver("vendor_array.driver:ArrayDriver").load()
+    candidate.driver_class(fresh=True)
+    source = (vendor / "helpers.py").read_text()
+    (vendor / "helpers.py").write_text(source + "edited = True\n")
+    edition: Any = candidate.driver_class(fresh=True)
+    assert edition.create_snapshot.__globals__["helpers"].edited
+
+
+def test_restart_without_the_source_is_an_error(vendor: Path) -> None:
+    """A module whose file is gone can't be had again, compiled once or not."""
+    candidate = CandidateSpec.for_driver("vendor_array.driver:ArrayDriver").load()
+    candidate.driver_class(fresh=True)
+    shutil.rmtree(vendor)
+    importlib.invalidate_caches()
+    with pytest.raises(CandidateError, match="no module 'vendor_array' is found"):
+        candidate.driver_class(fresh=True)
+
+
+def test_modules_of_a_restart_look_as_ever(vendor: Path) -> None:
+    """The modules of a later edition have file, spec, loader and source as those of the first."""
+    candidate = CandidateSpec.for_driver("vendor_array.driver:ArrayDriver").load()
+    first: Any = candidate.driver_class()
+    for edition in (candidate.driver_class(fresh=True), candidate.driver_class(fresh=True)):
+        later: Any = edition
+        helpers = later.create_snapshot.__globals__["helpers"]
+        assert helpers.__file__ == first.create_snapshot.__globals__["helpers"].__file__
+        assert helpers.__spec__.loader.get_source(helpers.__name__) == (vendor / "helpers.py").read_text()
+        assert helpers.__package__ == "vendor_array" and helpers.__cached__
 
 
 def test_fresh_import_that_fails_leaves_all_as_it_was(vendor: Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from harness.runtime import SECOND, Expired, Limits
-from harness.runtime.virtual import VirtualRuntime, VirtualTask
+from harness.runtime.virtual import VirtualRuntime
+from harness.runtime.virtual_task import VirtualTask
 
 
 def pause(runtime: VirtualRuntime, task: VirtualTask[object], at_s: int, for_s: int) -> None:

@@ -11,7 +11,7 @@ from harness.activity import ActivityState, HandleScope
 from harness.contract import ActivityUnknown, ConnectionLost
 from harness.model import Caller
 from harness.runtime import SECOND
-from harness.runtime.virtual import VirtualTask
+from harness.runtime.virtual_task import VirtualTask
 from harness.schedule import Fault
 from simulated_backends.backend import SimulatedConnection
 

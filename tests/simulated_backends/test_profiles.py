@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
+import subprocess
+import sys
 from importlib import resources
+from pathlib import Path
 
 import pytest
 from worlds import TESTBEDS, World
 
 from simulated_backends import profiles
-from simulated_backends.profiles import ProfileError, parse_profile
+from simulated_backends.profiles import ProfileError, load_profile, parse_profile
 
 KEYS = TESTBEDS["nfs-sim"].protocol_keys
 TEXT = resources.files(profiles).joinpath("nfs-sim.toml").read_text(encoding="utf-8")
@@ -51,3 +57,41 @@ def test_options_override_figures() -> None:
         parse_profile(TEXT, "nfs-sim.toml", KEYS, {"lease": 5})
     with pytest.raises(ProfileError, match="must be bool"):
         parse_profile(TEXT, "nfs-sim.toml", KEYS, {"snapshots_depend_on_volume": 1})
+
+
+def test_a_profile_is_shared_and_can_not_be_changed() -> None:
+    """Testbeds with the same options share one profile, whose tables are read-only; other options make another."""
+    keys = TESTBEDS["iscsi-sim"].protocol_keys
+    first = load_profile("iscsi-sim", keys, {"job_slots": 1})
+    assert load_profile("iscsi-sim", keys, {"job_slots": 1}) is first
+    assert load_profile("iscsi-sim", keys, {"job_slots": 2}).figures.job_slots == 2
+    for table in (first.codecs, first.protocol):
+        with pytest.raises(TypeError):
+            table["another"] = 1  # type: ignore[index]
+
+
+def test_a_wrong_type_is_refused_after_a_right_one() -> None:
+    """1 is refused as a switch although True, which equals it, was taken before; so is what can't be a key."""
+    keys = TESTBEDS["iscsi-sim"].protocol_keys
+    load_profile("iscsi-sim", keys, {"snapshots_depend_on_volume": True})
+    for wrong in (1, 1.0, [True]):
+        with pytest.raises(ProfileError, match="must be bool"):
+            load_profile("iscsi-sim", keys, {"snapshots_depend_on_volume": wrong})
+
+
+def test_an_edited_profile_counts_in_a_new_process(tmp_path: Path) -> None:
+    """A process that starts after a profile was edited reads what it says now."""
+    package = Path(str(resources.files(profiles))).parent
+    shutil.copytree(package, tmp_path / package.name, ignore=shutil.ignore_patterns("__pycache__"))
+    edited = tmp_path / package.name / "profiles" / "nfs-sim.toml"
+    ask = f"from simulated_backends.profiles import load_profile as load; print(load('nfs-sim', {KEYS!r}, {{}}).source)"
+    told = []
+    for source in ("first source", "second source"):
+        text = re.sub(r'(?m)^source = ".*"$', f'source = "{source}"', TEXT, count=1)
+        edited.write_text(text, encoding="utf-8")
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(package.parent)])}
+        answer = subprocess.run(
+            [sys.executable, "-c", ask], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        told.append(answer.stdout.strip())
+    assert told == ["first source", "second source"]
