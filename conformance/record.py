@@ -57,6 +57,24 @@ def timeline(recorder: Recorder, title: str, volume_id: str) -> Timeline:
     return Timeline(title=title, steps=kept, writes_ns=thinned)
 
 
+def method_durations(recorder: Recorder) -> dict[str, list[int]]:
+    """How long each invocation of a method took that returned, in nanoseconds, by method in the order of invocation."""
+    begun: dict[tuple[str, ...], list[int]] = {}
+    found: dict[str, list[int]] = {}
+    for event in recorder.events:
+        verb, _, what = event.kind.partition(".")
+        if verb != "method" or what not in ("invoked", "returned", "failed", "lost"):
+            continue
+        key = tuple(str(event.fields.get(name)) for name in ("flow", "backend", "method"))
+        if what == "invoked":
+            begun.setdefault(key, []).append(event.at_ns)
+        elif begun.get(key):
+            started_ns = begun[key].pop()
+            if what == "returned":
+                found.setdefault(key[-1], []).append(event.at_ns - started_ns)
+    return found
+
+
 def writes_acknowledged_between(log: WriteLog, after: int, before: int) -> list[dict[str, Any]]:
     """The writes acknowledged between two places, as witnesses."""
     return [

@@ -17,13 +17,15 @@ from typing import Any
 from conformance.checks import CheckSpec, spec_of
 from conformance.clauses import CLAUSES
 from conformance.lab import Lab
+from conformance.record import method_durations
 from conformance.session import UsageProblem
 from conformance.verdicts import CheckEnded, Ledger
 from harness.contract import BackendActivityError
+from harness.judging import combine
 from harness.loading import Candidate, CandidateError, CandidateSpec
 from harness.loading import describe as describe_candidate
 from harness.names import nearest
-from harness.results import CheckResult, Evidence, Finding, Outcome, Severity, combine
+from harness.results import CheckResult, Evidence, Finding, Outcome, Severity
 from harness.runtime import Limits, RuntimeLimit
 from harness.runtime.patches import seed as seed_randomness
 from harness.schedule import Schedule
@@ -128,8 +130,10 @@ def _run(
         result.message = f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-6)}"
     finally:
         result.run_ns = bed.runtime.now() if Capability.DIGESTS in bed.offers else None
+        result.profile = bed.profile.name
         if Capability.DIGESTS in bed.offers:
             result.digest = bed.recorder.digest()
+            result.durations_ns = method_durations(bed.recorder)
         bed.close()
         gc.enable()
 

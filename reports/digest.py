@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from harness.results import (
@@ -55,6 +55,16 @@ def failures(report: Report, driver: DriverReport) -> list[Failure]:
         if not bad and check.outcome in _BAD:
             found.append(Failure(check, None, None))
     return sorted(found, key=lambda failure: failure.advisory)
+
+
+def standing(check: CheckResult, mandatory: Collection[str]) -> Outcome:
+    """What a check comes to: passed where only advisory clauses failed, failed where a violation has no clause."""
+    violated = any(f.severity is Severity.VIOLATION and f.clause is None for f in check.findings)
+    if check.outcome is Outcome.FAILED:
+        failed = [r.clause for r in check.clauses if r.outcome is Outcome.FAILED]
+        advisory = bool(failed) and not violated and not any(clause in mandatory for clause in failed)
+        return Outcome.PASSED if advisory else Outcome.FAILED
+    return Outcome.FAILED if violated and check.outcome not in (Outcome.ERROR, Outcome.WAIVED) else check.outcome
 
 
 def counts(rows: Iterable[ClauseSummary]) -> dict[Outcome, int]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from harness.judging import judge, summarise
 from harness.results import (
     CheckResult,
     ClauseInfo,
@@ -16,8 +17,6 @@ from harness.results import (
     Outcome,
     Severity,
     Verdict,
-    judge,
-    summarise,
 )
 
 CLAUSES = {
