@@ -64,7 +64,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--seed", type=int, metavar="N", help=f"seed of everything random (default: {DEFAULT_SEED})")
     add("--level", default=Level.FULL, metavar="LEVEL", help="core or full: what the verdict is for (default: full)")
     add("--identity", action="append", default=[], metavar="FILE",
-        help="whose driver it is: TOML with vendor, product, version, contact, for the certificate; one a driver")  # fmt: skip
+        help="whose driver it is: TOML with vendor, product, version, contact, for the certificate")  # fmt: skip
     add("--waivers", metavar="FILE", help="clauses to set aside for some versions of a driver, until a day; TOML")
     add("--report", default=DEFAULT_REPORT, metavar="DIR",
         help="directory for report, certificate, junit.xml and badge.json (default: %(default)s)")  # fmt: skip

@@ -146,7 +146,9 @@ def make_settings(
     if driver_config is not None and not drivers:
         raise UsageProblem(f"--driver-config {driver_config} has no driver to go to; add --driver TARGET")
     if level not in list(Level):
-        raise UsageProblem(f"--level {level}: there is no such level; {did_you_mean(level, list(Level))}")
+        raise UsageProblem(
+            f"--level {level}: there is no such level; {did_you_mean(level, [each.value for each in Level])}"
+        )
     if timeout_s is not None and not 0 < timeout_s < 1e6:
         raise UsageProblem(f"--check-timeout {timeout_s:g}: give a number of seconds above zero")
     replayed = None if schedule is None else _read_schedule(schedule)

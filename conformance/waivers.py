@@ -26,7 +26,7 @@ from conformance.session import DriverUnderTest, UsageProblem
 from conformance.toml_files import read_toml, texts
 from harness.judging import combine, in_level
 from harness.names import did_you_mean
-from harness.results import CheckResult, ClauseInfo, ClauseResult, Level, Outcome, Severity, Waiver
+from harness.results import CheckResult, ClauseInfo, ClauseResult, Finding, Level, Outcome, Severity, Waiver
 
 _KEYS = ("clause", "versions", "reason", "owner", "bug", "expires")
 
@@ -110,11 +110,14 @@ class Waivers:
         ):
             return result
         clauses = [self._set_aside(r, self._waivers[held[r.clause]]) if r.clause in held else r for r in result.clauses]
+        findings = [_attributed(f, [r for r in result.clauses if r.clause in held]) for f in result.findings]
         outcome = combine(r.outcome for r in clauses)
-        if outcome is Outcome.WAIVED and _goes_on_counting(result, held):
+        beyond = any(f.severity is Severity.VIOLATION and f.clause not in held for f in findings)
+        if outcome is Outcome.WAIVED and beyond:
             outcome = Outcome.FAILED
         speaking = next((f"{r.clause}: {r.message}" for r in clauses if r.outcome is outcome), result.message)
-        return result.model_copy(update={"clauses": clauses, "outcome": outcome, "message": speaking})
+        changed = {"clauses": clauses, "findings": findings, "outcome": outcome, "message": speaking}
+        return result.model_copy(update=changed)
 
     def used(self, index: int, checks: Iterable[CheckResult]) -> list[Waiver]:
         """The waivers that set something aside for a driver."""
@@ -171,11 +174,10 @@ class Waivers:
         return result.model_copy(update={"outcome": Outcome.WAIVED, "message": said})
 
 
-def _goes_on_counting(result: CheckResult, held: Mapping[str, int]) -> bool:
-    """Whether a check found a violation beyond the waived clauses: of another clause, or none of theirs retold."""
-    retold = [r.message for r in result.clauses if r.clause in held and r.outcome is Outcome.FAILED]
-    return any(
-        f.severity is Severity.VIOLATION
-        and (f.clause not in held if f.clause is not None else not any(m.startswith(f.found) for m in retold))
-        for f in result.findings
-    )
+def _attributed(finding: Finding, waived: Iterable[ClauseResult]) -> Finding:
+    """The finding, given to the waived clause whose failure it only tells again, if it names none."""
+    if finding.clause is None and finding.found:
+        for result in waived:
+            if result.outcome is Outcome.FAILED and result.message.startswith(finding.found):
+                return finding.model_copy(update={"clause": result.clause})
+    return finding

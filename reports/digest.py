@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from harness.judging import combine
 from harness.results import (
     CheckResult,
     ClauseInfo,
@@ -58,12 +59,13 @@ def failures(report: Report, driver: DriverReport) -> list[Failure]:
 
 
 def standing(check: CheckResult, mandatory: Collection[str]) -> Outcome:
-    """What a check comes to: passed where only advisory clauses failed, failed where a violation has no clause."""
+    """What a check comes to: advisory failures are left out of account, a violation of no clause is a failure."""
     violated = any(f.severity is Severity.VIOLATION and f.clause is None for f in check.findings)
-    if check.outcome is Outcome.FAILED:
+    if check.outcome is Outcome.FAILED and not violated:
         failed = [r.clause for r in check.clauses if r.outcome is Outcome.FAILED]
-        advisory = bool(failed) and not violated and not any(clause in mandatory for clause in failed)
-        return Outcome.PASSED if advisory else Outcome.FAILED
+        if failed and not any(clause in mandatory for clause in failed):
+            rest = [r.outcome for r in check.clauses if r.outcome is not Outcome.FAILED]
+            return combine(rest) if rest else Outcome.PASSED
     return Outcome.FAILED if violated and check.outcome not in (Outcome.ERROR, Outcome.WAIVED) else check.outcome
 
 
