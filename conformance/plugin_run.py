@@ -19,8 +19,7 @@ from conformance.identity import driver_version
 from conformance.session import ExitCode, Place, Settings, UsageProblem, check_name, is_repeated, is_virtual
 from harness.judging import in_level
 from harness.results import CheckResult, ClauseInfo, Description, Level, Outcome, Report
-from reports.files import JUNIT_NAME, write_all
-from reports.junit import broken_run_text
+from reports.files import write_broken_run
 from reports.markdown import report_markdown, write_step_summary
 
 RESULT = pytest.StashKey[CheckResult]()
@@ -30,6 +29,8 @@ COMMAND = pytest.StashKey[str]()
 """The command line to put into the report, if pytest's own is not what the user typed."""
 
 NOTHING_RUN = "no check was run, so nothing is said about any driver"
+
+BROKE = "pytest or a plugin broke during the run (the traceback marked INTERNALERROR says where)"
 
 REASONS_SHOWN = 5
 """How many reasons the terminal summary shows for each driver."""
@@ -191,8 +192,13 @@ class Run:
         if self.config.option.collectonly or not (self.requested or seen):
             return
         gathered.errors += self._collection_errors
-        if session.exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR):
+        if session.exitstatus == pytest.ExitCode.USAGE_ERROR:
             self._refused = True
+            return
+        if session.exitstatus == pytest.ExitCode.INTERNAL_ERROR:
+            gathered.errors = gathered.errors or [BROKE]
+            self._refused = True
+            self._write_broken_run()
             return
         if not gathered.results:
             if not gathered.interrupted:
@@ -217,10 +223,10 @@ class Run:
             self._write_broken_run()
 
     def _write_broken_run(self) -> None:
-        """A JUnit file that says that the run came to nothing, lest the last run's is taken for this one's."""
+        """Say where the report would be that there is none, lest the last run's is taken for this one's."""
         errors = self.gathered.errors or [NOTHING_RUN]
         with contextlib.suppress(OSError):
-            write_all(self.settings.report, {JUNIT_NAME: broken_run_text(errors)})
+            write_broken_run(errors, self.settings.report)
             write_step_summary("## Backend activity attributes\n\nHarness error: there is no report.")
 
     def closing_lines(self) -> list[str]:

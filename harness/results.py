@@ -100,8 +100,8 @@ class Timeline(_Model):
 class CheckResult(_Model):
     """The result of one check on one testbed for one driver. `reproduce` is the command line that reruns just it.
 
-    `durations_ns`: for each method that returned, how long each of its invocations took, in nanoseconds of virtual
-    time; empty where the clock is not virtual. `profile` names the testbed's.
+    `durations_ns`: for each method that returned, called or as an activity, how long each of its invocations took, in
+    nanoseconds of virtual time; empty where the clock is not virtual. `profile` names the testbed's.
     """
 
     check: str

@@ -16,7 +16,7 @@ from pathlib import Path
 from harness.results import Report
 from reports.badge import badge_text
 from reports.certificate import certificate_text, make_certificate, sha256
-from reports.junit import junit_text
+from reports.junit import broken_run_text, junit_text
 from reports.plain import ReportError, to_json
 
 JSON_NAME = "report.json"
@@ -114,3 +114,13 @@ def write_report(report: Report, directory: str | Path, others: Sequence[tuple[s
     except OSError as error:
         raise ReportError(f"{directory}: the report can't be written: {error.strerror or error}") from error
     return directory / HTML_NAME
+
+
+def write_broken_run(errors: Sequence[str], directory: Path) -> None:
+    """Leave of a run that came to no report a `junit.xml` with its errors, and nothing that could be taken for one.
+
+    Raises OSError if the disk doesn't take it.
+    """
+    for name in (CERTIFICATE_NAME, BADGE_NAME, HTML_NAME, JSON_NAME):
+        (directory / name).unlink(missing_ok=True)
+    write_all(directory, {JUNIT_NAME: broken_run_text(errors)})

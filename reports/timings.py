@@ -1,11 +1,13 @@
 """Whether methods take longer or shorter than in an earlier run, with a confidence interval.
 
 Only virtual time is compared: wall time says more about the machine than about the driver. For each method on each
-testbed, every check that ran in both runs gives one pair: the means of how long the method's invocations took in it.
-The checks put a method into different circumstances (load, size, faults), so they differ more among themselves than
-between runs; therefore the logarithm of the ratio new/old is taken pair by pair, and Student's t gives the interval of
-its mean. The level is 95 % for all timings of a driver together (Bonferroni: each interval is at 1 - 0.05/m for m
-timings). A timing has changed if its interval does not contain 1 and its ratio is off by more than 1 %.
+testbed, called and started as an activity apart, every check that ran in both runs gives one pair: the means of how
+long the method's invocations took in it. The checks put a method into different circumstances (load, size, faults),
+so they differ more among themselves than between runs; therefore the logarithm of the ratio new/old is taken pair by
+pair, and Student's t gives the interval of its mean. The level is 95 % for all timings of a driver together
+(Bonferroni: each interval is at 1 - 0.05/m for m timings). A timing has changed if its interval does not contain 1
+and its ratio is off by more than 1 %. A change in few of many checks widens the interval as well as it moves it, and
+may go untold.
 """
 
 from __future__ import annotations

@@ -187,10 +187,11 @@ def test_junit_of_a_waived_check(certify: Certify, pytester: pytest.Pytester) ->
 
 
 def test_junit_of_a_run_that_came_to_nothing(certify: Certify, pytester: pytest.Pytester) -> None:
-    """Where nothing was collected, the JUnit file of an earlier run gives way to one with an error."""
+    """Where nothing was collected, the report of an earlier run gives way to a JUnit file with an error."""
     certify("--driver", "acme:Good")
     run = certify("--driver", "acme:Good", "-k", "no_such_check")
     assert run.status == ExitCode.HARNESS_ERROR
+    assert [path.name for path in written(pytester, "junit.xml").parent.iterdir()] == ["junit.xml"]
     assert elements(written(pytester, "junit.xml")) == {"error 1 in run": "error"}
 
 
@@ -218,6 +219,8 @@ def test_internal_error(certify: Certify, pytester: pytest.Pytester, workers: st
     run = certify("--driver", "acme:Good", "-n", workers)
     assert run.status == ExitCode.HARNESS_ERROR
     assert "the machinery broke" in run.text
+    assert run.report is None
+    assert elements(written(pytester, "junit.xml")) == {"error 1 in run": "error"}
 
 
 def test_summary_for_github(certify: Certify, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
