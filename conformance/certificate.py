@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import platform
 import re
@@ -11,19 +12,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from conformance.identity import configuration_digest, driver_version
 from conformance.session import ExitCode, Settings, exit_code
+from conformance.waivers import Waivers
 from harness import __version__
+from harness.judging import judge_driver
 from harness.results import (
     CheckResult,
     ClauseInfo,
     Description,
     DriverReport,
+    Identity,
     Outcome,
     Report,
     Verdict,
-    judge,
-    summarise,
 )
+from reports.files import write_all
+
+SPECIFICATION = "1"
+"""The version of the specification that the clauses are of."""
 
 
 @dataclass
@@ -47,14 +54,23 @@ class Selection:
 class Gathered:
     """What a run brought: results with the index of their driver, and errors that belong to no check.
 
-    `other_failures` counts failed tests that are no checks; they are told by the exit status alone.
+    `other_failures` are failed tests that are no checks, each with its text; the exit status and JUnit tell of them.
     """
 
     results: list[tuple[int, CheckResult]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     selection: Selection = field(default_factory=Selection)
-    other_failures: int = 0
+    other_failures: list[tuple[str, str]] = field(default_factory=list)
     interrupted: bool = False
+
+
+@dataclass(frozen=True)
+class Brought:
+    """What the user brought beside the drivers: identities by driver, waivers; and the day on which the run began."""
+
+    identities: Mapping[int, Identity]
+    waivers: Waivers
+    today: datetime.date
 
 
 def make_report(
@@ -62,27 +78,39 @@ def make_report(
     clauses: Mapping[str, ClauseInfo],
     descriptions: Mapping[int, Description],
     gathered: Gathered,
+    brought: Brought,
     command: str,
 ) -> Report:
     """Summarise and judge a run. What was left out keeps a driver from a pass."""
+    checks: dict[int, list[CheckResult]] = {driver.index: [] for driver in settings.drivers}
+    for index, result in gathered.results:
+        checks[index].append(result)
+    for each in checks.values():
+        each.sort(key=lambda c: (c.check, c.testbed))  # the order in which parallel workers ended carries nothing
+    gathered.errors += brought.waivers.faults(checks, clauses, settings.level)
     drivers = []
     for driver in settings.drivers:
-        description = descriptions[driver.index]
-        checks = [result for index, result in gathered.results if index == driver.index]
-        checks.sort(key=lambda c: (c.check, c.testbed))  # the order in which parallel workers ended carries nothing
-        rows = summarise(clauses.values(), checks)
-        verdict, reasons = judge(clauses, rows, checks, description, gathered.errors)
-        left_out = _left_out(gathered, driver.index, len(checks))
-        if left_out and verdict in (Verdict.CONFORMANT, Verdict.CONSISTENT):
-            verdict, reasons = Verdict.INCOMPLETE, left_out
-        elif left_out:
-            reasons = reasons + left_out
+        description, identity = descriptions[driver.index], brought.identities.get(driver.index)
+        done = checks[driver.index]
         drivers.append(
-            DriverReport(description=description, verdict=verdict, reasons=reasons, clauses=rows, checks=checks)
+            DriverReport(
+                description=description,
+                identity=identity,
+                driver_version=driver_version(driver, description, identity),
+                configuration_digest=configuration_digest(driver),
+                waivers=brought.waivers.used(driver.index, done),
+                deselected=gathered.selection.deselected[driver.index],
+                unreached=max(0, gathered.selection.selected[driver.index] - len(done)),
+                verdict=Verdict.HARNESS_ERROR,
+                checks=done,
+            )
         )
-    return Report(
+    report = Report(
+        specification_version=SPECIFICATION,
         harness_version=__version__,
         python_version=platform.python_version(),
+        started_on=brought.today.isoformat(),
+        level=settings.level,
         seed=settings.seed,
         testbeds=list(settings.testbeds),
         command=command,
@@ -90,6 +118,9 @@ def make_report(
         drivers=drivers,
         errors=gathered.errors,
     )
+    for judged in report.drivers:
+        judged.clauses, judged.verdict, judged.reasons = judge_driver(report, judged)
+    return report
 
 
 def save_schedules(report: Report, directory: Path) -> list[Path]:
@@ -99,17 +130,17 @@ def save_schedules(report: Report, directory: Path) -> list[Path]:
     """
     for old in (directory / "schedules").glob("*.json"):
         old.unlink()
-    written = []
+    texts = {}
     for driver in report.drivers:
         for check in driver.checks:
             if check.outcome is not Outcome.FAILED or check.schedule is None:
                 continue
             name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{check.driver}-{check.testbed}-{check.check}").strip("-")[:150]
-            path = directory / "schedules" / f"{name}.json"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(check.schedule, sort_keys=True, indent=1) + "\n", encoding="utf-8")
-            written.append(path)
-    return written
+            texts[f"{name}.json"] = json.dumps(check.schedule, sort_keys=True, indent=1) + "\n"
+    if texts:
+        (directory / "schedules").mkdir(parents=True, exist_ok=True)
+        write_all(directory / "schedules", texts)
+    return [directory / "schedules" / name for name in texts]
 
 
 def status_of(report: Report, gathered: Gathered) -> ExitCode:
@@ -127,14 +158,3 @@ def one_line(driver: DriverReport) -> str:
     counts = Counter(check.outcome for check in driver.checks)
     numbers = ", ".join(f"{counts[outcome]} {outcome}" for outcome in Outcome if counts[outcome])
     return f"{driver.description.driver}: {driver.verdict} ({numbers or 'no checks'})"
-
-
-def _left_out(gathered: Gathered, index: int, done: int) -> list[str]:
-    lines = []
-    deselected = gathered.selection.deselected[index]
-    if deselected:
-        lines.append(f"{deselected} checks were deselected")
-    unreached = gathered.selection.selected[index] - done
-    if unreached > 0:
-        lines.append(f"{unreached} checks were not reached")
-    return lines

@@ -22,7 +22,7 @@ from conformance.plugin import ATTRIBUTE, KEY
 from conformance.plugin_run import COMMAND, Run
 from conformance.session import ExitCode, UsageProblem
 from harness.cell import CellError
-from harness.results import Description, Severity
+from harness.results import Description, Level, Severity
 
 
 def certify(
@@ -38,6 +38,11 @@ def certify(
     ] = None,
     testbed: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Testbed to run on. Repeatable.")] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of everything random.")] = None,
+    level: Annotated[Level, typer.Option(help="What the verdict is for.")] = Level.FULL,
+    identity: Annotated[
+        list[str] | None, typer.Option(metavar="FILE", help="Whose driver it is, .toml. One for each driver.")
+    ] = None,
+    waivers: Annotated[str | None, typer.Option(metavar="FILE", help="Clauses to set aside, .toml.")] = None,
     report: Annotated[str, typer.Option(metavar="DIR", help="Directory of the report.")] = session.DEFAULT_REPORT,
     schedule: Annotated[str | None, typer.Option(metavar="FILE", help="Replay a saved schedule.")] = None,
     check_timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="Wall time for one check.")] = None,
@@ -58,7 +63,10 @@ def certify(
         *(("--driver", value) for value in driver or ()),
         *(("--attributes", value) for value in attributes or ()),
         *(("--testbed", value) for value in testbed or ()),
+        *(("--identity", value) for value in identity or ()),
         ("--driver-config", driver_config),
+        ("--level", level.value),
+        ("--waivers", waivers),
         ("--seed", seed),
         ("--schedule", schedule),
         ("--check-timeout", check_timeout),

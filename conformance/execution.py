@@ -238,11 +238,6 @@ class Executor:
         )
 
 
-def has_violation(result: CheckResult) -> bool:
-    """Whether a result holds a violation that belongs to no clause."""
-    return any(f.severity is Severity.VIOLATION and f.clause is None for f in result.findings)
-
-
 def _ended(outcome: CellOutcome) -> str:
     return {
         Kind.EXITED: f"ended its process: {outcome.message}",

@@ -8,6 +8,7 @@ left alone. The exit status stands at `conformance.session.ExitCode`.
 from __future__ import annotations
 
 import argparse
+import datetime
 import importlib
 import warnings
 from collections.abc import Generator, Mapping
@@ -17,8 +18,10 @@ from typing import Any
 import pytest
 
 from conformance import plugin_run
+from conformance.certificate import Brought
 from conformance.checks import spec_of
-from conformance.execution import RUNNER, VIRTUAL_LIMITS, WALL_LIMITS, has_violation
+from conformance.execution import RUNNER, VIRTUAL_LIMITS, WALL_LIMITS
+from conformance.identity import read_identities
 from conformance.plugin_run import Run, place_of
 from conformance.session import (
     DEFAULT_DRIVER,
@@ -30,8 +33,10 @@ from conformance.session import (
     make_settings,
     prepare_report,
 )
+from conformance.waivers import Waivers, read_waivers
 from harness.cell import CellError
-from harness.results import CheckResult, ClauseInfo, Outcome
+from harness.results import CheckResult, ClauseInfo, Level, Outcome
+from reports.digest import standing
 
 KEY = pytest.StashKey[Run]()
 """Where the configuration keeps the run's state."""
@@ -57,8 +62,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--testbed", action="append", default=[], metavar="NAME",
         help=f"testbed to run on, repeatable (default: {', '.join(DEFAULT_TESTBEDS)})")  # fmt: skip
     add("--seed", type=int, metavar="N", help=f"seed of everything random (default: {DEFAULT_SEED})")
+    add("--level", default=Level.FULL, metavar="LEVEL", help="core or full: what the verdict is for (default: full)")
+    add("--identity", action="append", default=[], metavar="FILE",
+        help="whose driver it is: TOML with vendor, product, version, contact, for the certificate")  # fmt: skip
+    add("--waivers", metavar="FILE", help="clauses to set aside for some versions of a driver, until a day; TOML")
     add("--report", default=DEFAULT_REPORT, metavar="DIR",
-        help="directory for report.json, report.html and junit.xml (default: %(default)s)")  # fmt: skip
+        help="directory for report, certificate, junit.xml and badge.json (default: %(default)s)")  # fmt: skip
     add("--schedule", metavar="FILE", help="run only the check that a saved schedule is of, and replay it")
     add("--check-timeout", type=float, metavar="SECONDS",
         help="wall time for one check (default: "
@@ -69,8 +78,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Check the options; before the JUnit plugin is configured, tell it where to write."""
+    """Check the options."""
     option = config.option
+    clauses: Mapping[str, ClauseInfo] = importlib.import_module(option.check_clauses).CLAUSES
     try:
         settings = make_settings(
             drivers=option.driver,
@@ -81,17 +91,20 @@ def pytest_configure(config: pytest.Config) -> None:
             report=option.report,
             schedule=option.schedule,
             timeout_s=option.check_timeout,
+            level=option.level,
         )
+        identities = read_identities(option.identity, settings.drivers)
+        waivers = read_waivers(option.waivers, clauses) if option.waivers is not None else []
     except UsageProblem as error:
         raise pytest.UsageError(str(error)) from None
-    clauses: Mapping[str, ClauseInfo] = importlib.import_module(option.check_clauses).CLAUSES
-    run = config.stash[KEY] = Run(config, settings, clauses, requested=_is_requested(config))
+    today = datetime.datetime.now(datetime.UTC).date()
+    brought = Brought(identities, Waivers(waivers, today), today)
+    run = config.stash[KEY] = Run(config, settings, clauses, brought, requested=_is_requested(config))
     if run.requested and not run.is_worker and not option.collectonly:
         try:
             prepare_report(settings.report)
         except UsageProblem as error:
             raise pytest.UsageError(str(error)) from None
-        option.xmlpath = option.xmlpath or str(settings.report / "junit.xml")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -133,7 +146,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Note what was selected; look at the drivers before the first check."""
     run = config.stash[KEY]
     try:
-        dropped = run.apply_schedule(items)
+        dropped = [*run.apply_schedule(items), *run.apply_level(items)]
         if dropped:
             config.hook.pytest_deselected(items=dropped)
         run.note_selected(items)
@@ -144,10 +157,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_deselected(items: list[pytest.Item]) -> None:
-    """Count what was left out."""
+    """Count what was left out of what the level needs."""
     for item in items:
         place = place_of(item)
-        if place is not None:
+        if place is not None and item.config.stash[KEY].needs(item):
             item.config.stash[KEY].gathered.selection.deselected[place.driver.index] += 1
 
 
@@ -221,7 +234,8 @@ def _describe(run: Run) -> None:
 def _is_requested(config: pytest.Config) -> bool:
     """Whether the command line asks for a certification: by an option, or by naming the suites."""
     option = config.option
-    if option.driver or option.attributes or option.testbed or option.schedule or option.driver_config:
+    asked = (option.driver, option.attributes, option.testbed, option.schedule, option.driver_config)
+    if any((*asked, option.identity, option.waivers)):
         return True
     package = Path(__file__).parent
     for argument in config.args:
@@ -236,15 +250,12 @@ def _is_requested(config: pytest.Config) -> bool:
 
 def _tell(result: CheckResult, clauses: Mapping[str, ClauseInfo]) -> None:
     """Raise what pytest shows for a result."""
-    if result.outcome is Outcome.ERROR:
+    outcome = standing(result, {info.id for info in clauses.values() if info.mandatory})
+    if outcome is Outcome.ERROR:
         pytest.fail(f"harness error: {result.message}\nrerun: {result.reproduce}", pytrace=False)
-    text = plugin_run.explain(result)
-    if result.outcome is Outcome.FAILED:
-        failed = [clauses.get(c.clause) for c in result.clauses if c.outcome is Outcome.FAILED]
-        if not failed or any(info is None or info.mandatory for info in failed):
-            pytest.fail(text, pytrace=False)
-        warnings.warn(AdvisoryWarning(text), stacklevel=2)
-    elif has_violation(result):
-        pytest.fail(text, pytrace=False)
-    elif result.outcome is not Outcome.PASSED:
-        pytest.skip(f"{result.outcome}: {result.message}")
+    elif outcome is Outcome.FAILED:
+        pytest.fail(plugin_run.explain(result), pytrace=False)
+    elif outcome is not Outcome.PASSED:
+        pytest.skip(f"{outcome}: {result.message}")
+    elif result.outcome is Outcome.FAILED:
+        warnings.warn(AdvisoryWarning(plugin_run.explain(result)), stacklevel=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 from collections.abc import Mapping
@@ -11,17 +12,25 @@ from typing import Any
 import pytest
 
 import reports
-from conformance.certificate import Gathered, Selection, make_report, one_line, save_schedules, status_of
+from conformance.certificate import Brought, Gathered, Selection, make_report, one_line, save_schedules, status_of
 from conformance.checks import spec_of
 from conformance.execution import CheckCall, Executor
+from conformance.identity import driver_version
 from conformance.session import ExitCode, Place, Settings, UsageProblem, check_name, is_repeated, is_virtual
-from harness.results import CheckResult, ClauseInfo, Description, Outcome, Report
+from harness.judging import in_level
+from harness.results import CheckResult, ClauseInfo, Description, Level, Outcome, Report
+from reports.files import write_broken_run
+from reports.markdown import report_markdown, write_step_summary
 
 RESULT = pytest.StashKey[CheckResult]()
 """Where an item keeps its result between its call and its report."""
 
 COMMAND = pytest.StashKey[str]()
 """The command line to put into the report, if pytest's own is not what the user typed."""
+
+NOTHING_RUN = "no check was run, so nothing is said about any driver"
+
+BROKE = "pytest or a plugin broke during the run (the traceback marked INTERNALERROR says where)"
 
 REASONS_SHOWN = 5
 """How many reasons the terminal summary shows for each driver."""
@@ -35,12 +44,14 @@ class Run:
         config: pytest.Config,
         settings: Settings,
         clauses: Mapping[str, ClauseInfo],
+        brought: Brought,
         *,
         requested: bool,
     ) -> None:
         self.config = config
         self.settings = settings
         self.clauses = clauses
+        self.brought = brought
         self.requested = requested
         self.executor = Executor(settings, clauses, config.option.check_runner)
         self.gathered = Gathered()
@@ -49,7 +60,10 @@ class Run:
         self._repeated: set[str] = set()
         self._refused = False
         self.written: Path | None = None
+        self._notice: str | None = None
         self._collection_errors: list[str] = []
+        if self.is_worker:
+            brought.waivers.take(getattr(config, "workerinput")["backend_activity_waivers"])  # noqa: B009  xdist adds it
         config.pluginmanager.register(self, "backend-activity-run")
 
     @property
@@ -74,6 +88,28 @@ class Run:
                     for place in places[1:]:
                         self.executor.describe(driver, place.testbed)
                 self._descriptions[driver.index] = description
+                identity = self.brought.identities.get(driver.index)
+                self.brought.waivers.resolve(driver, driver_version(driver, description, identity))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tell a worker which waivers hold; it does not look at the drivers."""
+        node.workerinput["backend_activity_waivers"] = self.brought.waivers.to_json()
+
+    def needs(self, item: pytest.Item) -> bool:
+        """Whether the verdict's level needs a check: core needs those that speak of a core clause."""
+        spec = spec_of(item.function) if isinstance(item, pytest.Function) else None
+        if spec is None or self.settings.level is Level.FULL:
+            return True
+        known = (self.clauses.get(clause) for clause in spec.clauses)
+        return any(info is not None and in_level(info, self.settings.level) for info in known)
+
+    def apply_level(self, items: list[pytest.Item]) -> list[pytest.Item]:
+        """Keep only the checks that the level needs; returns those that were dropped."""
+        dropped = [item for item in items if not self.needs(item)]
+        gone = set(dropped)
+        items[:] = [item for item in items if item not in gone]
+        return dropped
 
     def apply_schedule(self, items: list[pytest.Item]) -> list[pytest.Item]:
         """Keep only the check that the schedule is of; returns the checks that were dropped."""
@@ -119,7 +155,8 @@ class Run:
             place=place,
             reproduce=self._reproduce(item, place),
         )
-        return self.executor.run(call, repeat=item.nodeid in self._repeated)
+        result = self.executor.run(call, repeat=item.nodeid in self._repeated)
+        return self.brought.waivers.apply(place.driver.index, result)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take in a check's result, from here or from a worker."""
@@ -155,34 +192,49 @@ class Run:
         if self.config.option.collectonly or not (self.requested or seen):
             return
         gathered.errors += self._collection_errors
-        if session.exitstatus in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.INTERNAL_ERROR):
+        if session.exitstatus == pytest.ExitCode.USAGE_ERROR:
             self._refused = True
+            return
+        if session.exitstatus == pytest.ExitCode.INTERNAL_ERROR:
+            gathered.errors = gathered.errors or [BROKE]
+            self._refused = True
+            self._write_broken_run()
             return
         if not gathered.results:
             if not gathered.interrupted:
                 session.exitstatus = ExitCode.HARNESS_ERROR
+                self._write_broken_run()
             return
         self._look_for_misfit()
         try:
             self.describe_drivers()
             command = self.config.stash.get(COMMAND, shlex.join(["pytest", *self.config.invocation_params.args]))
-            self.report = make_report(self.settings, self.clauses, self._descriptions, gathered, command)
-            self.written = reports.write_report(self.report, self.settings.report)
+            self.report = make_report(self.settings, self.clauses, self._descriptions, gathered, self.brought, command)
             save_schedules(self.report, self.settings.report)
+            self.written = reports.write_report(self.report, self.settings.report, gathered.other_failures)
             session.exitstatus = status_of(self.report, gathered)
+            self._notice = write_step_summary(report_markdown(self.report))
         except UsageProblem as error:
             gathered.errors.append(str(error))
             session.exitstatus = ExitCode.USAGE_ERROR
         except Exception as error:
             gathered.errors.append(f"the report could not be made: {type(error).__name__}: {error}")
             session.exitstatus = ExitCode.HARNESS_ERROR
+            self._write_broken_run()
+
+    def _write_broken_run(self) -> None:
+        """Say where the report would be that there is none, lest the last run's is taken for this one's."""
+        errors = self.gathered.errors or [NOTHING_RUN]
+        with contextlib.suppress(OSError):
+            write_broken_run(errors, self.settings.report)
+            write_step_summary("## Backend activity attributes\n\nHarness error: there is no report.")
 
     def closing_lines(self) -> list[str]:
         """What the terminal summary says; nothing if this was no certification."""
         lines = [f"harness error: {error}" for error in self.gathered.errors]
         if self.report is None:
             if self.requested and not self._refused and not self.is_worker and not self.config.option.collectonly:
-                lines.append("no check was run, so nothing is said about any driver")
+                lines.append(NOTHING_RUN)
             return lines
         for driver in self.report.drivers:
             lines.append(one_line(driver))
@@ -191,6 +243,8 @@ class Run:
                 lines.append(f"  … and {len(driver.reasons) - REASONS_SHOWN} more")
         if self.written is not None:
             lines.append(f"report: {self.written}")
+        if self._notice is not None:
+            lines.append(self._notice)
         return lines
 
     def _look_for_misfit(self) -> None:
@@ -205,7 +259,7 @@ class Run:
         if str(report.when) == "???":  # xdist's report of a worker that died
             self.gathered.errors.append(f"{report.nodeid}: {report.longreprtext}")
         else:
-            self.gathered.other_failures += 1
+            self.gathered.other_failures.append((report.nodeid, report.longreprtext))
 
     def _reproduce(self, item: pytest.Function, place: Place) -> str:
         name = item.name

@@ -17,6 +17,12 @@ _BARS = (
 )
 
 
+_OWN_BACKENDS = ("primary", "sibling")
+"""Where the driver under test runs; another one runs on a backend of another family."""
+
+_INVOCATIONS = ("method.invoked", "activity.accepted", "method.returned", "method.failed", "method.lost")
+
+
 def timeline(recorder: Recorder, title: str, volume_id: str) -> Timeline:
     """What happened in a run as bars, with the writes to one volume; times in nanoseconds.
 
@@ -55,6 +61,30 @@ def timeline(recorder: Recorder, title: str, volume_id: str) -> Timeline:
     thinned = rows[:: max(1, -(-len(rows) // MOST_WRITES))]
     kept = [bar for bar in bars if bar.end_ns >= start - margin and bar.start_ns <= end + margin]
     return Timeline(title=title, steps=kept, writes_ns=thinned)
+
+
+def method_durations(recorder: Recorder) -> dict[str, list[int]]:
+    """How long each of the driver's methods took that returned, in nanoseconds, in the order of their returns.
+
+    The keys are methods as they were carried out, "create_snapshot" and "create_snapshot as an activity": these are
+    different code of the driver, so their times have nothing in common.
+    """
+    begun: dict[tuple[str, ...], list[tuple[int, bool]]] = {}
+    found: dict[str, list[int]] = {}
+    for event in recorder.events:
+        if event.kind not in _INVOCATIONS or event.fields.get("backend") not in _OWN_BACKENDS:
+            continue
+        key = tuple(str(event.fields.get(name)) for name in ("flow", "backend", "method"))
+        if event.kind == "method.invoked":
+            begun.setdefault(key, []).append((event.at_ns, False))
+        elif begun.get(key):
+            started_ns, as_activity = begun[key].pop()
+            if event.kind == "activity.accepted":
+                begun[key].append((started_ns, True))
+            elif event.kind == "method.returned":
+                name = f"{key[-1]} as an activity" if as_activity else key[-1]
+                found.setdefault(name, []).append(event.at_ns - started_ns)
+    return found
 
 
 def writes_acknowledged_between(log: WriteLog, after: int, before: int) -> list[dict[str, Any]]:

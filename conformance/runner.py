@@ -17,21 +17,23 @@ from typing import Any
 from conformance.checks import CheckSpec, spec_of
 from conformance.clauses import CLAUSES
 from conformance.lab import Lab
+from conformance.record import method_durations
 from conformance.session import UsageProblem
 from conformance.verdicts import CheckEnded, Ledger
 from conformance.worlds import Worlds
 from harness.contract import BackendActivityError
+from harness.judging import combine
 from harness.loading import Candidate, CandidateError, CandidateSpec
 from harness.loading import describe as describe_candidate
 from harness.names import nearest
-from harness.results import CheckResult, Evidence, Finding, Outcome, Severity, combine
+from harness.results import CheckResult, Evidence, Finding, Outcome, Severity
 from harness.runtime import Limits, RuntimeLimit
 from harness.runtime.patches import seed as seed_randomness
 from harness.schedule import Schedule
 from harness.storage import StorageError
 from harness.taskflow.ends import describe as in_words
 from harness.taskflow.errors import DriverError, OutOfMemory, TaskflowError
-from harness.testbed import Capability
+from harness.testbed import Capability, Testbed
 
 LIMITS = Limits(wall_s=20.0)
 """What one check may use; the cell's own limits stand behind it."""
@@ -118,6 +120,7 @@ def _run(
             bed = bed_class(seed=plan.source("testbed").getrandbits(32), options=options)
             lab = Lab(bed, candidate, plan, ledger)
             close.append(lambda: _note_run(result, bed.runtime.now(), bed.recorder.digest() if repeats else None))
+            close.append(lambda: _note_durations(result, bed, repeats))
             close.append(bed.close)
             bed.runtime.run(lambda: check(lab, **parameters), LIMITS)
     except CheckEnded:
@@ -143,6 +146,12 @@ def _run(
         for each in close:
             each()
         gc.enable()
+
+
+def _note_durations(result: CheckResult, bed: Testbed, repeats: bool) -> None:
+    result.profile = bed.profile.name
+    if repeats:
+        result.durations_ns = method_durations(bed.recorder)
 
 
 def _note_run(result: CheckResult, run_ns: int, digest: str | None) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 from harness.loading import REFERENCE_DRIVER, CandidateError, CandidateSpec
 from harness.names import did_you_mean
 from harness.publication_file import PublicationFileError
-from harness.results import Verdict
+from harness.results import Level, Verdict
 from harness.schedule import Schedule
 
 DEFAULT_DRIVER = "reference"
@@ -39,6 +39,8 @@ class ExitCode(enum.IntEnum):
     HARNESS_ERROR    the harness failed, or no check was collected: nothing is said about a driver
     USAGE_ERROR      the command line, or a file or driver that it names, can't be used
     INCOMPLETE       nothing failed, but an applicable clause was not verified, or checks were left out
+    NOT_VERIFIED     `verify`: the certificate does not hold
+    CHANGED          `compare`: what `--fail-on` names was found
     """
 
     CONFORMANT = 0
@@ -47,6 +49,8 @@ class ExitCode(enum.IntEnum):
     HARNESS_ERROR = 3
     USAGE_ERROR = 4
     INCOMPLETE = 6
+    NOT_VERIFIED = 7
+    CHANGED = 8
 
 
 _BY_VERDICT = {
@@ -108,6 +112,7 @@ class Settings:
     report: Path
     schedule: dict[str, Any] | None
     timeout_s: float | None
+    level: Level = Level.FULL
 
     @property
     def places(self) -> list[Place]:
@@ -135,10 +140,15 @@ def make_settings(
     report: str = DEFAULT_REPORT,
     schedule: str | None = None,
     timeout_s: float | None = None,
+    level: str = Level.FULL,
 ) -> Settings:
     """Check and complete what the command line says. Raises `UsageProblem`."""
     if driver_config is not None and not drivers:
         raise UsageProblem(f"--driver-config {driver_config} has no driver to go to; add --driver TARGET")
+    if level not in list(Level):
+        raise UsageProblem(
+            f"--level {level}: there is no such level; {did_you_mean(level, [each.value for each in Level])}"
+        )
     if timeout_s is not None and not 0 < timeout_s < 1e6:
         raise UsageProblem(f"--check-timeout {timeout_s:g}: give a number of seconds above zero")
     replayed = None if schedule is None else _read_schedule(schedule)
@@ -165,7 +175,7 @@ def make_settings(
                 f"{shlex.join(driver.option)} applies to testbeds {', '.join(driver.testbeds)} only, "
                 f"and the run has {', '.join(chosen)}; add --testbed {driver.testbeds[0]} or mend its list"
             )
-    return Settings(tuple(made), chosen, seed, Path(report), replayed, timeout_s)
+    return Settings(tuple(made), chosen, seed, Path(report), replayed, timeout_s, Level(level))
 
 
 def prepare_report(report: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from collections.abc import Callable
 from typing import TypeVar
@@ -15,6 +16,9 @@ from harness.schedule import Schedule
 from harness.testbed import Testbed
 
 T = TypeVar("T")
+
+COLLECT_EVERY = 25
+"""After so many worlds their rubbish is collected."""
 
 
 class Worlds:
@@ -40,6 +44,7 @@ class Worlds:
         self._limits = limits
         self._digest = hashlib.sha256() if digests else None
         self.run_ns = 0
+        self._opened = 0
 
     def run(self, name: str, body: Callable[[Lab], T]) -> T:
         """Run `body` in a new world; raises what it raises. What is named alike happens alike."""
@@ -56,6 +61,9 @@ class Worlds:
             if self._digest is not None:
                 self._digest.update(testbed.recorder.digest().encode())
             testbed.close()
+            self._opened += 1
+            if self._opened % COLLECT_EVERY == 0:  # the collector is off while a check runs; between worlds it may run
+                gc.collect()
 
     @property
     def digest(self) -> str | None:

@@ -1,9 +1,8 @@
-"""Results of checks and what follows from them: the versioned schema and the verdicts of specification section 8."""
+"""Results of checks: the versioned schema of a report. What follows from them is in `harness.judging`."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -50,6 +49,13 @@ class Severity(enum.StrEnum):
     ADVISORY = "advisory"
 
 
+class Level(enum.StrEnum):
+    """What a verdict is for: the clauses marked core, or every mandatory clause."""
+
+    CORE = "core"
+    FULL = "full"
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -92,7 +98,11 @@ class Timeline(_Model):
 
 
 class CheckResult(_Model):
-    """The result of one check on one testbed for one driver. `reproduce` is the command line that reruns just it."""
+    """The result of one check on one testbed for one driver. `reproduce` is the command line that reruns just it.
+
+    `durations_ns`: for each method that returned, called or as an activity, how long each of its invocations took, in
+    nanoseconds of virtual time; empty where the clock is not virtual. `profile` names the testbed's.
+    """
 
     check: str
     title: str = ""
@@ -105,7 +115,9 @@ class CheckResult(_Model):
     findings: list[Finding] = Field(default_factory=list)
     schedule: dict[str, Any] | None = None
     digest: str | None = None
+    profile: str | None = None
     run_ns: int | None = None
+    durations_ns: dict[str, list[int]] = Field(default_factory=dict)
     wall_s: float = 0.0
     timeline: Timeline | None = None
     output: str = ""
@@ -139,7 +151,8 @@ class Description(_Model):
 class ClauseInfo(_Model):
     """A clause as the report needs it: who it binds ("D", "T", "D,T"), whether it is mandatory, what it says.
 
-    `checked` False: this version of the suites has no check of it; it is shown as such and does not count.
+    `core`: it belongs to the level core, and is never left out of account. `checked` False: this version of the suites
+    has no check of it; it is shown as such and does not count.
     """
 
     id: str
@@ -147,6 +160,7 @@ class ClauseInfo(_Model):
     mandatory: bool
     title: str
     checked: bool = True
+    core: bool = False
 
     @property
     def binds_driver(self) -> bool:
@@ -165,10 +179,45 @@ class ClauseSummary(_Model):
     checks: list[str] = Field(default_factory=list)
 
 
+class Identity(_Model):
+    """Whose driver it is, by the vendor's own word: the harness can't check any of it."""
+
+    vendor: str
+    product: str
+    version: str
+    contact: str
+
+
+class Waiver(_Model):
+    """A clause that is set aside for versions of a driver (PEP 440 specifiers), until the day `expires` has passed.
+
+    `driver` restricts it to the driver of that name; `expires` is a date, as ISO 8601 writes it.
+    """
+
+    clause: str
+    versions: str
+    reason: str
+    owner: str
+    bug: str
+    expires: str
+    driver: str | None = None
+
+
 class DriverReport(_Model):
-    """All that a run says of one driver."""
+    """All that a run says of one driver.
+
+    `driver_version` is what the driver publishes, else what its identity says. `configuration_digest` is the SHA-256 of
+    the options that the driver and its testbeds were given. `waivers` are those that were used. `deselected` and
+    `unreached` count the checks that were left out and that the run did not come to.
+    """
 
     description: Description
+    identity: Identity | None = None
+    driver_version: str | None = None
+    configuration_digest: str = ""
+    waivers: list[Waiver] = Field(default_factory=list)
+    deselected: int = 0
+    unreached: int = 0
     verdict: Verdict
     reasons: list[str] = Field(default_factory=list)
     clauses: list[ClauseSummary] = Field(default_factory=list)
@@ -176,223 +225,17 @@ class DriverReport(_Model):
 
 
 class Report(_Model):
-    """A whole run. `schema_version` is `SCHEMA`; `command` reproduces the run."""
+    """A whole run. `schema_version` is `SCHEMA`; `command` reproduces the run; `started_on` is a date (UTC)."""
 
     schema_version: Literal["backend-activity/report/1"] = SCHEMA
+    specification_version: str = "1"
     harness_version: str
     python_version: str
+    started_on: str = ""
+    level: Level = Level.FULL
     seed: int
     testbeds: list[str]
     command: str
     clauses: list[ClauseInfo]
     drivers: list[DriverReport]
     errors: list[str] = Field(default_factory=list)
-
-
-_COMMON = (Outcome.FAILED, Outcome.ERROR, Outcome.WAIVED)
-_ONE_CHECK = (*_COMMON, Outcome.PASSED, Outcome.UNVERIFIABLE, Outcome.NOT_APPLICABLE)
-_ALL_CHECKS = (*_COMMON, Outcome.UNVERIFIABLE, Outcome.PASSED, Outcome.NOT_APPLICABLE)
-_EVIDENCE = tuple(Evidence)
-
-
-def _first(order: Iterable[Outcome], outcomes: Iterable[Outcome]) -> Outcome:
-    found = set(outcomes)
-    return next((outcome for outcome in order if outcome in found), Outcome.UNVERIFIABLE)
-
-
-def combine(outcomes: Iterable[Outcome]) -> Outcome:
-    """The outcome of one check over testbeds and seeds: passed on one outweighs unverifiable on another.
-
-    A failure outweighs all, an error all else; a waiver is never covered by a pass.
-    """
-    return _first(_ONE_CHECK, outcomes)
-
-
-def conjoin(outcomes: Iterable[Outcome]) -> Outcome:
-    """The outcome of different checks together: one that was unverifiable is not made good by another that passed."""
-    return _first(_ALL_CHECKS, outcomes)
-
-
-def _place(check: CheckResult) -> tuple[str, str, int]:
-    return check.check, check.testbed, check.seed
-
-
-def _violations(check: CheckResult) -> list[Finding]:
-    """The violations that a check found, unless it is waived and they with it."""
-    if check.outcome is Outcome.WAIVED:
-        return []
-    return [f for f in check.findings if f.severity is Severity.VIOLATION]
-
-
-def _spoken(check: CheckResult) -> list[ClauseResult]:
-    """What a check says of clauses: its results, and its violations of clauses that these don't show as failed."""
-    results = list(check.clauses)
-    settled = {r.clause for r in results if r.outcome in (Outcome.FAILED, Outcome.WAIVED)}
-    for finding in _violations(check):
-        if finding.clause is not None and finding.clause not in settled:
-            results.append(ClauseResult(clause=finding.clause, outcome=Outcome.FAILED, message=finding.found))
-    return results
-
-
-def _evidence_of_pass(by_check: Iterable[list[ClauseResult]]) -> Evidence | None:
-    """For each check its strongest, over checks the weakest of these: a claim is as good as its weakest part."""
-    best = []
-    for results in by_check:
-        grades = [_EVIDENCE.index(r.evidence) for r in results if r.outcome is Outcome.PASSED and r.evidence]
-        if any(r.outcome is Outcome.PASSED for r in results):
-            best.append(max(grades, default=-1))
-    weakest = min(best, default=-1)
-    return _EVIDENCE[weakest] if weakest >= 0 else None
-
-
-def _summary(info: ClauseInfo, results: list[tuple[CheckResult, ClauseResult]]) -> ClauseSummary:
-    by_check: dict[str, list[ClauseResult]] = {}
-    by_testbed: dict[str, dict[str, list[Outcome]]] = {}
-    for check, result in results:
-        by_check.setdefault(check.check, []).append(result)
-        by_testbed.setdefault(check.testbed, {}).setdefault(check.check, []).append(result.outcome)
-    outcomes = {check: combine(r.outcome for r in found) for check, found in by_check.items()}
-    outcome = conjoin(outcomes.values())
-    speaking = [r for c, r in results if outcomes[c.check] is outcome and r.outcome is outcome]
-    if outcome is Outcome.PASSED:
-        evidence = _evidence_of_pass(by_check.values())
-    else:  # a failure stands on whatever showed it
-        evidence = max((r.evidence for r in speaking if r.evidence), key=_EVIDENCE.index, default=None)
-    return ClauseSummary(
-        clause=info.id,
-        outcome=outcome,
-        evidence=evidence,
-        message=next((r.message for r in speaking if r.message), ""),
-        testbeds={name: conjoin(map(combine, found.values())) for name, found in by_testbed.items()},
-        checks=list(by_check),
-    )
-
-
-def summarise(clauses: Iterable[ClauseInfo], checks: Iterable[CheckResult]) -> list[ClauseSummary]:
-    """One row for each clause, over all checks; a clause that no check spoke of is unverifiable ("not run")."""
-    by_clause: dict[str, list[tuple[CheckResult, ClauseResult]]] = {}
-    for check in sorted(checks, key=_place):
-        for result in _spoken(check):
-            by_clause.setdefault(result.clause, []).append((check, result))
-    rows = []
-    for info in clauses:
-        if results := by_clause.get(info.id):
-            rows.append(_summary(info, results))
-            continue
-        message = "no check of it was run" if info.checked else "this version of the suites has no check of it"
-        rows.append(ClauseSummary(clause=info.id, outcome=Outcome.UNVERIFIABLE, message=message))
-    return rows
-
-
-def _line(subject: str, message: str) -> str:
-    return f"{subject}: {message}" if message else subject
-
-
-def _harness_faults(clauses: Mapping[str, ClauseInfo], checks: Iterable[CheckResult]) -> list[str]:
-    """What went wrong on the harness's side, check by check: errors, and clauses that nobody knows."""
-    faults = []
-    for check in checks:
-        name = f"{check.check} [{check.testbed}]"
-        if check.outcome is Outcome.ERROR:
-            faults.append(_line(name, check.message))
-        else:
-            faults += [_line(f"{name} {r.clause}", r.message) for r in check.clauses if r.outcome is Outcome.ERROR]
-        unknown = {r.clause for r in _spoken(check)} - set(clauses)
-        faults += [f"{name} speaks of {clause!r}, which is not a clause" for clause in sorted(unknown)]
-    return faults
-
-
-def _unattributed(checks: Iterable[CheckResult]) -> list[str]:
-    """Failures that belong to no clause: a run that differs from its repetition, a check that failed as a whole."""
-    lines = []
-    for check in checks:
-        name = f"{check.check} [{check.testbed}]"
-        lines += [_line(name, f.found) for f in _violations(check) if f.clause is None]
-        attributed = _violations(check) or any(r.outcome is Outcome.FAILED for r in check.clauses)
-        if check.outcome is Outcome.FAILED and not attributed:
-            lines.append(_line(name, check.message or "failed"))
-    return lines
-
-
-def _missing(clauses: Mapping[str, ClauseInfo], rows: list[ClauseSummary], checks: list[CheckResult]) -> list[str]:
-    """What keeps a run without failures from being complete."""
-    open_outcomes = (Outcome.UNVERIFIABLE, Outcome.WAIVED)
-    lines = [
-        _line(f"{row.clause}: {row.outcome}", row.message)
-        for row in rows
-        if row.outcome in open_outcomes and clauses[row.clause].mandatory and clauses[row.clause].checked
-    ]
-    whole: dict[str, list[CheckResult]] = {}
-    for check in checks:
-        whole.setdefault(check.check, []).append(check)
-    for name, runs in whole.items():
-        outcome = combine(run.outcome for run in runs)
-        if outcome in open_outcomes and not any(run.clauses for run in runs):
-            lines.append(_line(f"{name}: {outcome}", next((run.message for run in runs if run.message), "")))
-    return lines
-
-
-def _strong(row: ClauseSummary) -> bool:
-    """Whether a pass carries "conformant"; section A is about the publication, so reading it exercises it."""
-    if row.clause.startswith("A-"):
-        return row.evidence is not None
-    return row.evidence in (Evidence.EXERCISED, Evidence.REAL)
-
-
-def judge(
-    clauses: Mapping[str, ClauseInfo],
-    summaries: Iterable[ClauseSummary],
-    checks: Iterable[CheckResult],
-    description: Description,
-    errors: Iterable[str] = (),
-) -> tuple[Verdict, list[str]]:
-    """The verdict on a driver and its reasons (specification section 8).
-
-    `errors` are faults of the run as a whole, such as a waiver that matched nothing. They, an error in a check, no
-    checks at all, and a broken taskflow clause while the vendor's code kept all of its own, make a harness error, which
-    outweighs every other verdict.
-    """
-    checks = sorted(checks, key=_place)
-    rows = list(summaries)
-    if not checks:
-        return Verdict.HARNESS_ERROR, [*errors, "no check was run"]
-    faults = [*errors, *_harness_faults(clauses, checks)]
-    failures: list[str] = []
-    ours: list[str] = []
-    rows_by_id = {row.clause: row for row in rows}
-    for row in rows:
-        info = clauses[row.clause]
-        if row.outcome is Outcome.FAILED and info.mandatory:
-            if info.binds_driver:
-                failures.append(_line(row.clause, row.message))
-            else:
-                ours.append(_line(f"{row.clause} binds the taskflow and failed", row.message))
-    for finding in description.findings:
-        known = clauses.get(finding.clause) if finding.clause else None
-        settled = rows_by_id[known.id].outcome if known and known.id in rows_by_id else None
-        if finding.severity is not Severity.VIOLATION or settled in (Outcome.FAILED, Outcome.WAIVED):
-            continue
-        if known is None or known.mandatory:
-            failures.append(_line(finding.clause or "publication", finding.found))
-    # where only our own reference driver ran, a failure that no clause accounts for is ours
-    (failures if description.vendor_code else faults).extend(_unattributed(checks))
-    # a vendor's code that breaks what the taskflow builds on breaks the taskflow's clauses with it
-    (failures if description.vendor_code and failures else faults).extend(ours)
-    if faults:
-        return Verdict.HARNESS_ERROR, faults
-    if failures:
-        return Verdict.NON_CONFORMANT, failures
-    if missing := _missing(clauses, rows, checks):
-        return Verdict.INCOMPLETE, missing
-    counted = [info.id for info in clauses.values() if info.mandatory and info.checked and info.binds_driver]
-    passed = [row for row in rows if row.outcome is Outcome.PASSED and row.clause in counted]
-    if not passed:
-        return Verdict.INCOMPLETE, ["no clause that binds the driver was put to the test"]
-    if not description.vendor_code:
-        return Verdict.CONSISTENT, ["every applicable mandatory clause passed, but none of the vendor's code was run"]
-    weak = [f"{row.clause} ({row.evidence or 'no evidence stated'})" for row in passed if not _strong(row)]
-    if weak:
-        return Verdict.CONSISTENT, ["every applicable mandatory clause passed, but not by exercise: " + ", ".join(weak)]
-    if not any(row.evidence in (Evidence.EXERCISED, Evidence.REAL) for row in passed):
-        return Verdict.CONSISTENT, ["every applicable mandatory clause passed, by what the driver declares only"]
-    return Verdict.CONFORMANT, ["every applicable mandatory clause passed on the vendor's own code"]

@@ -1,7 +1,8 @@
-"""Writes what people read of a run: JSON, HTML, plots. Knows results only.
+"""Writes what people read of a run: JSON, HTML, certificate, JUnit, Markdown, badge, plots. Knows results only.
 
-`write_report` writes `report.json` (schema: `report.schema.json`) and `report.html`, `load_report` reads the former
-back, `summary` prints what matters to a terminal. All three treat what a driver chose as data: nothing of it is markup.
+`write_report` writes `report.json` (schema: `report.schema.json`), `report.html`, `junit.xml`, `badge.json` and
+`certificate.json` (schema: `certificate.schema.json`), `load_report` reads the first back, `summary` prints what
+matters to a terminal. All treat what a driver chose as data: nothing of it is markup.
 """
 
 from __future__ import annotations

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from harness.judging import combine
 from harness.results import (
     CheckResult,
     ClauseInfo,
@@ -55,6 +56,17 @@ def failures(report: Report, driver: DriverReport) -> list[Failure]:
         if not bad and check.outcome in _BAD:
             found.append(Failure(check, None, None))
     return sorted(found, key=lambda failure: failure.advisory)
+
+
+def standing(check: CheckResult, mandatory: Collection[str]) -> Outcome:
+    """What a check comes to: advisory failures are left out of account, a violation of no clause is a failure."""
+    violated = any(f.severity is Severity.VIOLATION and f.clause is None for f in check.findings)
+    if check.outcome is Outcome.FAILED and not violated:
+        failed = [r.clause for r in check.clauses if r.outcome is Outcome.FAILED]
+        if failed and not any(clause in mandatory for clause in failed):
+            rest = [r.outcome for r in check.clauses if r.outcome is not Outcome.FAILED]
+            return combine(rest) if rest else Outcome.PASSED
+    return Outcome.FAILED if violated and check.outcome not in (Outcome.ERROR, Outcome.WAIVED) else check.outcome
 
 
 def counts(rows: Iterable[ClauseSummary]) -> dict[Outcome, int]:

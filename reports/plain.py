@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -22,6 +22,8 @@ from reports.text import one_line
 _DEPTH = 40
 _INTEGER_BITS = 1024
 _SHOWN_ERRORS = 5
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class ReportError(Exception):
@@ -76,33 +78,58 @@ def _place(location: tuple[int | str, ...]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".") or "report"
 
 
-def load_report(path: str | Path) -> Report:
-    """The report that `write_report` wrote to `path`; a `ReportError` if it isn't one that this version reads."""
-    path = Path(path)
+def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{twice!r} stands twice in one object")
+    return found
+
+
+def read_json(data: bytes, where: str) -> Any:
+    """The JSON document in `data`; a `ReportError` that begins with `where` if it is none, or ambiguous."""
     try:
-        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
-    except OSError as error:
-        raise ReportError(f"{path}: can't be read: {error.strerror or error}") from error
+        return json.loads(data.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_no_repeats)
     except json.JSONDecodeError as error:
         raise ReportError(
-            f"{path}: is not complete JSON (line {error.lineno}, column {error.colno}: {error.msg}); "
+            f"{where}: is not complete JSON (line {error.lineno}, column {error.colno}: {error.msg}); "
             "it was cut off or edited. Run the suites again to write it anew"
         ) from error
-    except (ValueError, RecursionError) as error:  # not UTF-8, NaN, nested without end
-        raise ReportError(f"{path}: is not JSON: {one_line(error, 200)}") from error
-    version = data.get("schema_version") if isinstance(data, dict) else None
+    except (ValueError, RecursionError) as error:  # not UTF-8, NaN, a key twice, nested without end
+        raise ReportError(f"{where}: is not JSON: {one_line(error, 200)}") from error
+
+
+def read_bytes(path: Path) -> bytes:
+    """What a file holds; a `ReportError` if it can't be read."""
+    try:
+        return path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        what = (error.strerror if isinstance(error, OSError) else None) or error
+        raise ReportError(f"{path}: can't be read: {what}") from error
+
+
+def parse_model(model: type[Model], schema: str, kind: str, data: bytes, where: str) -> Model:
+    """The document of that schema in `data`; a `ReportError` that says what is wrong with it."""
+    document = read_json(data, where)
+    version = document.get("schema_version") if isinstance(document, dict) else None
     if version is None:
-        raise ReportError(f"{path}: has no schema_version, so it is not a report of this harness")
-    if version != SCHEMA:
+        raise ReportError(f"{where}: has no schema_version, so it is not a {kind} of this harness")
+    if version != schema:
         raise ReportError(
-            f"{path}: has schema {one_line(version, 80)!r}, this version reads {SCHEMA!r}; "
+            f"{where}: has schema {one_line(version, 80)!r}, this version reads {schema!r}; "
             "read it with the version of the harness that wrote it, or run the suites again"
         )
     try:
-        return Report.model_validate(data)
+        return model.model_validate(document)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_context=False, include_input=False)
         lines = [f"  {one_line(_place(fault['loc']), 200)}: {one_line(fault['msg'], 200)}" for fault in faults]
         more = len(lines) - _SHOWN_ERRORS
         shown = [*lines[:_SHOWN_ERRORS], *([f"  and {more} more"] if more > 0 else [])]
-        raise ReportError("\n".join([f"{path}: does not follow {SCHEMA}:", *shown])) from error
+        raise ReportError("\n".join([f"{where}: does not follow {schema}:", *shown])) from error
+
+
+def load_report(path: str | Path) -> Report:
+    """The report that `write_report` wrote to `path`; a `ReportError` if it isn't one that this version reads."""
+    return parse_model(Report, SCHEMA, "report", read_bytes(Path(path)), str(path))

@@ -23,10 +23,10 @@ _VERDICT_STYLE = {
     Verdict.HARNESS_ERROR: "bold magenta",
 }
 _OUTCOME_STYLE = {Outcome.FAILED: "red", Outcome.ERROR: "magenta"}
-_ASCII = {"✓": "+", "≈": "~", "✗": "x", "–": "-", "…": "...", "·": "|"}
+_ASCII = {"✓": "+", "≈": "~", "✗": "x", "–": "-", "…": "...", "·": "|", "→": "->"}
 
 
-class _Printer:
+class Printer:
     """Prints lines of plain text: no markup, no highlighting, nothing that the console's encoding lacks."""
 
     def __init__(self, console: Console) -> None:
@@ -55,7 +55,7 @@ class _Printer:
             self._console.print(Padding(text, (0, 0, 0, indent), expand=False), highlight=False)
 
 
-def _failure(out: _Printer, failure: Failure) -> None:
+def _failure(out: Printer, failure: Failure) -> None:
     name = failure.result.clause if failure.result else one_line(failure.check.check, 200)
     title = f" {one_line(failure.info.title, 200)}" if failure.info else ""
     style = _OUTCOME_STYLE.get(failure.outcome, "")
@@ -71,7 +71,7 @@ def _failure(out: _Printer, failure: Failure) -> None:
         out.line(("again: ", "dim"), (one_line(failure.check.reproduce, 4000), "bold"), indent=6, whole=True)
 
 
-def _finding(out: _Printer, finding: Finding) -> None:
+def _finding(out: Printer, finding: Finding) -> None:
     clause = f" {one_line(finding.clause, 40)}" if finding.clause else ""
     subject = f" {one_line(finding.subject, 120)}:" if finding.subject else ":" if clause else ""
     out.line(
@@ -83,12 +83,12 @@ def _finding(out: _Printer, finding: Finding) -> None:
         out.line(("remedy: ", "dim"), one_line(finding.remedy, _MESSAGE), indent=6)
 
 
-def _left_out(out: _Printer, total: int) -> None:
+def _left_out(out: Printer, total: int) -> None:
     if total > _SHOWN:
         out.line(f"and {total - _SHOWN} more, in report.html", indent=2)
 
 
-def _driver(out: _Printer, report: Report, driver: DriverReport) -> None:
+def _driver(out: Printer, report: Report, driver: DriverReport) -> None:
     about, verdict = driver.description, driver.verdict
     code = "the vendor's own code" if about.vendor_code else "a publication, without code"
     out.line((one_line(about.driver, 120), "bold"), f"  ({one_line(about.target, 200)}; {code})")
@@ -99,6 +99,11 @@ def _driver(out: _Printer, report: Report, driver: DriverReport) -> None:
         out.line(f"· {one_line(reason, _MESSAGE)}", indent=4)
     _left_out(out, len(driver.reasons))
     checked, unchecked = split(report, driver)
+    if driver.identity is not None:
+        who = driver.identity
+        out.line(
+            f"identity (the vendor's word): {one_line(f'{who.vendor}, {who.product} {who.version}', 300)}", indent=2
+        )
     tally = ", ".join(f"{number} {outcome}" for outcome, number in counts(checked).items()) or "none"
     beyond = f"; {len(unchecked)} more have no check in this version" if unchecked else ""
     out.line(f"clauses: {tally}{beyond}", indent=2)
@@ -123,9 +128,11 @@ def _driver(out: _Printer, report: Report, driver: DriverReport) -> None:
 
 def summary(report: Report, console: Console) -> None:
     """Print for each driver the verdict and what it means, counts, failures with the line to run again, findings."""
-    out = _Printer(console)
+    out = Printer(console)
     testbeds = ", ".join(one_line(name, 60) for name in report.testbeds) or "none"
-    out.line(("Backend activity attributes", "bold"), f"  testbeds: {testbeds}; seed {report.seed}")
+    out.line(
+        ("Backend activity attributes", "bold"), f"  level {report.level}; testbeds: {testbeds}; seed {report.seed}"
+    )
     out.line("")
     if not report.drivers:
         out.line(("No driver was examined.", "bold magenta"))

@@ -26,6 +26,16 @@ def commands() -> list[str]:
     return [line for block in blocks("sh") for line in block.splitlines() if line.strip()]
 
 
+def sequences() -> list[list[str]]:
+    """The commands run together: those of one block, where one builds on what another wrote; else each alone."""
+    found = []
+    for block in blocks("sh"):
+        lines = [line for line in block.splitlines() if line.strip() and not line.startswith("make ")]
+        together = any(re.match(r"activity-harness (verify|compare) ", line) for line in lines)
+        found += [lines] if together else [[line] for line in lines]
+    return found
+
+
 @pytest.fixture
 def reader(tmp_path: Path) -> Path:
     """A reader's directory: the suites of this repository, and the files that the README shows."""
@@ -33,9 +43,19 @@ def reader(tmp_path: Path) -> Path:
     shutil.copy(ROOT / "conftest.py", tmp_path)
     (driver,) = blocks("python")
     (tmp_path / "acme_driver.py").write_text(driver, encoding="utf-8")
-    (publication,) = blocks("toml")
-    (tmp_path / "acme_attributes.toml").write_text(publication, encoding="utf-8")
+    for name, text in files().items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
     return tmp_path
+
+
+def files() -> dict[str, str]:
+    """The TOML files that the README shows, by the name that stands last before each."""
+    found = {}
+    for match in re.finditer(r"^```toml\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE):
+        name = re.findall(r"`(\w+\.toml)`", README[: match.start()])[-1]
+        assert name not in found, f"{name} is shown twice"
+        found[name] = match.group(1)
+    return found
 
 
 def expected_status(command: str) -> int:
@@ -43,29 +63,57 @@ def expected_status(command: str) -> int:
     return 6 if " -k " in command else 0
 
 
-@pytest.mark.parametrize("command", [c for c in commands() if not c.startswith("make ")])
-def test_command_does_what_the_readme_says(command: str, reader: Path) -> None:
+@pytest.mark.parametrize("together", sequences(), ids=lambda lines: lines[-1])
+def test_command_does_what_the_readme_says(together: list[str], reader: Path) -> None:
     """Each command of the README ends with the exit status that the README gives for it."""
-    words = shlex.split(command)
-    # the program of this virtual environment, whatever PATH says
-    program = Path(sys.executable).with_name(words[0])
+    if any(line.startswith("ssh-keygen") for line in together) and shutil.which("ssh-keygen") is None:
+        pytest.skip("needs ssh-keygen")
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "COV_"))}
     environment["PYTHONPATH"] = str(reader)
-    ended = subprocess.run(
-        [str(program), *words[1:]],
-        cwd=reader,
-        env=environment,
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=300,
-        check=False,
-    )
-    assert ended.returncode == expected_status(command), ended.stdout[-3000:] + ended.stderr[-1000:]
-    if "inspect" not in command:
-        report = words[words.index("--report") + 1] if "--report" in words else "backend-activity-report"
-        for name in ("report.html", "report.json", "junit.xml"):
-            assert (reader / report / name).stat().st_size > 0
+    # the programs of this virtual environment, whatever PATH says
+    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", os.defpath)])
+    for command in together:
+        ended = subprocess.run(
+            ["sh", "-c", command],
+            cwd=reader,
+            env=environment,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            timeout=300,
+            check=False,
+        )
+        assert ended.returncode == expected_status(command), f"{command}\n{ended.stdout[-3000:]}{ended.stderr[-1000:]}"
+        words = shlex.split(command)
+        if words[0] == "pytest" or words[:2] == ["activity-harness", "certify"]:
+            report = words[words.index("--report") + 1] if "--report" in words else "backend-activity-report"
+            for name in ("report.html", "report.json", "junit.xml", "certificate.json", "badge.json"):
+                assert (reader / report / name).stat().st_size > 0
+
+
+def test_workflow_of_the_readme_uses_options_that_exist() -> None:
+    """Each line of the README's workflow that runs the program names a verb and options that the program has."""
+    (workflow,) = blocks("yaml")
+    lines = re.findall(r"run: (activity-harness .*)", workflow)
+    assert len(lines) == 2
+    program = Path(sys.executable).with_name("activity-harness")
+    for line in lines:
+        words = shlex.split(line)
+        told = subprocess.run(
+            [str(program), words[1], "--help"], capture_output=True, text=True, timeout=60, check=True,
+            env=os.environ | {"COLUMNS": "200"},
+        ).stdout  # fmt: skip
+        for option in words[2:]:
+            assert not option.startswith("--") or option in told
+
+
+def test_waivers_of_the_readme_can_be_read(reader: Path) -> None:
+    """The waivers that the README shows are ones that the program takes."""
+    from conformance.clauses import CLAUSES
+    from conformance.waivers import read_waivers
+
+    (found,) = read_waivers(str(reader / "acme_waivers.toml"), CLAUSES)
+    assert (found.clause, found.expires) == ("Q-9", "2027-06-30")
 
 
 @pytest.mark.parametrize("command", [c for c in commands() if c.startswith("make ")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from harness.judging import judge, summarise
 from harness.results import (
     CheckResult,
     ClauseInfo,
@@ -18,8 +19,6 @@ from harness.results import (
     Severity,
     Timeline,
     TimelineStep,
-    judge,
-    summarise,
 )
 
 MS = 1_000_000

@@ -16,7 +16,9 @@ from harness.results import Report
 from reports import ReportError, load_report, write_report
 from reports.files import write_all
 from reports.plain import to_json
-from reports.schema import PATH, report_schema, schema_text
+from reports.schema import CERTIFICATE_PATH, PATH, certificate_schema, report_schema, schema_text
+
+FILES = ["badge.json", "certificate.json", "junit.xml", "report.html", "report.json"]
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +28,15 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_report_comes_back_as_it_was(written: Path) -> None:
-    """What is loaded equals what was written, and nothing but the two files is left in the directory."""
+    """What is loaded equals what was written, and nothing but the report's files is left in the directory."""
     assert load_report(written / "report.json") == report()
-    assert sorted(path.name for path in written.iterdir()) == ["report.html", "report.json"]
+    assert sorted(path.name for path in written.iterdir()) == FILES
 
 
 def test_the_shipped_schema_is_the_model_s() -> None:
-    """`report.schema.json` equals what the model gives; `python -m reports.schema` writes it anew."""
-    assert PATH.read_text(encoding="utf-8") == schema_text()
+    """Both schema files equal what the models give; `python -m reports.schema` writes them anew."""
+    assert PATH.read_text(encoding="utf-8") == schema_text(report_schema())
+    assert CERTIFICATE_PATH.read_text(encoding="utf-8") == schema_text(certificate_schema())
 
 
 def test_a_written_report_follows_the_schema(written: Path) -> None:
@@ -54,14 +57,18 @@ def _kill(*_: Any, **__: Any) -> None:
     raise Killed
 
 
-@pytest.mark.parametrize("step", ["fsync", "replace"])
-def test_a_kill_leaves_the_last_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
-    """A run killed while writing leaves the report that was there, whole, under both names."""
+@pytest.mark.parametrize(
+    ("step", "left"), [("fsync", {"report.json": "old", "report.html": "old"}), ("replace", {"report.json": "old"})]
+)
+def test_a_kill_leaves_the_last_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, left: dict[str, str]
+) -> None:
+    """A run broken off while writing leaves the last run's files, whole; from the first rename on, only the first."""
     write_all(tmp_path, {"report.json": "old", "report.html": "old"})
     monkeypatch.setattr(os, step, _kill)
     with pytest.raises(Killed):
         write_all(tmp_path, {"report.json": "new", "report.html": "new"})
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"report.json": "old", "report.html": "old"}
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == left
 
 
 def test_each_file_is_on_the_disk_before_any_takes_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

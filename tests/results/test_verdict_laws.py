@@ -7,6 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.judging import combine, conjoin, judge, summarise
 from harness.results import (
     CheckResult,
     ClauseInfo,
@@ -15,10 +16,6 @@ from harness.results import (
     Evidence,
     Outcome,
     Verdict,
-    combine,
-    conjoin,
-    judge,
-    summarise,
 )
 
 CLAUSES = {

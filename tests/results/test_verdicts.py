@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from harness.judging import judge, summarise
 from harness.results import (
     CheckResult,
     ClauseInfo,
@@ -13,11 +14,10 @@ from harness.results import (
     Description,
     Evidence,
     Finding,
+    Level,
     Outcome,
     Severity,
     Verdict,
-    judge,
-    summarise,
 )
 
 CLAUSES = {
@@ -237,6 +237,49 @@ def test_each_case_gets_its_verdict(case: Case) -> None:
     assert verdict is case.verdict, reasons
     assert reasons
     assert all(reasons)
+
+
+LEVELS = {
+    # what is open or broken beside GOOD's results: the verdict at core, the verdict at full
+    "nothing": ((), Verdict.CONFORMANT, Verdict.CONFORMANT),
+    "core clause open": ((result("Q-9", U),), Verdict.INCOMPLETE, Verdict.INCOMPLETE),
+    "core clause waived": ((result("Q-9", W),), Verdict.INCOMPLETE, Verdict.INCOMPLETE),
+    "core clause failed": ((result("Q-9", F),), Verdict.NON_CONFORMANT, Verdict.NON_CONFORMANT),
+    "core clause only modelled": ((result("Q-9", P, MODELLED),), Verdict.CONSISTENT, Verdict.CONSISTENT),
+    "other clause open": ((result("H-2", U),), Verdict.CONFORMANT, Verdict.INCOMPLETE),
+    "other clause only modelled": ((result("H-2", P, MODELLED),), Verdict.CONFORMANT, Verdict.CONSISTENT),
+    "other clause failed": ((result("H-2", F),), Verdict.NON_CONFORMANT, Verdict.NON_CONFORMANT),
+    "taskflow clause failed": ((result("Q-1", F),), Verdict.HARNESS_ERROR, Verdict.HARNESS_ERROR),
+}
+
+
+@pytest.mark.parametrize("name", LEVELS)
+def test_each_level_has_its_verdict(name: str) -> None:
+    """What is open counts for the clauses of the level only; what failed counts at either level."""
+    more, at_core, at_full = LEVELS[name]
+    clauses = CLAUSES | {"Q-9": CLAUSES["Q-9"].model_copy(update={"core": True})}
+    checks = [GOOD, check("more", *more, outcome=more[0].outcome if more else P)]
+    rows = summarise(clauses.values(), checks)
+    for level, expected in ((Level.CORE, at_core), (Level.FULL, at_full)):
+        assert judge(clauses, rows, checks, description(), level=level)[0] is expected
+
+
+@pytest.mark.parametrize("level", Level)
+def test_a_core_clause_without_a_check_is_never_conformant(level: Level) -> None:
+    """A core clause of which there is no check makes a run incomplete, at either level."""
+    clauses = CLAUSES | {"H-6": CLAUSES["H-6"].model_copy(update={"core": True})}
+    verdict, reasons = judge(clauses, summarise(clauses.values(), [GOOD]), [GOOD], description(), level=level)
+    assert (verdict, len(reasons)) == (Verdict.INCOMPLETE, 1 if level is Level.FULL else len(reasons))
+    assert any("H-6" in reason and "has no check" in reason for reason in reasons)
+
+
+def test_every_core_clause_can_be_verified() -> None:
+    """Each core clause of the specification is mandatory and has a check, so that the level core can be reached."""
+    from conformance.clauses import CLAUSES as SPECIFIED
+
+    core = [info for info in SPECIFIED.values() if info.core]
+    assert len(core) > 10
+    assert all(info.mandatory and info.checked for info in core)
 
 
 def test_a_summary_names_what_decided_it() -> None:

@@ -11,12 +11,12 @@ from typing import Any
 from conformance.checks import spec_of
 from conformance.session import UsageProblem
 from harness.loading import REFERENCE_DRIVER, CandidateError
-from harness.results import CheckResult, ClauseInfo, ClauseResult, Description, Evidence, Outcome
+from harness.results import CheckResult, ClauseInfo, ClauseResult, Description, Evidence, Finding, Outcome, Severity
 from harness.schedule import ScheduleError
 from harness.taskflow.errors import DriverError
 
 CLAUSES = {
-    "D-1": ClauseInfo(id="D-1", who="D", mandatory=True, title="A driver does"),
+    "D-1": ClauseInfo(id="D-1", who="D", mandatory=True, title="A driver does", core=True),
     "D-2": ClauseInfo(id="D-2", who="D", mandatory=True, title="A driver does more"),
     "D-3": ClauseInfo(id="D-3", who="D", mandatory=False, title="A driver had better"),
     "T-1": ClauseInfo(id="T-1", who="T", mandatory=True, title="A taskflow does"),
@@ -123,6 +123,11 @@ def act(lab: Any) -> None:
             _set(lab, "D-3", Outcome.FAILED, "it had better")
         case "BreaksTaskflow":
             _set(lab, "T-1", Outcome.FAILED, "the taskflow did not")
+        case "FailsTwice":
+            _set(lab, "D-1", Outcome.FAILED, "it did not")
+            lab.result.findings.append(
+                Finding(severity=Severity.VIOLATION, clause="D-2", found="something else is wrong")
+            )
         case "Unverifiable":
             _set(lab, "D-1", Outcome.UNVERIFIABLE, "no such fault here")
 
