@@ -17,6 +17,7 @@ from rich.table import Table
 
 import reports
 from conformance import session
+from conformance.checks import DEFAULT_SCHEDULES
 from conformance.execution import Executor
 from conformance.plugin import ATTRIBUTE, KEY
 from conformance.plugin_run import COMMAND, Run
@@ -44,6 +45,9 @@ def certify(
     ] = None,
     waivers: Annotated[str | None, typer.Option(metavar="FILE", help="Clauses to set aside, .toml.")] = None,
     report: Annotated[str, typer.Option(metavar="DIR", help="Directory of the report.")] = session.DEFAULT_REPORT,
+    schedules: Annotated[
+        int, typer.Option(metavar="N", help="Schedules to draw for each driver and testbed.")
+    ] = DEFAULT_SCHEDULES,
     schedule: Annotated[str | None, typer.Option(metavar="FILE", help="Replay a saved schedule.")] = None,
     check_timeout: Annotated[float | None, typer.Option(metavar="SECONDS", help="Wall time for one check.")] = None,
     keyword: Annotated[str, typer.Option("-k", metavar="EXPRESSION", help="Run only checks that match.")] = "",
@@ -68,6 +72,7 @@ def certify(
         ("--level", level.value),
         ("--waivers", waivers),
         ("--seed", seed),
+        ("--schedules", schedules),
         ("--schedule", schedule),
         ("--check-timeout", check_timeout),
     ]

@@ -19,7 +19,7 @@ import pytest
 
 from conformance import plugin_run
 from conformance.certificate import Brought
-from conformance.checks import spec_of
+from conformance.checks import DEFAULT_SCHEDULES, batch_names, spec_of
 from conformance.execution import RUNNER, VIRTUAL_LIMITS, WALL_LIMITS
 from conformance.identity import read_identities
 from conformance.plugin_run import Run, place_of
@@ -68,6 +68,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     add("--waivers", metavar="FILE", help="clauses to set aside for some versions of a driver, until a day; TOML")
     add("--report", default=DEFAULT_REPORT, metavar="DIR",
         help="directory for report, certificate, junit.xml and badge.json (default: %(default)s)")  # fmt: skip
+    add("--schedules", type=int, default=DEFAULT_SCHEDULES, metavar="N",
+        help="schedules to draw for each driver on each testbed, in whole batches (default: %(default)s)")  # fmt: skip
     add("--schedule", metavar="FILE", help="run only the check that a saved schedule is of, and replay it")
     add("--check-timeout", type=float, metavar="SECONDS",
         help="wall time for one check (default: "
@@ -90,6 +92,7 @@ def pytest_configure(config: pytest.Config) -> None:
             seed=option.seed,
             report=option.report,
             schedule=option.schedule,
+            schedules=option.schedules,
             timeout_s=option.check_timeout,
             level=option.level,
         )
@@ -133,12 +136,17 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run each check for each driver on each testbed."""
-    if spec_of(metafunc.function) is None:
+    spec = spec_of(metafunc.function)
+    if spec is None:
         return
     if "lab" not in metafunc.fixturenames or metafunc.cls is not None:
         pytest.fail(f"{metafunc.function.__name__}: a check is a plain function with a parameter lab", pytrace=False)
-    places = metafunc.config.stash[KEY].settings.places
-    metafunc.parametrize("lab", places, ids=[place.id for place in places])
+    settings = metafunc.config.stash[KEY].settings
+    if spec.batch:
+        marks = metafunc.definition.own_markers
+        marks[:] = [mark for mark in marks if mark.name != "parametrize" or mark.args[0] != "batch"]
+        metafunc.parametrize("batch", batch_names(settings.schedules, spec.batch, settings.replayed_batch))
+    metafunc.parametrize("lab", settings.places, ids=[place.id for place in settings.places])
 
 
 @pytest.hookimpl(trylast=True)

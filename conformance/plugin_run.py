@@ -13,7 +13,7 @@ import pytest
 
 import reports
 from conformance.certificate import Brought, Gathered, Selection, make_report, one_line, save_schedules, status_of
-from conformance.checks import spec_of
+from conformance.checks import DEFAULT_SCHEDULES, spec_of
 from conformance.execution import CheckCall, Executor
 from conformance.identity import driver_version
 from conformance.session import ExitCode, Place, Settings, UsageProblem, check_name, is_repeated, is_virtual
@@ -275,6 +275,8 @@ class Run:
         command += [*place.driver.option, "--testbed", place.testbed, "--seed", str(self.settings.seed)]
         if self.settings.schedule is not None:
             command += ["--schedule", self.config.option.schedule]
+        if self.settings.schedules != DEFAULT_SCHEDULES:
+            command += ["--schedules", str(self.settings.schedules)]
         return shlex.join(command)
 
 

@@ -17,6 +17,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
+from conformance.checks import DEFAULT_SCHEDULES
 from harness.loading import REFERENCE_DRIVER, CandidateError, CandidateSpec
 from harness.names import did_you_mean
 from harness.publication_file import PublicationFileError
@@ -26,6 +27,7 @@ from harness.schedule import Schedule
 DEFAULT_DRIVER = "reference"
 DEFAULT_TESTBEDS = ("iscsi-sim", "nfs-sim", "files")
 DEFAULT_SEED = 1
+MOST_SCHEDULES = 1_000_000
 DEFAULT_REPORT = "backend-activity-report"
 TESTBED_GROUP = "backend_activity.testbeds"
 
@@ -102,8 +104,8 @@ class Place:
 class Settings:
     """The run, as asked for.
 
-    `schedule` is what `--schedule` held, to be replayed by the check it is of; `timeout_s` bounds one check (seconds of
-    wall time; None means the cell's own limit).
+    `schedule` is what `--schedule` held, to be replayed by the check it is of; `schedules` how many are drawn for each
+    place; `timeout_s` bounds one check (seconds of wall time; None means the cell's own limit).
     """
 
     drivers: tuple[DriverUnderTest, ...]
@@ -113,6 +115,13 @@ class Settings:
     schedule: dict[str, Any] | None
     timeout_s: float | None
     level: Level = Level.FULL
+    schedules: int = DEFAULT_SCHEDULES
+
+    @property
+    def replayed_batch(self) -> str:
+        """The batch of the check that `schedule` is of, or ""."""
+        found = re.search(r"\[(batch \d+)\]", "" if self.schedule is None else str(self.schedule["check"]))
+        return found[1] if found else ""
 
     @property
     def places(self) -> list[Place]:
@@ -141,6 +150,7 @@ def make_settings(
     schedule: str | None = None,
     timeout_s: float | None = None,
     level: str = Level.FULL,
+    schedules: int = DEFAULT_SCHEDULES,
 ) -> Settings:
     """Check and complete what the command line says. Raises `UsageProblem`."""
     if driver_config is not None and not drivers:
@@ -151,6 +161,8 @@ def make_settings(
         )
     if timeout_s is not None and not 0 < timeout_s < 1e6:
         raise UsageProblem(f"--check-timeout {timeout_s:g}: give a number of seconds above zero")
+    if not 1 <= schedules <= MOST_SCHEDULES:
+        raise UsageProblem(f"--schedules {schedules}: give a number from 1 to {MOST_SCHEDULES:,}")
     replayed = None if schedule is None else _read_schedule(schedule)
     if seed is None:
         seed = DEFAULT_SEED if replayed is None else int(replayed["seed"])
@@ -175,7 +187,7 @@ def make_settings(
                 f"{shlex.join(driver.option)} applies to testbeds {', '.join(driver.testbeds)} only, "
                 f"and the run has {', '.join(chosen)}; add --testbed {driver.testbeds[0]} or mend its list"
             )
-    return Settings(tuple(made), chosen, seed, Path(report), replayed, timeout_s, Level(level))
+    return Settings(tuple(made), chosen, seed, Path(report), replayed, timeout_s, Level(level), schedules)
 
 
 def prepare_report(report: Path) -> None:

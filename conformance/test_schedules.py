@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from conformance.checks import check
+from conformance.checks import DEFAULT_SCHEDULES, batch_names, check
 from conformance.lab import Lab
 from conformance.schedules import oracle
 from conformance.schedules.callers import carry_out, possible
@@ -25,7 +25,6 @@ from conformance.schedules.plan import (
 )
 from conformance.worlds import Worlds
 
-BATCHES = tuple(f"batch {number}" for number in range(4))
 A_BATCH = 50
 """Drawn schedules in a batch on a testbed in virtual time; under the wall clock there are `A_BATCH_ON_THE_WALL`."""
 A_BATCH_ON_THE_WALL = 1
@@ -51,8 +50,8 @@ def test_every_single_fault_at_every_step(lab: Worlds, flow: str) -> None:
     campaign.report(oracle.CLAUSES)
 
 
-@pytest.mark.parametrize("batch", BATCHES)
-@check(*oracle.CLAUSES, worlds=True)
+@pytest.mark.parametrize("batch", batch_names(DEFAULT_SCHEDULES, A_BATCH))
+@check(*oracle.CLAUSES, worlds=True, batch=A_BATCH)
 def test_drawn_schedules(lab: Worlds, batch: str) -> None:
     """Callers, writers, faults and restarts at once, drawn from the seed: all that has to hold afterwards holds."""
     campaign = Campaign(lab, batch)

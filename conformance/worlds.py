@@ -17,7 +17,7 @@ from harness.testbed import Testbed
 
 T = TypeVar("T")
 
-COLLECT_EVERY = 25
+COLLECT_EVERY = 100
 """After so many worlds their rubbish is collected."""
 
 

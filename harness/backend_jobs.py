@@ -30,7 +30,7 @@ from harness.testbed import ActivityView, Job, Profile
 CHUNK_BYTES = 256 * 1024
 """The largest chunk of a backup, in bytes."""
 
-_POLL_STEPS = 10
+_POLL_STEPS = 5
 """A caller is asked to poll about this often during a whole copy."""
 
 
@@ -73,7 +73,7 @@ class JobEngine:
         self._peers = peers
         self._profile = profile
         self._queue = queue
-        self._faults = JobFaults(runtime, recorder, store.name, profile.whole_copy_ns // 400)
+        self._faults = JobFaults(recorder, store.name)
         self.table = HandleTable(runtime.now, mint, profile.retention_ns, self.may_reach)
         self._verbs: Mapping[str, Callable[[Job, Activity], Any]] = {
             "create_volume": self._create_volume,
@@ -290,6 +290,7 @@ class JobEngine:
 
     def _follow(self, activity: Activity, transfer: Transfer) -> None:
         activity.transfer = transfer
+        self._faults.arm(activity)
         if activity.cancel_reason is not None:  # aborted between the start and here
             transfer.cancel(activity.cancel_reason)
         transfer.wait()
@@ -365,6 +366,7 @@ class JobEngine:
         technique = codec(job.technique)
         reader = self._store.begin_read(job.source, job.point_in_time, CHUNK_BYTES)
         activity.transfer = reader.transfer
+        self._faults.arm(activity)
         if activity.cancel_reason is not None:
             reader.transfer.cancel(activity.cancel_reason)
         figure = self._profile.codecs.get(technique.name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from harness.activity import Activity
 from harness.recorder import Recorder
-from harness.runtime import Runtime
 from harness.schedule import Fault
 from harness.storage import StorageError, Unsupported
 
@@ -13,13 +12,12 @@ AT_ONCE = ("create_volume", "extend_volume", "delete", "write")
 
 
 class JobFaults:
-    """The faults that wait for a job of one backend. `look_ns`: how often a job's progress is looked at (ns)."""
+    """The faults that wait for a job of one backend."""
 
-    def __init__(self, runtime: Runtime, recorder: Recorder, backend: str, look_ns: int) -> None:
-        self._runtime = runtime
+    def __init__(self, recorder: Recorder, backend: str) -> None:
         self._recorder = recorder
         self._backend = backend
-        self._look_ns = max(look_ns, 1)
+        self._planned: dict[str, float] = {}  # handle → share of the bytes
         self._waiting: list[Fault] = []
 
     def plan(self, fault: Fault) -> None:
@@ -41,12 +39,10 @@ class JobFaults:
             raise Unsupported(f"{activity.verb} is not supported here")
         if activity.verb in AT_ONCE:
             raise StorageError("injected failure")
-        self._runtime.spawn(f"fault on {activity.handle}", lambda: self._watch(activity, fault.fraction))
+        self._planned[activity.handle] = fault.fraction
 
-    def _watch(self, activity: Activity, fraction: float) -> None:
-        while not activity.state.is_terminal:
-            transfer = activity.transfer
-            if transfer is not None and transfer.moved() >= fraction * transfer.total:
-                transfer.fail("injected failure")
-                return
-            self._runtime.sleep(self._look_ns)
+    def arm(self, activity: Activity) -> None:
+        """A job's transfer has begun: let it fail where a fault that has hit the job says so."""
+        fraction = self._planned.pop(activity.handle, None)
+        if fraction is not None and activity.transfer is not None:
+            activity.transfer.fail_at(max(1, int(fraction * activity.transfer.total)), "injected failure")

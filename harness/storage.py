@@ -87,6 +87,9 @@ class Transfer(Protocol):
     def fail(self, reason: str) -> None:
         """Make the transfer fail as a broken disk would (fault injection); same cleaning as `cancel`."""
 
+    def fail_at(self, position: int, reason: str) -> None:
+        """Make it fail so once `position` bytes are moved, unless that is past already. Does not block."""
+
 
 class StoredObject(NamedTuple):
     """One volume or snapshot as the backend holds it. `complete` is False while a transfer still fills it.

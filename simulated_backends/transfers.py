@@ -11,7 +11,7 @@ from harness.storage import BLOCK, StorageError, Transfer, TransferCancelled, Tr
 from simulated_backends.content import runs, stored_bytes
 from simulated_backends.fabric import Fabric, Flow, Path
 
-_STRIDES = 256
+_STRIDES = 32
 """A whole read takes about this many flows, one after the other."""
 
 

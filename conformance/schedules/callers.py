@@ -30,12 +30,13 @@ MOST_DEATHS = 4
 @dataclass
 class Done:
     """What came of a deed: the id that it made, what it was made from, the image that it was to equal where that is
-    known, and the error that it ended with (None: it went well)."""
+    known, whether its caller was told that it went well, the error that it ended with if any, and what a stranger was
+    told of a handle and of none."""
 
     deed: Deed
     made: str = ""
     source: str = ""
-    flow: str = ""
+    went_well: bool = False
     expected: Image | None = None
     error: BaseException | None = None
     told: tuple[str, str] | None = None
@@ -229,6 +230,7 @@ def _act(stage: Stage, deeds: list[Deed]) -> None:
         stage.done.append(done)
         try:
             _do(stage, deed, done)
+            done.went_well = True
         except (TaskflowError, BackendActivityError, StorageError) as error:
             done.error = error
 

@@ -41,7 +41,7 @@ def judge(stage: Stage) -> Iterator[Finding]:
     for done in stage.done:
         if done.told is not None:
             yield from _disclosure(stage, done)
-        elif done.error is None and done.deed.kind in COPIES:
+        elif done.deed.kind in COPIES:
             yield from _copy(stage, done)
         elif done.deed.kind == "replicate":
             yield from _replica(stage, done)
@@ -219,11 +219,13 @@ def _window(stage: Stage, done: Done) -> tuple[Event, Event] | None:
 
 
 def _is_there(lab: Lab, done: Done) -> bool:
+    """Whether users count on what was made: an image if its caller was told so, else what is recorded as available."""
     if done.deed.kind == "copy_volume_to_image":
-        return True
+        return done.went_well
     if done.deed.kind == "backup_volume":
         return done.made in backups(lab)
-    return done.made in lab.catalog.volumes or done.made in lab.catalog.snapshots
+    record = lab.catalog.volumes.get(done.made) or lab.catalog.snapshots.get(done.made)
+    return record is not None and record.status == "available"
 
 
 def _image(lab: Lab, stage: Stage, done: Done) -> tuple[Image | None, str]:

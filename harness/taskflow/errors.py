@@ -16,7 +16,12 @@ class QuiesceLost(TaskflowError):
 
 
 class OutcomeUnknown(TaskflowError):
-    """The connection or the handle was lost; whether the method had its effect is not known (H-9)."""
+    """The connection or the handle was lost; whether the method had its effect is not known (H-9).
+
+    `waited`: whether the flow has waited already until the method is surely over (H-8).
+    """
+
+    waited = False
 
 
 class DriverError(TaskflowError):

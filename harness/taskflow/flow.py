@@ -249,10 +249,16 @@ class FlowCore:
         except Exception as error:
             self.recorder.emit("flow.failed", flow=record.id, error=type(error).__name__)
             if isinstance(error, OutcomeUnknown):
-                self.runtime.sleep(self.policy.lost_activity_ns)
+                self.wait_out(error)
             self.undo(record)
             raise
         self.finish(record)
+
+    def wait_out(self, lost: OutcomeUnknown) -> None:
+        """H-8: wait, once, until what was lost surely writes no more."""
+        if not lost.waited:
+            lost.waited = True
+            self.runtime.sleep(self.policy.lost_activity_ns)
 
     def finish(self, record: FlowRecord) -> None:
         """Mark a flow as done; the records that it completes become available."""

@@ -174,7 +174,7 @@ class Methods:
                 undo = flow.undo_with("locate", id=volume.id, backends=[source.backend, destination.backend])
                 if source.implements(method):
                     with contextlib.suppress(NotSupported):
-                        answer = run_quiesced(core, flow, source, method, arguments, volume)
+                        answer = self._move(flow, source, method, arguments, volume)
                 moved = took_it(source, method, answer)
             if moved:
                 if isinstance(answer, tuple):
@@ -251,6 +251,21 @@ class Methods:
             with flow.step(method):
                 update = run_quiesced(self._core, flow, end, method, arguments, subject)
                 apply_update(end, method, made, update)
+
+    def _move(self, flow: Flow, end: DriverEnd, method: str, arguments: dict[str, Any], volume: Volume) -> Any:
+        """Let the driver move a volume, quiesced if need be.
+
+        If nobody knows whether it did, the volume stays held until it surely moves no more, or for as long as hosts
+        hold it: what is written meanwhile would stay behind.
+        """
+        if not needs_quiesce(end, method, volume):
+            return flow.run(end, method, arguments)
+        with quiesced(self._core, flow, volume, STATUS_WHILE.get(method)):
+            try:
+                return flow.run(end, method, arguments)
+            except OutcomeUnknown as lost:
+                self._core.wait_out(lost)
+                raise
 
     def _enter(self, flow: Flow, made: Volume | Snapshot | Backup, end: DriverEnd) -> None:
         self._core.catalog.add(made)

@@ -119,6 +119,10 @@ class Offload:
         """See `harness.storage.Transfer.fail`."""
         self._transfer.fail(reason)
 
+    def fail_at(self, position: int, reason: str) -> None:
+        """See `harness.storage.Transfer.fail_at`."""
+        self._transfer.fail_at(position, reason)
+
 
 class CopyService:
     """The copy operations of one server over its storage. `source` draws stateids."""

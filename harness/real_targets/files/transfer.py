@@ -54,6 +54,7 @@ class CopyTransfer:
         self._changed = threading.Condition()
         self._verdict: StorageError | None = None
         self._committed = False
+        self._failing: tuple[int, str] | None = None
         self._over = runtime.signal(f"{name} is over")
         duration_ns, steps = pace
         arguments = [str(source), str(target), str(total), str(duration_ns), str(steps)]
@@ -96,6 +97,11 @@ class CopyTransfer:
     def fail(self, reason: str) -> None:
         """See `harness.storage.Transfer.fail`."""
         self._stop(TransferFailed(reason))
+
+    def fail_at(self, position: int, reason: str) -> None:
+        """See `harness.storage.Transfer.fail_at`; judged each time that the process reports how far it is."""
+        with self._changed:
+            self._failing = (position, reason)
 
     def commit(self) -> None:
         """The point of no return: from here on the transfer can't be stopped. Raises if it has been."""
@@ -157,6 +163,9 @@ class CopyTransfer:
             for line in process.stdout:
                 with self._changed:
                     self._moved = int(line)
+                    if self._failing is not None and self._moved >= self._failing[0] and self._verdict is None:
+                        self._verdict = TransferFailed(self._failing[1])
+                        process.kill()
                     self._changed.notify_all()
             complaint = process.stderr.read().decode(errors="replace").strip()
             status = process.wait()
