@@ -43,6 +43,8 @@ class JobFaults:
 
     def arm(self, activity: Activity) -> None:
         """A job's transfer has begun: let it fail where a fault that has hit the job says so."""
+        if activity.transfer is None or not activity.transfer.total:
+            return  # it only waits for its turn
         fraction = self._planned.pop(activity.handle, None)
-        if fraction is not None and activity.transfer is not None:
+        if fraction is not None:
             activity.transfer.fail_at(max(1, int(fraction * activity.transfer.total)), "injected failure")

@@ -56,6 +56,9 @@ class GraceWait:
         """See `harness.storage.Transfer.fail`."""
         self._stopped.fail(TransferFailed(f"the copy failed: {reason}"))
 
+    def fail_at(self, position: int, reason: str) -> None:
+        """See `harness.storage.Transfer.fail_at`; no byte is moved while it waits."""
+
 
 class NfsJobEngine(JobEngine):
     """The activities of one server. `native_scope`: copies are their callers' own, see above."""

@@ -116,7 +116,7 @@ def test_a_driver_sees_a_copy_by_its_list_identifier(iscsi: World) -> None:
         assert connection.start(job, "the request") == handle
         assert connection.start(Job("copy", source="volume", target="other"), "another") != handle
         status = connection.status(handle)
-        assert status.state is ActivityState.RUNNING and status.poll_after == pytest.approx(0.107, abs=0.001)
+        assert status.state is ActivityState.RUNNING and status.poll_after == pytest.approx(0.215, abs=0.001)
         assert iscsi.wait(connection, handle).state is ActivityState.DONE
         assert len(iscsi.recorder.find("activity.started")) == 2
 
