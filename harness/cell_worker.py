@@ -18,6 +18,8 @@ import sys
 import traceback
 from typing import Any
 
+from harness.cell_keeper import keep
+
 _RESERVE_BYTES = 16 << 20
 """Freed when memory has run out, so that this can still be said."""
 
@@ -130,15 +132,16 @@ def _away(fd: int) -> int:
     return moved
 
 
-def _die_with_parent(watch: int, parent: int) -> None:
-    """Have the kernel kill the whole process group when the parent's end of a pipe closes, however the parent dies."""
+def _die_with_parent(watch: int) -> None:
+    """Have the kernel kill the whole process group when the parent's end of a pipe closes, however the parent dies.
+
+    The keeper would do it, too, and reaches further; but a driver can stop or kill its keeper.
+    """
     watch = _away(watch)
     fcntl.fcntl(watch, fcntl.F_SETOWN, -os.getpgrp())
     if hasattr(fcntl, "F_SETSIG"):
         fcntl.fcntl(watch, fcntl.F_SETSIG, signal.SIGKILL)  # else SIGIO, which ends a process unless it is handled
     fcntl.fcntl(watch, fcntl.F_SETFL, fcntl.fcntl(watch, fcntl.F_GETFL) | os.O_ASYNC)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 def _limit(kind: int, value: int) -> None:
@@ -150,14 +153,17 @@ def _limit(kind: int, value: int) -> None:
 
 
 def main() -> None:
-    """Set the limits, patch the clock, serve."""
+    """Leave the keeper behind, set the limits, patch the clock, serve."""
     config = json.loads(sys.argv[1])
+    if os.getppid() != config["parent"]:
+        os._exit(1)
+    keep(config["watch"], config["said"], config["processes"], config["memory_bytes"])
     sys.argv[1:] = []
     sys.path[:] = config["path"]
     os.environ.pop("PYTHONPATH", None)
     if config["pythonpath"] is not None:
         os.environ["PYTHONPATH"] = config["pythonpath"]
-    _die_with_parent(config["watch"], config["parent"])
+    _die_with_parent(config["watch"])
     trace = _away(config["trace"])
     faulthandler.enable(trace)
     faulthandler.register(signal.SIGUSR2, trace)
