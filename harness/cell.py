@@ -23,8 +23,8 @@ class CellLimits:
     """What one cell may use: seconds of wall time for a call and for its start, bytes for everything else.
 
     `memory_bytes` is the address space of each process, and what all processes of the cell may hold together;
-    `processes` is how many there may be, the worker among them; `output_bytes` is how much of each output stream is kept (all of it is read);
-    `file_bytes` is the greatest offset in a file; `message_bytes` the greatest answer.
+    `processes` is how many there may be, the worker among them; `output_bytes` is how much of each output stream is
+    kept (all of it is read); `file_bytes` is the greatest offset in a file; `message_bytes` the greatest answer.
     """
 
     wall_s: float = 60.0

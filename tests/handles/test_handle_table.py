@@ -1,4 +1,4 @@
-"""The table that backends enforce, the one that the checks expect, and the specification's: three hands, one content."""
+"""The table that backends enforce, the one that the checks expect, and the specification's: one content."""
 
 from __future__ import annotations
 
