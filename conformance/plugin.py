@@ -160,7 +160,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
     result = run.execute(pyfuncitem)
     pyfuncitem.stash[plugin_run.RESULT] = result
     if result.output:
-        pyfuncitem.add_report_section("call", "output of the cell", result.output)
+        pyfuncitem.add_report_section("call", "output of the cell", plugin_run.for_terminal(result.output))
     _tell(result, run.clauses)
     return True
 
@@ -237,7 +237,8 @@ def _is_requested(config: pytest.Config) -> bool:
 def _tell(result: CheckResult, clauses: Mapping[str, ClauseInfo]) -> None:
     """Raise what pytest shows for a result."""
     if result.outcome is Outcome.ERROR:
-        pytest.fail(f"harness error: {result.message}\nrerun: {result.reproduce}", pytrace=False)
+        told = plugin_run.for_terminal(f"harness error: {result.message}\nrerun: {result.reproduce}")
+        pytest.fail(told, pytrace=False)
     text = plugin_run.explain(result)
     if result.outcome is Outcome.FAILED:
         failed = [clauses.get(c.clause) for c in result.clauses if c.outcome is Outcome.FAILED]
@@ -247,4 +248,4 @@ def _tell(result: CheckResult, clauses: Mapping[str, ClauseInfo]) -> None:
     elif has_violation(result):
         pytest.fail(text, pytrace=False)
     elif result.outcome is not Outcome.PASSED:
-        pytest.skip(f"{result.outcome}: {result.message}")
+        pytest.skip(plugin_run.for_terminal(f"{result.outcome}: {result.message}"))

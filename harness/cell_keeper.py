@@ -32,11 +32,12 @@ _DEAF_TO = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal
 """Signals that a driver may send to its parent process without any effect; the others end it, and the cell with it."""
 
 
-def keep(watch: int, said: int, processes: int, memory_bytes: int) -> None:
+def keep(watch: int, said: int, scratch: str, processes: int, memory_bytes: int) -> None:
     """Fork; returns in the child, which is to become the worker. The keeper itself never returns.
 
     `watch` is a pipe whose other end the parent holds as long as it wants the cell; `said` one on which the keeper says
-    why it ended the cell, if it did. `processes` bounds how many there may be, `memory_bytes` what all of them hold.
+    why it ended the cell, if it did. `scratch` is the cell's directory for temporary files, which ends with it.
+    `processes` bounds how many there may be, `memory_bytes` what all of them hold.
     """
     ready, adopting = os.pipe()
     worker = os.fork()
@@ -50,6 +51,7 @@ def keep(watch: int, said: int, processes: int, memory_bytes: int) -> None:
     status = 1 << 8
     try:
         status = _Keeper(worker, watch, said, processes, memory_bytes).run(adopting)
+        _remove(scratch)
     finally:
         _end_like(status)
 
@@ -131,6 +133,15 @@ class _Keeper:
             for pid in _below(os.getpid()):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
+            time.sleep(0.001)
+
+
+def _remove(scratch: str) -> None:
+    """By a program that copes with whatever a driver has piled up, however deep."""
+    with contextlib.suppress(OSError):
+        remover = os.posix_spawnp("rm", ["rm", "-rf", "--", scratch], dict(os.environ))
+        deadline = time.monotonic() + _SWEEP_S
+        while os.waitpid(remover, os.WNOHANG)[0] == 0 and time.monotonic() < deadline:
             time.sleep(0.001)
 
 

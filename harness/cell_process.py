@@ -10,9 +10,11 @@ import contextlib
 import json
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from typing import Any, Protocol
 
@@ -118,6 +120,11 @@ class CellProcess:
         path = [os.path.abspath(entry) for entry in sys.path]
         if os.getcwd() not in path:
             path.append(os.getcwd())  # a vendor's module in the working directory imports, and shadows nothing
+        try:
+            # one for each process, so that nothing stays of what a driver leaves there
+            self._scratch = tempfile.mkdtemp(prefix="backend-activity-cell-")
+        except OSError as error:
+            raise CellError(f"no directory for temporary files: {error}") from error
         ours: list[int] = []
         theirs: list[int] = []
         try:
@@ -135,6 +142,7 @@ class CellProcess:
                 "trace": trace_write,
                 "watch": watch_read,
                 "said": said_write,
+                "scratch": self._scratch,
                 "parent": os.getpid(),
                 "virtual": virtual,
                 "memory_bytes": limits.memory_bytes,
@@ -149,6 +157,7 @@ class CellProcess:
                 PYTHONHASHSEED=str(hash_seed),
                 PYTHONPATH=os.pathsep.join(path),
                 PYTHONIOENCODING="utf-8:backslashreplace",
+                TMPDIR=self._scratch,
             )
             self._popen = subprocess.Popen(
                 [sys.executable, "-P", "-u", "-m", "harness.cell_worker", json.dumps(config)],
@@ -161,6 +170,7 @@ class CellProcess:
             )
         except OSError as error:
             _close(ours)
+            shutil.rmtree(self._scratch, ignore_errors=True)
             raise CellError(f"no process could be started: {error}") from error
         finally:
             _close(theirs)
@@ -243,6 +253,8 @@ class CellProcess:
                 self._popen.kill()
                 self._popen.wait()
             self.drain()
+            if os.path.exists(self._scratch):  # the keeper did not come to it
+                shutil.rmtree(self._scratch, ignore_errors=True)
         self._selector.close()
         _close(self._ours)
 

@@ -164,7 +164,7 @@ def main() -> None:
     config = json.loads(sys.argv[1])
     if os.getppid() != config["parent"]:
         os._exit(1)
-    keep(config["watch"], config["said"], config["processes"], config["memory_bytes"])
+    keep(config["watch"], config["said"], config["scratch"], config["processes"], config["memory_bytes"])
     sys.argv[1:] = []
     sys.path[:] = config["path"]
     os.environ.pop("PYTHONPATH", None)

@@ -51,7 +51,7 @@ _SIGNALS = sorted(number for number in signal.valid_signals() if number not in (
 _gettrace, _settrace, _getprofile, _setprofile = sys.gettrace, sys.settrace, sys.getprofile, sys.setprofile
 _recursion_limit, _set_recursion_limit = sys.getrecursionlimit, sys.setrecursionlimit
 _threshold, _set_threshold = gc.get_threshold, gc.set_threshold
-_fstat = os.fstat
+_fstat, _open = os.fstat, open
 _getrlimit = resource.getrlimit
 _LIMITS = tuple(getattr(resource, f"RLIMIT_{name}") for name in ("NOFILE", "AS", "FSIZE", "STACK", "CPU"))
 
@@ -149,6 +149,11 @@ def _limits() -> list[tuple[int, int]]:
     return [_getrlimit(kind) for kind in _LIMITS]
 
 
+def _children() -> str:
+    with _open("/proc/thread-self/children") as file:
+        return file.read()
+
+
 def _descriptors() -> tuple[tuple[int, int] | None, ...]:
     """What the standard descriptors are open on, by device and inode."""
     seen: list[tuple[int, int] | None] = []
@@ -173,4 +178,5 @@ _SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
     "sys.stdout and sys.stderr": (lambda: (sys.stdout, sys.stderr), _put_streams),
     "the standard descriptors": (_descriptors, lambda _: None),
     "resource limits": (_limits, lambda _: None),
+    "child processes": (_children, lambda _: None),
 }
