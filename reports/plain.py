@@ -16,8 +16,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from harness.input_file import InputFileError, read_text, unique_keys
 from harness.results import SCHEMA, Report
 from reports.text import one_line
+
+MAX_BYTES = 256 << 20
+"""The largest report that is read, in bytes."""
 
 _DEPTH = 40
 _INTEGER_BITS = 1024
@@ -72,6 +76,13 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is too large a number")
+    return number
+
+
 def _place(location: tuple[int | str, ...]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".") or "report"
 
@@ -80,15 +91,16 @@ def load_report(path: str | Path) -> Report:
     """The report that `write_report` wrote to `path`; a `ReportError` if it isn't one that this version reads."""
     path = Path(path)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
-    except OSError as error:
-        raise ReportError(f"{path}: can't be read: {error.strerror or error}") from error
+        text = read_text(path, MAX_BYTES, "a report.json")
+        data = json.loads(text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=unique_keys)
+    except InputFileError as error:
+        raise ReportError(f"{path}: {error.what}; {error.remedy}") from error
     except json.JSONDecodeError as error:
         raise ReportError(
             f"{path}: is not complete JSON (line {error.lineno}, column {error.colno}: {error.msg}); "
             "it was cut off or edited. Run the suites again to write it anew"
         ) from error
-    except (ValueError, RecursionError) as error:  # not UTF-8, NaN, nested without end
+    except (ValueError, RecursionError) as error:  # NaN, nested without end
         raise ReportError(f"{path}: is not JSON: {one_line(error, 200)}") from error
     version = data.get("schema_version") if isinstance(data, dict) else None
     if version is None:

@@ -117,7 +117,7 @@ def test_a_bad_file_is_refused_with_a_reason(written: Path, tmp_path: Path, chan
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     """A path without a file says so."""
-    with pytest.raises(ReportError, match="No such file"):
+    with pytest.raises(ReportError, match="there is no such file"):
         load_report(tmp_path / "none.json")
 
 
