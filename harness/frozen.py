@@ -132,7 +132,7 @@ def deep_freeze(value: object, budget: Budget | None = None) -> Any:
 
 def _freeze(value: object, budget: Budget, inside: tuple[int, ...]) -> Any:
     cls = type(value)
-    if value is None or cls in (bool, bytes):
+    if value is None or cls in (bool, bytes, Opaque):
         return value
     if is_text(value):
         return exact_text(value)

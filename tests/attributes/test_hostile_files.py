@@ -140,7 +140,7 @@ def test_hostile_toml_is_refused(cell: Cell, tmp_path: Path, option: str, conten
 
 @pytest.mark.parametrize("option", ["--attributes", "--driver-config", "--schedule"])
 def test_exit_status_of_a_file_that_can_not_be_used(tmp_path: Path, option: str) -> None:
-    """A run that is given a pipe does not wait for it: it ends with the status of a usage error, and says which file."""
+    """A run that is given a pipe does not wait for it, but ends with the status of a usage error, and names it."""
     pipe = tmp_path / "given.json"
     os.mkfifo(pipe)
     command = [sys.executable, "-m", "pytest", "conformance/", "-q", "-p", "no:cacheprovider", option, str(pipe)]

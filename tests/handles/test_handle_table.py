@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError
+
 import pytest
 
 from conformance.expected_handles import RELATIONS, expected, expected_afterwards
-from harness.activity import Activity, ActivityState, ConnectionIdentity, HandleScope, HandleTable
+from harness.activity import Activity, ActivityState, ActivityStatus, ConnectionIdentity, HandleScope, HandleTable
 from harness.model import Caller
 
 STARTER = ConnectionIdentity(Caller("host-a", "alice", "192.0.2.1"), "connection-1")
@@ -203,3 +205,17 @@ def test_a_protocol_may_decide_who_reaches(clock: Clock) -> None:
 def test_terminal_states(state: ActivityState) -> None:
     """Done, failed and aborted are ends, queued and running are not."""
     assert state.is_terminal is (state.value in ("done", "failed", "aborted"))
+
+
+def test_what_backends_hand_out_can_not_be_changed() -> None:
+    """A status and the identity of a connection are values: they can't be changed, and equal ones are equal."""
+    status = ActivityStatus(ActivityState.RUNNING)
+    for value, name in ((status, "state"), (STARTER, "connection_id")):
+        with pytest.raises(FrozenInstanceError):
+            setattr(value, name, None)
+    assert status == ActivityStatus(ActivityState.RUNNING)
+
+
+def test_when_to_ask_again(table: HandleTable) -> None:
+    """A backend that says nothing else is asked again after a tenth of a second."""
+    assert ActivityStatus(ActivityState.RUNNING).poll_after == start(table).poll_after == 0.1
