@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from typing import Any
 
@@ -214,3 +215,21 @@ def close_standard_streams() -> None:
     """Close standard input, output and error."""
     for fd in range(3):
         os.close(fd)
+
+
+def fork_and_return() -> str:
+    """Fork without more ado: parent and child both come back from here."""
+    return "child" if os.fork() == 0 else "parent"
+
+
+def leave_files(depth: int) -> str:
+    """Leave files where temporary files go, nested deeply; the directory that they lie in."""
+    directory = tempfile.gettempdir()
+    os.chdir(directory)
+    for _ in range(depth):
+        os.mkdir("deeper")
+        os.chdir("deeper")
+    with open("left", "w") as file:
+        file.write("behind")
+    os.chdir("/")
+    return directory

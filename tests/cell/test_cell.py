@@ -278,6 +278,39 @@ def test_size_of_files(cell: Cell, tmp_path: Path) -> None:
     assert_works(cell)
 
 
+def test_temporary_files_end_with_the_cell(cell: Cell) -> None:
+    """What a driver leaves where temporary files go is gone with its process, however deep it lies."""
+    directory = do(cell, "leave_files", depth=1500).value
+    assert Path(directory).is_dir()
+    cell.close()
+    assert not Path(directory).exists()
+
+
+def test_temporary_files_end_with_the_parent(tmp_path: Path) -> None:
+    """They are gone, too, when the parent is killed."""
+    code = (
+        "import sys; from harness.cell import Cell; cell = Cell(); sys.path.append(sys.argv[1]); "
+        "print(cell.call('deeds:leave_files', {'depth': 1}, 'x').value, flush=True); cell.call('deeds:spin', {}, 'y')"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code, str(HERE)], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    directory = parent.stdout.readline().strip()
+    assert Path(directory).is_dir()
+    keeper = int(Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()[0])
+    handle = os.pidfd_open(keeper)
+    parent.kill()
+    parent.communicate()
+    assert select.select([handle], [], [], 20)[0]
+    assert not Path(directory).exists()
+
+
+def test_forked_process_does_not_answer(cell: Cell) -> None:
+    """A process that a driver forks, and that goes on as if it were the driver's own, answers no call."""
+    for _ in range(3):
+        assert do(cell, "fork_and_return").value == "parent"
+    assert_works(cell)
+
+
 def test_closed_standard_streams(cell: Cell) -> None:
     """A driver that closes the standard streams disturbs neither its own call nor the next."""
     assert do(cell, "close_standard_streams").kind is Kind.RETURNED

@@ -12,12 +12,10 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Any
 
-import hypothesis
-from hypothesis import HealthCheck, settings
-
-from tests.fuzz.properties import PROPERTIES
+from tests.fuzz.properties import PROPERTIES, Proposition, examine
 
 EXAMPLE_S = 30.0
 """Seconds of wall time for one example, on however busy a machine."""
@@ -42,26 +40,23 @@ def bounded(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def fuzz(proposition: Callable[[], None], cpu_s: float, seed: int) -> int:
+def fuzz(proposition: Proposition, cpu_s: float, seed: int) -> int:
     """Try a property for so many seconds of processor time; the number of examples. Raises what an example raises."""
-    inner = proposition.hypothesis.inner_test  # type: ignore[attr-defined]
     tried = 0
 
-    def counted(*args: object, **kwargs: object) -> None:
-        nonlocal tried
-        tried += 1
-        with bounded(EXAMPLE_S):
-            inner(*args, **kwargs)
+    def guard(inner: Proposition) -> Proposition:
+        def counted(*values: Any) -> None:
+            nonlocal tried
+            tried += 1
+            with bounded(EXAMPLE_S):
+                inner(*values)
 
-    proposition.hypothesis.inner_test = counted  # type: ignore[attr-defined]
-    configured = settings(max_examples=BATCH, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    try:
-        ends = time.process_time() + cpu_s
-        while time.process_time() < ends:
-            hypothesis.seed(seed)(configured(proposition))()
-            seed += 1_000_003
-    finally:
-        proposition.hypothesis.inner_test = inner  # type: ignore[attr-defined]
+        return counted
+
+    ends = time.process_time() + cpu_s
+    while time.process_time() < ends:
+        examine(proposition, BATCH, seed, guard)
+        seed += 1_000_003
     return tried
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from harness.activity import HandleScope
@@ -24,6 +24,36 @@ from harness.results import Outcome, Severity
 from harness.schedule import Schedule, ScheduleError
 from reports.plain import ReportError, load_report, to_json
 from tests.reports.report_samples import faulty, reference, report
+
+Proposition = Callable[..., None]
+
+PROPERTIES: list[Proposition] = []
+"""Every property of this module, in its order."""
+
+_EXAMPLES: dict[Proposition, tuple[st.SearchStrategy[Any], ...]] = {}
+
+
+def holds_for(*examples: st.SearchStrategy[Any]) -> Callable[[Proposition], Proposition]:
+    """Declare a property of all examples of these kinds."""
+
+    def declare(proposition: Proposition) -> Proposition:
+        PROPERTIES.append(proposition)
+        _EXAMPLES[proposition] = examples
+        return proposition
+
+    return declare
+
+
+def examine(proposition: Proposition, number: int, first: int, guard: Callable[[Proposition], Proposition]) -> None:
+    """Try so many examples, the same for the same seed `first`, each within `guard`. Raises what a failure raises."""
+
+    def guarded(values: tuple[Any, ...]) -> None:
+        guard(proposition)(*values)
+
+    guarded.__name__ = proposition.__name__
+    configured = settings(max_examples=number, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    seed(first)(configured(given(st.tuples(*_EXAMPLES[proposition]))(guarded)))()
+
 
 NAMES = st.sampled_from(
     [*KEYS, *OPTIONAL_KEYS, *METHODS, *TECHNIQUES, *ALIASES, *(scope.value for scope in HandleScope)]
@@ -67,7 +97,7 @@ def is_frozen(value: Any) -> bool:
     return mutable_part(value) is None
 
 
-@given(KEYED | PYTHON)
+@holds_for(KEYED | PYTHON)
 def publications(value: Any) -> None:
     """Any value is read without an exception; what is kept is frozen, JSON, and the same when it is read again."""
     publication, findings = read_publication(value, lambda name: True)
@@ -82,7 +112,7 @@ def publications(value: Any) -> None:
     assert not [finding for finding in complaints if finding.severity is Severity.VIOLATION]
 
 
-@given(PYTHON)
+@holds_for(PYTHON)
 def freezing(value: Any) -> None:
     """A deep-frozen copy can't be changed, and freezing it again changes nothing."""
     frozen = deep_freeze(value)
@@ -90,13 +120,13 @@ def freezing(value: Any) -> None:
     assert deep_freeze(frozen) == frozen
 
 
-@given(FILES, st.sampled_from([".toml", ".json"]))
+@holds_for(FILES, st.sampled_from([".toml", ".json"]))
 def publication_files(data: bytes, suffix: str) -> None:
     """Any file is read or refused with `PublicationFileError`; one that is read says the same written as JSON."""
     _publication_file(data, suffix)
 
 
-@given(KEYED, st.dictionaries(st.sampled_from(["name", "product", "testbeds", "sources", "x"]), JSON, max_size=3))
+@holds_for(KEYED, st.dictionaries(st.sampled_from(["name", "product", "testbeds", "sources", "x"]), JSON, max_size=3))
 def publication_files_of_tables(attributes: dict[str, Any], about: dict[str, Any]) -> None:
     """The same for files that are well-formed."""
     tables = {ATTRIBUTE: attributes, **({"publication": about} if about else {})}
@@ -129,7 +159,7 @@ def _depth(value: Any) -> int:
     return depth
 
 
-@given(st.binary(max_size=60) | FILES)
+@holds_for(st.binary(max_size=60) | FILES)
 def report_files(data: bytes) -> None:
     """Any file is refused with `ReportError`, unless it is a report."""
     _report_file(data)
@@ -139,7 +169,7 @@ SAMPLE = json.loads(to_json(report(reference(), faulty())))
 ODD = JSON | st.sampled_from([*Outcome]) | st.sampled_from(["\x1b[31m", "<script>", 10**400, -1, 2**63])
 
 
-@given(st.data())
+@holds_for(st.data())
 def damaged_reports(data: st.DataObject) -> None:
     """A report in which something was replaced, left out or added is refused, or is equal written and read again."""
     damaged = json.loads(json.dumps(SAMPLE))
@@ -183,7 +213,7 @@ def _report_file(data: bytes) -> None:
         assert again == read
 
 
-@given(FILES.map(lambda data: data.decode("utf-8", "replace")) | KEYED.map(json.dumps) | st.builds(
+@holds_for(FILES.map(lambda data: data.decode("utf-8", "replace")) | KEYED.map(json.dumps) | st.builds(
     lambda seed, check, choices: json.dumps(
         {"schema": "backend-activity/schedule/1", "seed": seed, "check": check, "choices": choices}
     ), JSON, JSON, JSON | st.dictionaries(TEXTS, SCALARS))
@@ -197,9 +227,3 @@ def schedules(text: str) -> None:
         return
     again = Schedule.from_json(read.to_json())
     assert (again.seed, again.check, again.choices) == (read.seed, read.check, read.choices)
-
-
-PROPERTIES: tuple[Callable[[], None], ...] = (
-    publications, freezing, publication_files, publication_files_of_tables, report_files, damaged_reports, schedules,
-)  # fmt: skip
-"""Every property of this module."""

@@ -256,3 +256,13 @@ def test_what_pytest_shows_of_a_driver_of_markup_is_safe(tmp_path: Path) -> None
     report = load_report(tmp_path / "report.json")
     assert [len(driver.checks) for driver in report.drivers] == [1, 1, 1]
     assert "<script>alert" not in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_what_inspect_shows_of_a_driver_of_markup_is_safe() -> None:
+    """Looking at a driver shows its attributes and findings without its control characters."""
+    command = [sys.executable, "-m", "harness.cli", "inspect", "tests.proof.hostile:NamedInMarkup"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert "alert(1)" in ended.stdout
+    for danger in "\x1b\x07\u202e":
+        assert danger not in ended.stdout + ended.stderr
