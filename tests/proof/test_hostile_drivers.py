@@ -18,7 +18,6 @@ from harness.contract import ACTIVITY_HOOKS, METHODS
 from harness.loading import CandidateSpec
 from harness.results import CheckResult, Description, DriverReport, Outcome, Report, Severity, Verdict
 from reports.plain import load_report
-from tests.proof import hostile
 from tests.proof.support import cell, run
 
 ROOT = Path(__file__).parents[2]
@@ -210,7 +209,11 @@ CHECKS_OF = {
 
 
 QUICK = ("liar", "dict", "pair", "status")
-"""The answers that are tried each time; the others take longer to tell nothing new."""
+"""The answers that are tried each time, by their names in hostile.py (which no test imports: its objects fail wherever
+they are touched)."""
+
+OTHERS = ("touchy", "text", "dict of nonsense", "generator", "class", "number", "markup")
+"""The other answers: they take longer to tell nothing new."""
 
 
 @pytest.mark.parametrize("method", CHECKS_OF)
@@ -223,7 +226,7 @@ def test_nonsense_for_an_answer(method: str) -> None:
 @pytest.mark.parametrize("method", CHECKS_OF)
 def test_more_nonsense_for_an_answer(method: str) -> None:
     """The same with every kind of nonsense that there is."""
-    answer_with(method, *(answer for answer in hostile.ANSWERS if answer not in QUICK))
+    answer_with(method, *OTHERS)
 
 
 def answer_with(method: str, *answers: str) -> None:
