@@ -1,5 +1,7 @@
 """Who compresses a backup: specification section 5."""
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -95,3 +97,16 @@ def test_laws(acceptable: list[str], published: list[str], has_hook: bool) -> No
         assert decision.taskflow_technique is None
     else:
         assert decision.technique == ("none" if has_hook else None)
+
+
+@pytest.mark.parametrize("acceptable", ["zlib", "", []])
+def test_what_is_acceptable_is_a_list(acceptable: Sequence[str]) -> None:
+    """A bare string, though it is a sequence, and an empty list are refused for what they are."""
+    with pytest.raises(ValueError, match="must be a list that is not empty"):
+        negotiate(acceptable, ["zlib"], {})
+
+
+def test_the_reason_names_what_the_taskflow_compresses_with() -> None:
+    """Where the driver lacks the hook, the reason names the first acceptable technique, and not another one."""
+    decision = negotiate(["bz2", "zlib"], ["zlib"], {}, has_hook=False)
+    assert decision.reason.endswith("compresses with bz2")
