@@ -137,7 +137,7 @@ def test_schedule_is_replayed(certify: Certify, pytester: pytest.Pytester) -> No
         (("--schedule", "test_suite.py"), "--schedule test_suite.py: not a schedule"),
         (
             ("--schedule", "binary.json"),
-            "--schedule binary.json: it is not UTF-8: byte 0 is 0xff; name a JSON file that",
+            "--schedule binary.json: it is not UTF-8: byte 0 is 0x80; name a JSON file that",
         ),
         (("--schedule", "seed.json"), "--schedule seed.json: not a schedule: 'seed' must be an integer"),
         (
