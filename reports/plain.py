@@ -83,6 +83,13 @@ def _finite(text: str) -> float:
     return number
 
 
+def _bounded(text: str) -> int:
+    number = int(text)
+    if number.bit_length() > _INTEGER_BITS:  # `plain` writes none, so that reading and writing would not agree
+        raise ValueError(f"{text[:40]}… is too large a number")
+    return number
+
+
 def _place(location: tuple[int | str, ...]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".") or "report"
 
@@ -92,7 +99,9 @@ def load_report(path: str | Path) -> Report:
     path = Path(path)
     try:
         text = read_text(path, MAX_BYTES, "a report.json")
-        data = json.loads(text, parse_constant=_no_constant, parse_float=_finite, object_pairs_hook=unique_keys)
+        data = json.loads(
+            text, parse_constant=_no_constant, parse_float=_finite, parse_int=_bounded, object_pairs_hook=unique_keys
+        )
     except InputFileError as error:
         raise ReportError(f"{path}: {error.what}; {error.remedy}") from error
     except json.JSONDecodeError as error:

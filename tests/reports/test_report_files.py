@@ -101,6 +101,8 @@ def test_a_directory_that_can_not_be_made_is_told(tmp_path: Path) -> None:
         (lambda text: "[1, 2]", "no schema_version"),
         (lambda text: text.replace('"seed"', '"sead"', 1), r"(?s)seed: Field required.*sead: Extra"),
         (lambda text: text.replace('"wall_s": 0.0417', '"wall_s": NaN', 1), "NaN is not JSON"),
+        (lambda text: text.replace('"wall_s": 0.0417', '"wall_s": 1e999', 1), "1e999 is too large a number"),
+        (lambda text: text.replace('"wall_s": 0.0417', f'"wall_s": {10**400}', 1), "000… is too large a number"),
         (lambda text: text.replace('"passed"', '"pased"'), r"(?s)outcome.*and \d+ more"),
         (lambda text: "[" * 100_000, "JSON"),
     ],
