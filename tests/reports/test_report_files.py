@@ -106,7 +106,18 @@ def test_a_directory_that_can_not_be_made_is_told(tmp_path: Path) -> None:
         (lambda text: text.replace('"passed"', '"pased"'), r"(?s)outcome.*and \d+ more"),
         (lambda text: "[" * 100_000, "JSON"),
     ],
-    ids=["truncated", "empty", "other version", "a list", "misspelt key", "nan", "no such outcome", "endless"],
+    ids=[
+        "truncated",
+        "empty",
+        "other version",
+        "a list",
+        "misspelt key",
+        "nan",
+        "infinite",
+        "huge",
+        "no such outcome",
+        "endless",
+    ],
 )
 def test_a_bad_file_is_refused_with_a_reason(written: Path, tmp_path: Path, change: Any, said: str) -> None:
     """A file that isn't a report of this version is refused; the message names the file and what is wrong."""
