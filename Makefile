@@ -4,9 +4,11 @@ PYTHON ?= python3
 VENV ?= .venv
 JOBS ?= 2
 REPORT ?= backend-activity-report
+FUZZ_SECONDS ?= 600
+FUZZ_SEED ?= 1
 BIN := $(VENV)/bin
 
-.PHONY: certify test test-long test-all proof check canary benchmarks clean
+.PHONY: certify test test-long test-all proof check canary fuzz mutation benchmarks clean
 
 # The bundled reference driver on both simulated backends and on files, and two publications of real systems.
 certify: $(VENV)/.installed
@@ -40,6 +42,15 @@ canary: $(VENV)/.installed
 	  --driver conformance.faulty.quiescing:CrawlingSnapshot > $(VENV)/canary.log 2>&1; status=$$?; \
 	  if [ $$status -eq 1 ]; then echo "canary: found, as it has to be"; \
 	  else cat $(VENV)/canary.log; echo "canary: exit status $$status, expected 1 (non-conformant)"; exit 1; fi
+
+# The readers of publications, reports and schedules, for so many seconds of processor time; another seed looks elsewhere.
+fuzz: $(VENV)/.installed
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
+
+# The harness's own checkers, broken in many small ways on a copy of the repository; takes about an hour.
+mutation: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[mutation]'
+	$(BIN)/python -m tests.mutate
 
 benchmarks: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.certify

@@ -24,6 +24,7 @@ from conformance.plugin_run import COMMAND, Run
 from conformance.session import ExitCode, UsageProblem
 from harness.cell import CellError
 from harness.results import Description, Level, Severity
+from reports.text import one_line
 
 
 def certify(
@@ -183,13 +184,14 @@ def _refuse(text: str, code: ExitCode) -> NoReturn:
 
 def _show(description: Description, console: Console, *, methods: bool) -> None:
     kind = "vendor's code" if description.vendor_code else "acted out by the bundled driver"
-    console.print(f"[bold]{escape(description.driver)}[/bold] ({escape(description.target)}, {kind})")
+    console.print(f"[bold]{_safe(description.driver)}[/bold] ({_safe(description.target)}, {kind})")
     console.print(_attributes(description))
     for finding in description.findings:
         clause = f" {finding.clause}" if finding.clause else ""
         subject = f"{finding.subject}: " if finding.subject else ""
         remedy = f"; {finding.remedy}" if finding.remedy else ""
-        console.print(f"{finding.severity}{clause}: {subject}{finding.found}{remedy}", markup=False, soft_wrap=True)
+        told = one_line(f"{finding.severity}{clause}: {subject}{finding.found}{remedy}")
+        console.print(told, markup=False, soft_wrap=True)
     if methods and description.methods:
         console.print(_methods(description))
 
@@ -205,7 +207,7 @@ def _attributes(description: Description) -> Table:
         if effective == published:
             effective = "the same"
         default = " (default)" if name in description.defaults else ""
-        table.add_row(escape(name), escape(published), escape(effective + default))
+        table.add_row(_safe(name, 40), _safe(published), _safe(effective + default))
     return table
 
 
@@ -219,6 +221,11 @@ def _methods(description: Description) -> Table:
         listed = "yes" if plan.listed else "no"
         table.add_row(escape(plan.method), listed, escape(plan.plan), escape(plan.reason))
     return table
+
+
+def _safe(text: str, limit: int = 2000) -> str:
+    """What a driver may have written, for a terminal."""
+    return escape(one_line(text, limit))
 
 
 def _shown(value: Any) -> str:

@@ -181,7 +181,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
     result = run.execute(pyfuncitem)
     pyfuncitem.stash[plugin_run.RESULT] = result
     if result.output:
-        pyfuncitem.add_report_section("call", "output of the cell", result.output)
+        pyfuncitem.add_report_section("call", "output of the cell", plugin_run.for_terminal(result.output))
     _tell(result, run.clauses)
     return True
 
@@ -260,10 +260,11 @@ def _tell(result: CheckResult, clauses: Mapping[str, ClauseInfo]) -> None:
     """Raise what pytest shows for a result."""
     outcome = standing(result, {info.id for info in clauses.values() if info.mandatory})
     if outcome is Outcome.ERROR:
-        pytest.fail(f"harness error: {result.message}\nrerun: {result.reproduce}", pytrace=False)
+        told = plugin_run.for_terminal(f"harness error: {result.message}\nrerun: {result.reproduce}")
+        pytest.fail(told, pytrace=False)
     elif outcome is Outcome.FAILED:
         pytest.fail(plugin_run.explain(result), pytrace=False)
     elif outcome is not Outcome.PASSED:
-        pytest.skip(f"{outcome}: {result.message}")
+        pytest.skip(plugin_run.for_terminal(f"{outcome}: {result.message}"))
     elif result.outcome is Outcome.FAILED:
         warnings.warn(AdvisoryWarning(plugin_run.explain(result)), stacklevel=2)

@@ -21,6 +21,7 @@ from harness.judging import in_level
 from harness.results import CheckResult, ClauseInfo, Description, Level, Outcome, Report
 from reports.files import write_broken_run
 from reports.markdown import report_markdown, write_step_summary
+from reports.text import clean
 
 RESULT = pytest.StashKey[CheckResult]()
 """Where an item keeps its result between its call and its report."""
@@ -31,6 +32,8 @@ COMMAND = pytest.StashKey[str]()
 NOTHING_RUN = "no check was run, so nothing is said about any driver"
 
 BROKE = "pytest or a plugin broke during the run (the traceback marked INTERNALERROR says where)"
+TERMINAL_LIMIT = 20_000
+"""Characters of one text that pytest is given to show."""
 
 REASONS_SHOWN = 5
 """How many reasons the terminal summary shows for each driver."""
@@ -231,6 +234,9 @@ class Run:
 
     def closing_lines(self) -> list[str]:
         """What the terminal summary says; nothing if this was no certification."""
+        return [for_terminal(line) for line in self._closing_lines()]
+
+    def _closing_lines(self) -> list[str]:
         lines = [f"harness error: {error}" for error in self.gathered.errors]
         if self.report is None:
             if self.requested and not self._refused and not self.is_worker and not self.config.option.collectonly:
@@ -299,7 +305,12 @@ def explain(result: CheckResult) -> str:
     for finding in result.findings:
         lines.append(f"{finding.severity}: {finding.found}" + (f"; {finding.remedy}" if finding.remedy else ""))
     lines.append(f"rerun: {result.reproduce}")
-    return "\n".join(dict.fromkeys(lines))
+    return for_terminal("\n".join(dict.fromkeys(lines)))
+
+
+def for_terminal(text: str) -> str:
+    """What a driver may have a part in, without what would drive the terminal that it is shown on."""
+    return clean(text, TERMINAL_LIMIT)
 
 
 def _parameters(item: pytest.Function) -> dict[str, str]:

@@ -26,7 +26,9 @@ from harness.judging import combine
 from harness.loading import Candidate, CandidateError, CandidateSpec
 from harness.loading import describe as describe_candidate
 from harness.names import nearest
-from harness.results import CheckResult, Evidence, Finding, Outcome, Severity
+from harness.process_state import ProcessState
+from harness.process_state import in_words as name_changes
+from harness.results import CheckResult, Description, Evidence, Finding, Outcome, Severity
 from harness.runtime import Limits, RuntimeLimit
 from harness.runtime.patches import seed as seed_randomness
 from harness.schedule import Schedule
@@ -108,40 +110,31 @@ def _run(
     bed_class, options = testbed_class(testbed), testbed_options(candidate)
     repeats = Capability.DIGESTS in bed_class.offers
     close: list[Callable[[], None]] = []
+    run: Callable[[], object]
+    if spec.worlds:
+        worlds = Worlds(lambda seed: bed_class(seed=seed, options=options), candidate, plan, ledger, LIMITS, repeats)
+        close.append(lambda: _note_run(result, worlds.run_ns, worlds.digest))
+        run = functools.partial(check, worlds, **parameters)
+    else:
+        seed_randomness(plan.source("random").getrandbits(64))
+        bed = bed_class(seed=plan.source("testbed").getrandbits(32), options=options)
+        lab = Lab(bed, candidate, plan, ledger)
+        close.append(lambda: _note_run(result, bed.runtime.now(), bed.recorder.digest() if repeats else None))
+        close.append(lambda: _note_durations(result, bed, repeats))
+        close.append(bed.close)
+        run = functools.partial(bed.runtime.run, lambda: check(lab, **parameters), LIMITS)
+    state = ProcessState()
+    raised: BaseException | None = None
     try:
-        if spec.worlds:
-            worlds = Worlds(
-                lambda seed: bed_class(seed=seed, options=options), candidate, plan, ledger, LIMITS, repeats
-            )
-            close.append(lambda: _note_run(result, worlds.run_ns, worlds.digest))
-            check(worlds, **parameters)
-        else:
-            seed_randomness(plan.source("random").getrandbits(64))
-            bed = bed_class(seed=plan.source("testbed").getrandbits(32), options=options)
-            lab = Lab(bed, candidate, plan, ledger)
-            close.append(lambda: _note_run(result, bed.runtime.now(), bed.recorder.digest() if repeats else None))
-            close.append(lambda: _note_durations(result, bed, repeats))
-            close.append(bed.close)
-            bed.runtime.run(lambda: check(lab, **parameters), LIMITS)
-    except CheckEnded:
-        pass
-    except OutOfMemory as error:
-        raise MemoryError(str(error)) from None  # for the cell, which knows what that means
-    except MemoryError:
-        raise
-    except (TaskflowError, BackendActivityError, RuntimeLimit, StorageError) as error:
-        what = f"{type(error).__name__}: {error}"
-        ledger.fail_rest(what)
-        remedy = "make the driver return, or raise one of the contract's exceptions"
-        if isinstance(error, RuntimeLimit):
-            ledger.findings.append(
-                Finding(severity=Severity.VIOLATION, subject=type(error).__name__, found=what[:500], remedy=remedy)
-            )
-        if not any(CLAUSES[clause].binds_driver for clause in spec.clauses) and not candidate.vendor_code:
-            result.outcome, result.message = Outcome.ERROR, what
-    except Exception as error:
-        result.outcome = Outcome.ERROR
-        result.message = f"{type(error).__name__}: {error}\n{traceback.format_exc(limit=-6)}"
+        run()
+    except BaseException as error:
+        raised = error
+    changes = state.restore()  # before anything else is called
+    try:
+        if changes:
+            ledger.findings.append(_changed(changes))
+        if raised is not None:
+            _end_badly(raised, changes, spec, candidate, ledger, result)
     finally:
         for each in close:
             each()
@@ -157,6 +150,50 @@ def _note_durations(result: CheckResult, bed: Testbed, repeats: bool) -> None:
 def _note_run(result: CheckResult, run_ns: int, digest: str | None) -> None:
     if digest is not None:
         result.run_ns, result.digest = run_ns, digest
+
+
+def _end_badly(
+    error: BaseException, changes: list[str], spec: CheckSpec, candidate: Candidate, ledger: Ledger, result: CheckResult
+) -> None:
+    """Say whose fault it is that a check did not come to its end, and of what the cell has to know raise it again."""
+    match error:
+        case CheckEnded():
+            return
+        case OutOfMemory():
+            raise MemoryError(str(error)) from None  # for the cell, which knows what that means
+        case MemoryError() | SystemExit():
+            raise error
+        case TaskflowError() | BackendActivityError() | RuntimeLimit() | StorageError():
+            what = f"{type(error).__name__}: {error}"
+            ledger.fail_rest(what)
+            if isinstance(error, RuntimeLimit):
+                remedy = "make the driver return, or raise one of the contract's exceptions"
+                ledger.findings.append(
+                    Finding(severity=Severity.VIOLATION, subject=type(error).__name__, found=what[:500], remedy=remedy)
+                )
+            if not any(CLAUSES[clause].binds_driver for clause in spec.clauses) and not candidate.vendor_code:
+                result.outcome, result.message = Outcome.ERROR, what
+        case _ if candidate.vendor_code and (changes or not isinstance(error, Exception)):
+            # the harness raises no KeyboardInterrupt and its like, and can't work in a process that was turned over
+            why = f"after the driver had changed {name_changes(changes)}" if changes else "in a thread of the driver"
+            what = f"the check broke down {why}: {in_words(error)}"
+            ledger.fail_rest(what)
+            remedy = "change nothing that belongs to the whole process, and let threads end by exceptions only"
+            ledger.findings.append(
+                Finding(severity=Severity.VIOLATION, subject="process", found=what[:500], remedy=remedy)
+            )
+        case _:
+            told = "".join(traceback.format_exception(error, limit=-6))
+            result.outcome, result.message = Outcome.ERROR, f"{in_words(error)}\n{told}"
+
+
+def _changed(changes: list[str]) -> Finding:
+    return Finding(
+        severity=Severity.WARNING,
+        subject="process",
+        found=f"the driver changed what belongs to the whole process: {name_changes(changes)}",
+        remedy="leave it as it is, or change it while the driver's module is imported; others live there, too",
+    )
 
 
 def describe(*, candidate: dict[str, Any], testbed: str = "") -> dict[str, Any]:
@@ -180,18 +217,27 @@ def describe(*, candidate: dict[str, Any], testbed: str = "") -> dict[str, Any]:
             raise
         raise _unusable_options(testbed, testbed_options(loaded), error) from error
     lab = Lab(bed, loaded, Schedule(0, "describe"), Ledger((), Evidence.DECLARED))
+    state = ProcessState()
+    raised: BaseException | None = None
+    described: Description | None = None
     try:
         described = bed.runtime.run(lambda: describe_candidate(loaded, lab.open_driver()), LIMITS)
-    except OutOfMemory as error:
-        raise MemoryError(str(error)) from None  # for the cell, which knows what that means
-    except (DriverError, BackendActivityError, RuntimeLimit) as error:
-        raise _broken_setup(loaded, error) from error
-    except (Exception, SystemExit):
-        raise
-    except BaseException as error:  # the harness raises none of these
-        raise _broken_setup(loaded, error) from error
-    finally:
-        bed.close()
+    except BaseException as error:
+        raised = error
+    changes = state.restore()  # before anything else is called
+    bed.close()
+    if described is None:
+        match raised:
+            case OutOfMemory():
+                raise MemoryError(str(raised)) from None  # for the cell, which knows what that means
+            case DriverError() | BackendActivityError() | RuntimeLimit():
+                raise _broken_setup(loaded, raised) from raised
+            case Exception() | SystemExit() if not (changes and isinstance(raised, Exception)):
+                raise raised
+        assert raised is not None
+        raise _broken_setup(loaded, raised) from raised  # the harness raises none of these
+    if changes:
+        described.findings.append(_changed(changes))
     dumped: dict[str, Any] = described.model_dump(mode="json")
     return dumped
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from conformance.checks import DEFAULT_SCHEDULES
+from harness.input_file import InputFileError, read_text
 from harness.loading import REFERENCE_DRIVER, CandidateError, CandidateSpec
 from harness.names import did_you_mean
 from harness.publication_file import PublicationFileError
@@ -30,6 +31,8 @@ DEFAULT_SEED = 1
 MOST_SCHEDULES = 1_000_000
 DEFAULT_REPORT = "backend-activity-report"
 TESTBED_GROUP = "backend_activity.testbeds"
+MAX_SCHEDULE_BYTES = 16 << 20
+"""The largest saved schedule, in bytes; a check makes some dozens of choices."""
 
 
 class ExitCode(enum.IntEnum):
@@ -278,11 +281,9 @@ _NAME_A_SCHEDULE = "name a JSON file that a run saved for a failed check, in sch
 
 def _read_schedule(path: str) -> dict[str, Any]:
     try:
-        schedule = Schedule.from_json(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageProblem(f"--schedule {path}: {error.strerror or error}; {_NAME_A_SCHEDULE}") from None
-    except UnicodeDecodeError:
-        raise UsageProblem(f"--schedule {path}: not a schedule: it is no UTF-8 text; {_NAME_A_SCHEDULE}") from None
+        schedule = Schedule.from_json(read_text(Path(path), MAX_SCHEDULE_BYTES, "a JSON file"))
+    except InputFileError as error:
+        raise UsageProblem(f"--schedule {path}: {error.what}; {_NAME_A_SCHEDULE}") from None
     except ValueError as error:
         raise UsageProblem(f"--schedule {path}: {error}; {_NAME_A_SCHEDULE}") from None
     return dict(json.loads(schedule.to_json()))

@@ -12,6 +12,7 @@ from harness.activity import HandleScope
 from harness.compression import ALIASES, TECHNIQUES, canonical
 from harness.contract import ACTIVITY_HOOKS, ATTRIBUTE, METHODS
 from harness.frozen import (
+    NOT_TO_BE_CAUGHT,
     Budget,
     deep_freeze,
     exact_text,
@@ -21,11 +22,11 @@ from harness.frozen import (
     mutable_part,
     plain,
     shorten,
+    text_of,
 )
 from harness.names import did_you_mean
 from harness.plain_publication import abilities_key, content_key
 from harness.results import Finding, Severity
-from harness.runtime import Abandoned
 from harness.static_lookup import static_attribute
 
 STATELESS = "stateless_activities"
@@ -125,10 +126,10 @@ def read_driver(driver: object, implemented: Callable[[str], bool] | None) -> tu
     """The publication of a driver instance, and what is to be said of it. Raises nothing that the driver raises."""
     try:
         value = published_object(driver)
-    except (MemoryError, Abandoned):
+    except NOT_TO_BE_CAUGHT:
         raise
     except BaseException as error:  # whatever a property raises, it publishes nothing by it
-        text = f"evaluating {ATTRIBUTE} raised {kind_of(error)}: {shorten(_text_of(error))}"
+        text = f"evaluating {ATTRIBUTE} raised {kind_of(error)}: {shorten(text_of(error))}"
         remedy = "let it return a mapping at any time after do_setup; until then every default applies"
         return Publication(present=True), [_finding(Severity.VIOLATION, "A-1", ATTRIBUTE, text, remedy)]
     return read_publication(value, implemented)
@@ -203,13 +204,6 @@ def _or_absent(raw: Mapping[Any, Any], key: Any) -> str:
     return shorten(raw[key]) if key in raw else "absent"
 
 
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:
-        return "without a text"
-
-
 def _finding(severity: Severity, clause: str | None, subject: str, found: str, remedy: str) -> Finding:
     return Finding(severity=severity, clause=clause, subject=subject, found=found, remedy=remedy)
 
@@ -254,7 +248,9 @@ class _Reader:
                     self._note(Severity.WARNING, "A-3", ATTRIBUTE, f"unknown key {shorten(key)}, ignored", remedy)
             except _Unusable:
                 continue
-            except Exception as error:  # code of the driver's own types failed
+            except NOT_TO_BE_CAUGHT:
+                raise
+            except BaseException as error:  # code of the driver's own types failed
                 raw.setdefault(key, None)
                 self._violation("A-5", key, f"reading it raised {kind_of(error)}", "publish plain values")
         known = frozenset(key for key in items if key in readers)
@@ -283,7 +279,9 @@ class _Reader:
                 others += 1
                 if others <= 5:
                     self._violation("A-1", ATTRIBUTE, f"key {shorten(key)} is no string", "use string keys only")
-        except Exception as error:
+        except NOT_TO_BE_CAUGHT:
+            raise
+        except BaseException as error:
             self._violation("A-1", ATTRIBUTE, f"reading it raised {kind_of(error)}", "publish a plain dict")
         return items
 

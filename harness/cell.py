@@ -22,13 +22,15 @@ __all__ = ["Cell", "CellError", "CellLimits", "CellOutcome", "Kind"]
 class CellLimits:
     """What one cell may use: seconds of wall time for a call and for its start, bytes for everything else.
 
-    `memory_bytes` is address space; `output_bytes` is how much of each output stream is kept (all of it is read);
-    `file_bytes` is the greatest offset in a file; `message_bytes` the greatest answer.
+    `memory_bytes` is the address space of each process, and what all processes of the cell may hold together;
+    `processes` is how many there may be, the worker among them; `output_bytes` is how much of each output stream is
+    kept (all of it is read); `file_bytes` is the greatest offset in a file; `message_bytes` the greatest answer.
     """
 
     wall_s: float = 60.0
     start_s: float = 60.0
     memory_bytes: int = 2 << 30
+    processes: int = 256
     file_bytes: int = 16 << 30
     output_bytes: int = 64 << 10
     message_bytes: int = 32 << 20
@@ -203,7 +205,14 @@ class Cell:
         return replace(outcome, stdout=process.stdout.text(), stderr=process.stderr.text())
 
 
-_MEMORY_SIGNS = ("MemoryError", "bad_alloc", "out of memory", "memory allocation failed", "Cannot allocate memory")
+_MEMORY_SIGNS = (
+    "MemoryError",
+    "used up their memory",
+    "bad_alloc",
+    "out of memory",
+    "memory allocation failed",
+    "Cannot allocate memory",
+)
 
 
 def _of_death(process: CellProcess, label: str, ended: str) -> CellOutcome:
@@ -211,7 +220,7 @@ def _of_death(process: CellProcess, label: str, ended: str) -> CellOutcome:
     crash = process.trace.text()
     if code >= 0:
         return CellOutcome(Kind.EXITED, label, message=ended, exit_code=code, traceback=crash)
-    said = process.stderr.text(tail=True)
+    said = process.said.text() or process.stderr.text(tail=True)
     if any(sign.lower() in said.lower() for sign in _MEMORY_SIGNS):
         message = f"used up its memory: {ended}"
         return CellOutcome(Kind.OUT_OF_MEMORY, label, message=message, signal=-code, traceback=crash)

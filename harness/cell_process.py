@@ -10,9 +10,11 @@ import contextlib
 import json
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from typing import Any, Protocol
 
@@ -21,6 +23,9 @@ POLL_S = 0.05
 
 CLOSED_GRACE_S = 1.0
 """How long a process may live after its channel was closed (seconds): an ending process closes it first."""
+
+KEEPER_S = 8.0
+"""How long the keeper has to end everything below it (seconds), before it is ended itself."""
 
 STACKS_S = 2.0
 """How long a hung process has to say where it stands (seconds)."""
@@ -53,6 +58,10 @@ class Limits(Protocol):
     @property
     def file_bytes(self) -> int:
         """The greatest offset in a file."""
+
+    @property
+    def processes(self) -> int:
+        """How many processes there may be."""
 
     @property
     def output_bytes(self) -> int:
@@ -93,19 +102,29 @@ class Captured:
 
 
 class CellProcess:
-    """A started worker. `stdout`, `stderr` and `trace` (crash and hang stacks) fill while messages are awaited."""
+    """A started worker under its keeper (`harness.cell_keeper`), who is the child process of this one.
+
+    `stdout`, `stderr`, `trace` (crash and hang stacks) and `said` (why the keeper ended it) fill while messages are
+    awaited.
+    """
 
     def __init__(self, limits: Limits, *, virtual: bool, hash_seed: int) -> None:
         self._message_bytes = limits.message_bytes
         self.stdout = Captured(limits.output_bytes)
         self.stderr = Captured(limits.output_bytes)
         self.trace = Captured(limits.output_bytes)
+        self.said = Captured(1000)
         self._incoming = bytearray()
         self._outgoing = b""
         self._closed_at: float | None = None
         path = [os.path.abspath(entry) for entry in sys.path]
         if os.getcwd() not in path:
             path.append(os.getcwd())  # a vendor's module in the working directory imports, and shadows nothing
+        try:
+            # one for each process, so that nothing stays of what a driver leaves there
+            self._scratch = tempfile.mkdtemp(prefix="backend-activity-cell-")
+        except OSError as error:
+            raise CellError(f"no directory for temporary files: {error}") from error
         ours: list[int] = []
         theirs: list[int] = []
         try:
@@ -114,18 +133,22 @@ class CellProcess:
             stdout_read, stdout_write = _pipe(ours, theirs)
             stderr_read, stderr_write = _pipe(ours, theirs)
             trace_read, trace_write = _pipe(ours, theirs)
-            # never written to: that its other end closes tells the worker's process group that the parent died
-            watch_read, _ = _pipe(theirs, ours)
+            said_read, said_write = _pipe(ours, theirs)
+            # never written to: that our end closes tells the keeper and the worker's process group to end
+            watch_read, self._watch = _pipe(theirs, ours)
             config = {
                 "request": request_read,
                 "reply": reply_write,
                 "trace": trace_write,
                 "watch": watch_read,
+                "said": said_write,
+                "scratch": self._scratch,
                 "parent": os.getpid(),
                 "virtual": virtual,
                 "memory_bytes": limits.memory_bytes,
                 "file_bytes": limits.file_bytes,
                 "message_bytes": limits.message_bytes,
+                "processes": limits.processes,
                 "path": path,
                 "pythonpath": os.environ.get("PYTHONPATH"),
             }
@@ -134,18 +157,20 @@ class CellProcess:
                 PYTHONHASHSEED=str(hash_seed),
                 PYTHONPATH=os.pathsep.join(path),
                 PYTHONIOENCODING="utf-8:backslashreplace",
+                TMPDIR=self._scratch,
             )
             self._popen = subprocess.Popen(
                 [sys.executable, "-P", "-u", "-m", "harness.cell_worker", json.dumps(config)],
                 stdin=subprocess.DEVNULL,
                 stdout=stdout_write,
                 stderr=stderr_write,
-                pass_fds=(request_read, reply_write, trace_write, watch_read),
+                pass_fds=(request_read, reply_write, trace_write, watch_read, said_write),
                 env=environment,
                 start_new_session=True,
             )
         except OSError as error:
             _close(ours)
+            shutil.rmtree(self._scratch, ignore_errors=True)
             raise CellError(f"no process could be started: {error}") from error
         finally:
             _close(theirs)
@@ -153,7 +178,12 @@ class CellProcess:
         for fd in ours:
             os.set_blocking(fd, False)
         self._selector = selectors.DefaultSelector()
-        streams = {stdout_read: self.stdout.add, stderr_read: self.stderr.add, trace_read: self.trace.add}
+        streams = {
+            stdout_read: self.stdout.add,
+            stderr_read: self.stderr.add,
+            trace_read: self.trace.add,
+            said_read: self.said.add,
+        }
         for fd, take in {**streams, self._reply: self._take_reply}.items():
             self._selector.register(fd, selectors.EVENT_READ, take)
 
@@ -205,26 +235,34 @@ class CellProcess:
         """Where the process stands, by its own signal handler; empty if it does not say."""
         self.trace.clear()
         with contextlib.suppress(OSError):
-            os.kill(self._popen.pid, signal.SIGUSR2)
+            os.kill(self._popen.pid, signal.SIGUSR2)  # the keeper passes it on
         deadline = time.monotonic() + STACKS_S
         while time.monotonic() < deadline and OUTERMOST_FRAME not in self.trace.text():
             self._pump(POLL_S)
         return self.trace.text()
 
     def kill(self) -> None:
-        """End the process group, keep what it printed, free everything. Repeating it is harmless."""
+        """End the worker and all that it started, keep what it printed, free everything. Repeating it is harmless."""
         if self._popen.returncode is None:
-            # before the process is reaped, so that its number can't be another group's yet
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._popen.pid, signal.SIGKILL)
-            self._popen.wait()
+            self._ours.remove(self._watch)
+            os.close(self._watch)
+            self._popen.send_signal(signal.SIGCONT)  # a driver may have stopped its keeper
+            try:
+                self._popen.wait(KEEPER_S)
+            except subprocess.TimeoutExpired:
+                self._popen.kill()
+                self._popen.wait()
             self.drain()
+            if os.path.exists(self._scratch):  # the keeper did not come to it
+                shutil.rmtree(self._scratch, ignore_errors=True)
         self._selector.close()
         _close(self._ours)
 
     def describe_end(self) -> str:
         """How the dead process ended, as a sentence without its subject."""
-        code = self.returncode
+        code, reason = self.returncode, self.said.text()
+        if reason:
+            return f"the process was ended because {reason}"
         if code >= 0:
             return f"the process ended itself with exit code {code}"
         try:
@@ -237,7 +275,7 @@ class CellProcess:
     def _is_over(self) -> bool:
         if self._popen.returncode is not None:
             return True
-        # WNOWAIT: it stays a zombie, which keeps the number of its process group taken until `kill`
+        # WNOWAIT: it stays a zombie, which keeps its number taken until `kill`
         return os.waitid(os.P_PID, self._popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def _pump(self, timeout: float) -> None:

@@ -18,11 +18,14 @@ import sys
 import traceback
 from typing import Any
 
+from harness.cell_keeper import keep
+
 _RESERVE_BYTES = 16 << 20
 """Freed when memory has run out, so that this can still be said."""
 
 _CROWDED = 0.5
-"""The share of the address space from which on the parent starts a new process for the next call."""
+"""The share of the address space from which on the parent starts a new process for the next call; it also does where a
+driver has changed its process for good."""
 
 _FIRST_FD = 512
 """Descriptors of the harness lie above, out of the way of a driver that closes the low ones."""
@@ -33,6 +36,7 @@ class Worker:
 
     def __init__(self, config: dict[str, Any]) -> None:
         self._read, self._write = os.read, os.write  # bound now: a driver may replace what it likes
+        self._pid = os.getpid()
         self._request = _away(config["request"])
         self._reply = _away(config["reply"])
         self._message_bytes: int = config["message_bytes"]
@@ -76,6 +80,9 @@ class Worker:
             }
 
     def _is_crowded(self) -> bool:
+        state = sys.modules.get("harness.process_state")
+        if state is not None and state.is_spoilt():
+            return True
         try:
             with open("/proc/self/statm") as file:
                 return int(file.read().split()[0]) * resource.getpagesize() > self._memory_bytes * _CROWDED
@@ -92,6 +99,8 @@ class Worker:
         return line
 
     def _send(self, message: dict[str, Any]) -> None:
+        if os.getpid() != self._pid:  # a child process that the driver forked went on as if it were this one
+            os._exit(1)
         data = json.dumps(message).encode() + b"\n"
         try:
             while data:
@@ -130,15 +139,16 @@ def _away(fd: int) -> int:
     return moved
 
 
-def _die_with_parent(watch: int, parent: int) -> None:
-    """Have the kernel kill the whole process group when the parent's end of a pipe closes, however the parent dies."""
+def _die_with_parent(watch: int) -> None:
+    """Have the kernel kill the whole process group when the parent's end of a pipe closes, however the parent dies.
+
+    The keeper would do it, too, and reaches further; but a driver can stop or kill its keeper.
+    """
     watch = _away(watch)
     fcntl.fcntl(watch, fcntl.F_SETOWN, -os.getpgrp())
     if hasattr(fcntl, "F_SETSIG"):
         fcntl.fcntl(watch, fcntl.F_SETSIG, signal.SIGKILL)  # else SIGIO, which ends a process unless it is handled
     fcntl.fcntl(watch, fcntl.F_SETFL, fcntl.fcntl(watch, fcntl.F_GETFL) | os.O_ASYNC)
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 def _limit(kind: int, value: int) -> None:
@@ -150,14 +160,17 @@ def _limit(kind: int, value: int) -> None:
 
 
 def main() -> None:
-    """Set the limits, patch the clock, serve."""
+    """Leave the keeper behind, set the limits, patch the clock, serve."""
     config = json.loads(sys.argv[1])
+    if os.getppid() != config["parent"]:
+        os._exit(1)
+    keep(config["watch"], config["said"], config["scratch"], config["processes"], config["memory_bytes"])
     sys.argv[1:] = []
     sys.path[:] = config["path"]
     os.environ.pop("PYTHONPATH", None)
     if config["pythonpath"] is not None:
         os.environ["PYTHONPATH"] = config["pythonpath"]
-    _die_with_parent(config["watch"], config["parent"])
+    _die_with_parent(config["watch"])
     trace = _away(config["trace"])
     faulthandler.enable(trace)
     faulthandler.register(signal.SIGUSR2, trace)

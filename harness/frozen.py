@@ -13,6 +13,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeGuard
 
+from harness.runtime import Abandoned
+
+NOT_TO_BE_CAUGHT = (MemoryError, Abandoned)
+"""What goes through every handler for whatever a driver's object raises: neither is an answer of the object."""
+
 MAX_DEPTH = 20
 """Containers deeper than this are not followed."""
 MAX_ITEMS = 10_000
@@ -45,8 +50,24 @@ class Budget:
 
 def kind_of(value: object) -> str:
     """The name of the value's type, asked of the type itself."""
-    name: str = type.__dict__["__name__"].__get__(type(value))
-    return name[:60]
+    return exact_text(type.__dict__["__name__"].__get__(type(value)))[:60]
+
+
+def class_id(cls: type) -> str:
+    """The class's module and qualified name, asked of no code of its own or of its metaclass."""
+    module = type.__dict__["__dict__"].__get__(cls).get("__module__")
+    qualname = exact_text(type.__dict__["__qualname__"].__get__(cls))
+    return f"{exact_text(module) if is_text(module) else '?'}.{qualname}"
+
+
+def text_of(error: BaseException, limit: int = 10_000) -> str:
+    """The exception's message, whatever its `__str__` does."""
+    try:
+        return exact_text(str(error))[:limit]
+    except NOT_TO_BE_CAUGHT:
+        raise
+    except BaseException:
+        return "(its text can't be had)"
 
 
 def is_text(value: object) -> TypeGuard[str]:
@@ -63,7 +84,9 @@ def is_a(value: object, *abstract: type) -> bool:
     """Whether the value's type is one of those; a type that can't be asked is none of them."""
     try:
         return issubclass(type(value), abstract)
-    except Exception:
+    except NOT_TO_BE_CAUGHT:
+        raise
+    except BaseException:
         return False
 
 
@@ -71,7 +94,9 @@ def shorten(value: object, limit: int = MAX_TEXT) -> str:
     """The value for a message: at most `limit` characters, on one line, whatever its `__repr__` does."""
     try:
         text = _describe(deep_freeze(value, Budget(50)))
-    except Exception:  # a container that fails while it is read
+    except NOT_TO_BE_CAUGHT:
+        raise
+    except BaseException:  # a container that fails while it is read
         text = f"a {kind_of(value)} that can't be read"
     text = _writable(text)
     return text if len(text) <= limit else text[: limit - 1] + "…"
@@ -107,7 +132,7 @@ def deep_freeze(value: object, budget: Budget | None = None) -> Any:
 
 def _freeze(value: object, budget: Budget, inside: tuple[int, ...]) -> Any:
     cls = type(value)
-    if value is None or cls in (bool, bytes):
+    if value is None or cls in (bool, bytes, Opaque):
         return value
     if is_text(value):
         return exact_text(value)
@@ -178,6 +203,8 @@ def mutable_part(value: object, budget: Budget | None = None, depth: int = 0) ->
             found = mutable_part(part, budget, depth + 1)
             if found is not None:
                 return found
-    except Exception:  # what can't be read is reported elsewhere
+    except NOT_TO_BE_CAUGHT:
+        raise
+    except BaseException:  # what can't be read is reported elsewhere
         return None
     return None

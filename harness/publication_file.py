@@ -16,19 +16,21 @@ from __future__ import annotations
 
 import json
 import math
-import stat
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.contract import ATTRIBUTE
+from harness.input_file import InputFileError, read_text, unique_keys
 from harness.names import did_you_mean
 
 MAX_BYTES = 1 << 20
-"""The largest publication file, in bytes."""
+"""The largest publication file, in bytes; it is a few lines."""
 MAX_NESTING = 20
 """The deepest nesting of tables and lists."""
+MAX_DOTS = 1000
+"""Dots in one line of TOML."""
 
 _TEXTS = ("name", "product", "version", "notes")
 _LISTS = ("testbeds", "sources")
@@ -97,12 +99,16 @@ def read_table(path: Path, content: str = "publication") -> dict[str, Any]:
     """
     if path.suffix.lower() not in (".toml", ".json"):
         raise PublicationFileError(path, "its name ends in neither .toml nor .json", "name it by its format")
-    text = _text(path, content)
+    try:
+        text = read_text(path, MAX_BYTES, "a .toml or .json file")
+    except InputFileError as error:
+        raise PublicationFileError(path, error.what, error.remedy) from None
     try:
         if path.suffix.lower() == ".toml":
+            _refuse_dots(path, text)
             tables: Any = tomllib.loads(text)
         else:
-            tables = json.loads(text, object_pairs_hook=_without_repeats)
+            tables = json.loads(text, object_pairs_hook=unique_keys)
     except RecursionError:
         raise _nested(path) from None
     except ValueError as error:
@@ -115,36 +121,12 @@ def read_table(path: Path, content: str = "publication") -> dict[str, Any]:
     return tables
 
 
-def _text(path: Path, content: str) -> str:
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise PublicationFileError(path, "it is not a regular file", "give the path of a .toml or .json file")
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise PublicationFileError(path, "there is no such file", "give an existing .toml or .json file") from None
-    except OSError as error:
-        what = f"it can't be read: {error.strerror or error}"
-        raise PublicationFileError(path, what, "let it be readable by the user who runs this") from None
-    except ValueError as error:  # a NUL in the name
-        raise PublicationFileError(path, f"its name can't be used: {error}", "give another path") from None
-    if len(data) > MAX_BYTES:
-        what = f"it is larger than {MAX_BYTES >> 20} MiB"
-        raise PublicationFileError(path, what, f"a {content} is a few lines; leave everything else out")
-    try:
-        return data.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        what = f"it is not UTF-8: byte {error.start} is {data[error.start]:#04x}"
-        raise PublicationFileError(path, what, "save it as UTF-8") from None
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    table = dict(pairs)
-    if len(table) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"key {twice[:60]!r} stands twice in one object")
-    return table
+def _refuse_dots(path: Path, text: str) -> None:
+    """Dotted keys nest, and tomllib takes time by the square of their parts."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.count(".") > MAX_DOTS:
+            what = f"line {number} has more than {MAX_DOTS} dots"
+            raise PublicationFileError(path, what, "keep keys flat, and break long texts into lines")
 
 
 def _nested(path: Path) -> PublicationFileError:

@@ -15,6 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
+from harness.input_file import unique_keys
+
 T = TypeVar("T")
 
 FAULT_KINDS = (
@@ -132,24 +134,21 @@ class Schedule:
         if name not in self.choices:
             self.choices[name] = self.source(name).randint(low, high)
         value = self.choices[name]
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise self._misfit(name, "a whole number")
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise self._misfit(name, f"a whole number from {low} to {high}")
         return value
 
     def pick(self, name: str, options: Sequence[T]) -> T:
         """One of `options`; the record holds its index."""
-        index = self.integer(name, 0, len(options) - 1)
-        if not 0 <= index < len(options):
-            raise self._misfit(name, f"a whole number from 0 to {len(options) - 1}")
-        return options[index]
+        return options[self.integer(name, 0, len(options) - 1)]
 
     def fraction(self, name: str, low: float = 0.0, high: float = 1.0) -> float:
         """A number from `low` to `high`."""
         if name not in self.choices:
             self.choices[name] = self.source(name).uniform(low, high)
         value = self.choices[name]
-        if not isinstance(value, (int, float)) or isinstance(value, bool):
-            raise self._misfit(name, "a number")
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not low <= value <= high:
+            raise self._misfit(name, f"a number from {low:g} to {high:g}")
         return float(value)
 
     def identifier(self, name: str) -> str:
@@ -158,8 +157,8 @@ class Schedule:
             bits = f"{self.source(name).getrandbits(128):032x}"
             self.choices[name] = f"{bits[:8]}-{bits[8:12]}-4{bits[13:16]}-a{bits[17:20]}-{bits[20:]}"
         value = self.choices[name]
-        if not isinstance(value, str):
-            raise self._misfit(name, "a text")
+        if not isinstance(value, str) or not 0 < len(value) <= 100:
+            raise self._misfit(name, "a text of 1 to 100 characters")
         return value
 
     def add(self, fault: Fault) -> Fault:
@@ -191,7 +190,7 @@ class Schedule:
         Raises `ScheduleError`, a ValueError, that says what is wrong.
         """
         try:
-            data = json.loads(text)
+            data = json.loads(text, object_pairs_hook=unique_keys)
         except (ValueError, RecursionError) as error:
             raise ScheduleError(f"not a schedule: {error}") from None
         if not isinstance(data, dict) or data.get("schema") != "backend-activity/schedule/1":

@@ -16,8 +16,12 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from harness.input_file import InputFileError, read_file, unique_keys
 from harness.results import SCHEMA, Report
 from reports.text import one_line
+
+MAX_BYTES = 256 << 20
+"""The largest report that is read, in bytes."""
 
 _DEPTH = 40
 _INTEGER_BITS = 1024
@@ -74,23 +78,34 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is too large a number")
+    return number
+
+
+def _bounded(text: str) -> int:
+    number = int(text)
+    if number.bit_length() > _INTEGER_BITS:  # `plain` writes none, so that reading and writing would not agree
+        raise ValueError(f"{text[:40]}… is too large a number")
+    return number
+
+
 def _place(location: tuple[int | str, ...]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".") or "report"
-
-
-def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{twice!r} stands twice in one object")
-    return found
 
 
 def read_json(data: bytes, where: str) -> Any:
     """The JSON document in `data`; a `ReportError` that begins with `where` if it is none, or ambiguous."""
     try:
-        return json.loads(data.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_no_repeats)
+        return json.loads(
+            data.decode("utf-8-sig"),
+            parse_constant=_no_constant,
+            parse_float=_finite,
+            parse_int=_bounded,
+            object_pairs_hook=unique_keys,
+        )
     except json.JSONDecodeError as error:
         raise ReportError(
             f"{where}: is not complete JSON (line {error.lineno}, column {error.colno}: {error.msg}); "
@@ -100,13 +115,12 @@ def read_json(data: bytes, where: str) -> Any:
         raise ReportError(f"{where}: is not JSON: {one_line(error, 200)}") from error
 
 
-def read_bytes(path: Path) -> bytes:
-    """What a file holds; a `ReportError` if it can't be read."""
+def read_bytes(path: Path, kind: str = "report") -> bytes:
+    """What a file holds; a `ReportError` if it can't be read, or is no file of that kind."""
     try:
-        return path.read_bytes()
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        what = (error.strerror if isinstance(error, OSError) else None) or error
-        raise ReportError(f"{path}: can't be read: {what}") from error
+        return read_file(path, MAX_BYTES, f"a {kind}.json")
+    except InputFileError as error:
+        raise ReportError(f"{path}: {error.what}; {error.remedy}") from error
 
 
 def parse_model(model: type[Model], schema: str, kind: str, data: bytes, where: str) -> Model:

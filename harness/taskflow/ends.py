@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from harness.activity import ActivityState, ActivityStatus
 from harness.attributes import Publication, read_driver
 from harness.contract import (
     ACTIVITY_HOOKS,
@@ -17,9 +16,11 @@ from harness.contract import (
     bind_call,
     implements,
 )
+from harness.frozen import NOT_TO_BE_CAUGHT, class_id, kind_of, text_of
 from harness.model import Context
 from harness.recorder import Recorder
 from harness.runtime import Abandoned, RuntimeLimit
+from harness.taskflow.answers import WrongAnswer, read_answer
 from harness.taskflow.errors import DriverError, OutOfMemory
 
 
@@ -42,7 +43,7 @@ class DriverEnd:
     @property
     def name(self) -> str:
         """The driver's class name."""
-        return type(self.driver).__name__
+        return kind_of(self.driver)
 
     @property
     def has_activity_hooks(self) -> bool:
@@ -54,10 +55,10 @@ class DriverEnd:
         """The driver family: the published one, else the class that defines `replicate_snapshot`."""
         if self.publication.driver_family is not None:
             return self.publication.driver_family
-        for cls in type(self.driver).__mro__:
-            if "replicate_snapshot" in vars(cls):
-                return f"{cls.__module__}.{cls.__qualname__}"
-        return f"{type(self.driver).__module__}.{type(self.driver).__qualname__}"
+        cls = type(self.driver)
+        bases: tuple[type, ...] = type.__dict__["__mro__"].__get__(cls)
+        defines = (base for base in bases if "replicate_snapshot" in type.__dict__["__dict__"].__get__(base))
+        return class_id(next(defines, cls))
 
     @property
     def destination(self) -> dict[str, Any]:
@@ -87,46 +88,33 @@ def call_driver(driver: Any, method: str, *args: Any, **kwargs: Any) -> Any:
 
     Raises the contract's exceptions as they are, and `DriverError` for everything else that goes wrong.
     """
-    name = type(driver).__name__
+    name = kind_of(driver)
     try:
         bound = bind_call(driver, method, *args, **kwargs)
     except ContractViolation as error:
         raise DriverError(name, method, str(error), error) from None
+    except NOT_TO_BE_CAUGHT:
+        raise
+    except BaseException as error:  # the driver's own `__getattribute__`, or a property where a method belongs
+        raise DriverError(name, method, f"looking it up raised {describe(error)}", error) from error
     try:
         answer = bound()
     except ActivityFailed as error:
-        raise DriverError(name, method, f"the backend says: {error}", error) from error
+        raise DriverError(name, method, f"the backend says: {text_of(error)}", error) from error
     except (BackendActivityError, RuntimeLimit, Abandoned):
         raise
     except MemoryError:
         raise OutOfMemory(f"{name}.{method} took all memory") from None
     except BaseException as error:  # SystemExit and its like are no way to answer a call either
         raise DriverError(name, method, f"raised {describe(error)}", error) from error
-    flaw = wrong_answer(method, answer)
-    if flaw is not None:
-        raise DriverError(name, method, flaw)
-    return answer
-
-
-def wrong_answer(method: str, answer: Any) -> str | None:
-    """What is wrong with the answer of an activity hook, or None; every other method's answer is judged elsewhere."""
-    if method == "start_activity":
-        return None if isinstance(answer, str) and answer else f"returned {type(answer).__name__}; a handle is a str"
-    if method != "get_activity":
-        return None
-    if not isinstance(answer, ActivityStatus):
-        return f"returned {type(answer).__name__}, no ActivityStatus"
-    if not isinstance(answer.state, ActivityState):
-        return f"its state is {type(answer.state).__name__}, no ActivityState"
-    if answer.progress is not None and not _is_number(answer.progress, 0.0, 1.0):
-        return f"its progress is {str(answer.progress)[:40]}, not None or a number from 0 to 1"
-    if not _is_number(answer.poll_after, 0.0, 86_400.0):
-        return f"its poll_after is {str(answer.poll_after)[:40]}, not a number of seconds"
-    return None
-
-
-def _is_number(value: Any, least: float, most: float) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most
+    try:
+        return read_answer(method, answer)
+    except WrongAnswer as error:
+        raise DriverError(name, method, str(error)) from None
+    except NOT_TO_BE_CAUGHT:
+        raise
+    except BaseException as error:
+        raise DriverError(name, method, f"its answer can't be read: it raised {describe(error)}", error) from error
 
 
 def publication_of(driver: Any) -> Publication:
@@ -136,8 +124,4 @@ def publication_of(driver: Any) -> Publication:
 
 def describe(error: BaseException) -> str:
     """An exception in words, even where its `__str__` raises; at most 300 characters."""
-    try:
-        text = str(error)
-    except Exception:
-        text = "(its text can't be had)"
-    return f"{type(error).__name__}: {text}"[:300]
+    return f"{kind_of(error)}: {text_of(error)}"[:300]

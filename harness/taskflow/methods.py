@@ -10,6 +10,7 @@ from typing import Any
 
 from harness.contract import NotSupported
 from harness.model import Backup, Snapshot, Volume, backend_name
+from harness.taskflow.answers import kind_of_answer
 from harness.taskflow.ends import DriverEnd
 from harness.taskflow.errors import DriverError, OutcomeUnknown, Refused
 from harness.taskflow.flow import Flow, FlowCore
@@ -68,16 +69,16 @@ def apply_update(end: DriverEnd, method: str, record: Volume | Snapshot, update:
     if update is None:
         return
     if not isinstance(update, dict):
-        raise DriverError(end.name, method, f"returned {type(update).__name__}; a model update is a dict or None")
+        raise DriverError(end.name, method, f"returned {kind_of_answer(update)}; a model update is a dict or None")
     foreign = [key for key in _CONTROL_PLANE if key in update and update[key] != record.get(key)]
     if foreign:
         raise DriverError(end.name, method, f"its model update changes {foreign[0]}, which is the control plane's")
     if str(update.get("status", "available")).startswith("error"):
-        raise DriverError(end.name, method, f"its model update says status {update['status']!r}")
+        raise DriverError(end.name, method, f"its model update says status {str(update['status'])[:40]!r}")
     try:
         record.update({key: value for key, value in update.items() if key != "status"})
     except KeyError as error:
-        raise DriverError(end.name, method, f"its model update names {error}, which is no field") from error
+        raise DriverError(end.name, method, f"its model update names {str(error)[:60]}, which is no field") from error
 
 
 _CONTROL_PLANE = ("id", "host", "size", "volume_id", "volume_size", "use_quota", "user_id", "project_id")
@@ -314,4 +315,4 @@ def took_it(end: DriverEnd, method: str, answer: Any) -> bool:
         return answer
     if isinstance(answer, tuple) and len(answer) == 2 and isinstance(answer[0], bool):
         return answer[0]
-    raise DriverError(end.name, method, f"returned {type(answer).__name__}; Cinder expects (bool, model update)")
+    raise DriverError(end.name, method, f"returned {kind_of_answer(answer)}; Cinder expects (bool, model update)")

@@ -65,6 +65,7 @@ def test_metadata_is_optional(tmp_path: Path) -> None:
         ("a.json", '{"backend_activity_attributes": {"a": ' + "[" * 40 + "]" * 40 + "}}", "deeper than 20"),
         ("a.json", '{"backend_activity_attributes": ' + "[" * 90000 + "]" * 90000 + "}", "deeper than 20"),
         ("a.toml", "a = " + "[" * 5000 + "]" * 5000, "deeper than 20"),
+        ("a.toml", "a = 1\n" + "a." * 2000 + "a = 1", "line 2 has more than 1000 dots"),
         ("a.toml", "[backend_activity_attribute]", "did you mean 'backend_activity_attributes'"),
         ("a.toml", "[backend_activity_attributes]\na = 2026-01-01", "a date .* is no value"),
         ("a.toml", "[publication]\nnam = 'x'\n[backend_activity_attributes]", "did you mean 'name'"),

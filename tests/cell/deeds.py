@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from typing import Any
 
@@ -154,3 +155,81 @@ def die_later(path: str) -> None:
 def add_import_path_module(name: str) -> str:
     """Import a module by name and return its file."""
     return str(__import__(name).__file__)
+
+
+def escape(path: str, outcome: str) -> None:
+    """Start a daemon in a session of its own, without environment, that holds the pipe `path` open; then end, or not.
+
+    It is the child of a child that is over, as daemons are.
+    """
+    writer = os.open(path, os.O_WRONLY)
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        if os.fork() == 0:
+            os.set_inheritable(writer, True)
+            code = "import signal; signal.pause()"
+            os.execve(sys.executable, [sys.executable, "-S", "-E", "-c", code], {})
+        os._exit(0)
+    os.waitpid(child, 0)
+    if outcome == "hang":
+        signal.pause()
+    if outcome == "exit":
+        os._exit(0)
+
+
+def signal_parent(number: int, answer: bool) -> str:
+    """Send a signal to the parent process; then return, or wait for ever."""
+    os.kill(os.getppid(), number)
+    if not answer:
+        signal.pause()
+    return "alive"
+
+
+def multiply(count: int) -> None:
+    """Start that many processes that do nothing, and wait."""
+    for _ in range(count):
+        if os.fork() == 0:
+            signal.pause()
+    signal.pause()
+
+
+def hoard_together(count: int, megabytes: int) -> None:
+    """Let each of so many processes take so much memory, and wait."""
+    for _ in range(count):
+        if os.fork() == 0:
+            kept = b"x" * (megabytes << 20)
+            signal.pause()
+            del kept
+    signal.pause()
+
+
+def fill_file(path: str, size: int) -> None:
+    """Write a file of that many bytes."""
+    with open(path, "wb") as file:
+        for _ in range(size >> 20):
+            file.write(b"x" * (1 << 20))
+
+
+def close_standard_streams() -> None:
+    """Close standard input, output and error."""
+    for fd in range(3):
+        os.close(fd)
+
+
+def fork_and_return() -> str:
+    """Fork without more ado: parent and child both come back from here."""
+    return "child" if os.fork() == 0 else "parent"
+
+
+def leave_files(depth: int) -> str:
+    """Leave files where temporary files go, nested deeply; the directory that they lie in."""
+    directory = tempfile.gettempdir()
+    os.chdir(directory)
+    for _ in range(depth):
+        os.mkdir("deeper")
+        os.chdir("deeper")
+    with open("left", "w") as file:
+        file.write("behind")
+    os.chdir("/")
+    return directory

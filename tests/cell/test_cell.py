@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -22,7 +23,9 @@ HERE = Path(__file__).parent
 def cell(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cell]:
     """A cell with small limits that finds the deeds."""
     monkeypatch.syspath_prepend(str(HERE))
-    limits = CellLimits(memory_bytes=256 << 20, output_bytes=10_000, message_bytes=1 << 20)
+    limits = CellLimits(
+        memory_bytes=256 << 20, processes=16, file_bytes=8 << 20, output_bytes=10_000, message_bytes=1 << 20
+    )
     with Cell(limits, virtual=True, hash_seed=5) as made:
         yield made
 
@@ -203,6 +206,117 @@ def test_children_end_with_the_cell(cell: Cell, fifo: tuple[str, int], outcome: 
     assert_works(cell)
 
 
+@pytest.mark.parametrize("outcome", ["hang", "exit", "return"])
+def test_daemons_end_with_the_cell(cell: Cell, fifo: tuple[str, int], outcome: str) -> None:
+    """A daemon in a session of its own ends with the cell, too, whether the process hung, exited or was closed."""
+    path, fd = fifo
+    do(cell, "escape", wall_s=1.0, path=path, outcome=outcome)
+    if outcome == "return":
+        cell.close()
+    assert end_of_pipe(fd)
+    assert_works(cell)
+
+
+def test_daemons_end_with_the_parent(fifo: tuple[str, int]) -> None:
+    """When the parent is killed, a daemon in a session of its own ends, too."""
+    path, fd = fifo
+    code = (
+        "import sys; from harness.cell import Cell; cell = Cell(); sys.path.append(sys.argv[1]); "
+        "cell.call('deeds:escape', {'path': sys.argv[2], 'outcome': 'return'}, 'x'); print('up', flush=True); "
+        "cell.call('deeds:spin', {}, 'y')"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code, str(HERE), path], stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == b"up\n"
+    parent.kill()
+    parent.communicate()
+    assert end_of_pipe(fd)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
+def test_signals_to_the_parent_process(cell: Cell, number: signal.Signals) -> None:
+    """A signal that a driver sends to its parent process ends nothing."""
+    assert do(cell, "signal_parent", number=int(number), answer=True).value == "alive"
+
+
+def test_killing_the_parent_process(cell: Cell) -> None:
+    """A driver that kills its parent process ends its own cell by it, and nothing else."""
+    outcome = do(cell, "signal_parent", number=int(signal.SIGKILL), answer=False)
+    assert (outcome.kind, outcome.signal) == (Kind.KILLED, signal.SIGKILL)
+    assert_works(cell)
+
+
+def test_stopping_the_parent_process(cell: Cell) -> None:
+    """A driver that stops its parent process is ended in time all the same."""
+    outcome = do(cell, "signal_parent", wall_s=0.5, number=int(signal.SIGSTOP), answer=False)
+    assert outcome.kind is Kind.HUNG
+    assert_works(cell)
+
+
+def test_number_of_processes(cell: Cell) -> None:
+    """A driver that starts process after process is ended with all of them, and the outcome says why."""
+    outcome = do(cell, "multiply", count=40)
+    assert outcome.kind is Kind.KILLED
+    assert "processes, more than 16" in outcome.message
+    assert_works(cell)
+
+
+def test_memory_of_all_processes(cell: Cell) -> None:
+    """Processes that hold too much memory together are ended, though each one keeps within its own limit."""
+    outcome = do(cell, "hoard_together", count=4, megabytes=100)
+    assert outcome.kind is Kind.OUT_OF_MEMORY
+    assert "MiB together" in outcome.message
+    assert_works(cell)
+
+
+def test_size_of_files(cell: Cell, tmp_path: Path) -> None:
+    """A driver that writes a file without end gets an error of its own at the limit, and the file stays below it."""
+    path = tmp_path / "big"
+    outcome = do(cell, "fill_file", path=str(path), size=64 << 20)
+    assert (outcome.kind, outcome.error_type) == (Kind.RAISED, "OSError")
+    assert path.stat().st_size <= 8 << 20
+    assert_works(cell)
+
+
+def test_temporary_files_end_with_the_cell(cell: Cell) -> None:
+    """What a driver leaves where temporary files go is gone with its process, however deep it lies."""
+    directory = do(cell, "leave_files", depth=1500).value
+    assert Path(directory).is_dir()
+    cell.close()
+    assert not Path(directory).exists()
+
+
+def test_temporary_files_end_with_the_parent(tmp_path: Path) -> None:
+    """They are gone, too, when the parent is killed."""
+    code = (
+        "import sys; from harness.cell import Cell; cell = Cell(); sys.path.append(sys.argv[1]); "
+        "print(cell.call('deeds:leave_files', {'depth': 1}, 'x').value, flush=True); cell.call('deeds:spin', {}, 'y')"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code, str(HERE)], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    directory = parent.stdout.readline().strip()
+    assert Path(directory).is_dir()
+    keeper = int(Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()[0])
+    handle = os.pidfd_open(keeper)
+    parent.kill()
+    parent.communicate()
+    assert select.select([handle], [], [], 20)[0]
+    assert not Path(directory).exists()
+
+
+def test_forked_process_does_not_answer(cell: Cell) -> None:
+    """A process that a driver forks, and that goes on as if it were the driver's own, answers no call."""
+    for _ in range(3):
+        assert do(cell, "fork_and_return").value == "parent"
+    assert_works(cell)
+
+
+def test_closed_standard_streams(cell: Cell) -> None:
+    """A driver that closes the standard streams disturbs neither its own call nor the next."""
+    assert do(cell, "close_standard_streams").kind is Kind.RETURNED
+    assert_works(cell)
+
+
 def test_death_between_calls(cell: Cell, tmp_path: Path) -> None:
     """A leftover thread that ends the process between calls costs no later call, which says what it found."""
     path = tmp_path / "trigger"
@@ -210,7 +324,8 @@ def test_death_between_calls(cell: Cell, tmp_path: Path) -> None:
     pid = do(cell, "process_id").value
     do(cell, "die_later", path=str(path))
     path.write_bytes(b"!")
-    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    with contextlib.suppress(ProcessLookupError):
+        select.select([os.pidfd_open(pid)], [], [], 20)
     outcome = do(cell, "echo", ask=2)
     assert outcome.value == {"ask": 2}
     assert outcome.earlier == "after 'die_later' had returned, the process ended itself with exit code 9"

@@ -100,3 +100,21 @@ def test_streams_are_recognised(data: bytes) -> None:
     for technique in ("zlib", "bz2", "zstd"):
         assert begins_stream(codec(technique).compress(data)) == technique
     assert begins_stream(b"BAHstamp" + data) is None
+
+
+def test_a_second_member_is_not_decoded_once_there_is_too_much() -> None:
+    """A gzip member that follows one which is already too long is not expanded, however small it is on the disk."""
+    bomb = gzip.compress(b"x" * 11) + gzip.compress(bytes(16 << 20))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="to more than 10 bytes"):
+            codec("zlib").decompress(bomb, 10)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_second_bz2_stream_is_not_decoded_once_there_is_too_much() -> None:
+    """The same for bz2: the first stream is too long, and that is what is said."""
+    with pytest.raises(ValueError, match="to more than 10 bytes"):
+        codec("bz2").decompress(bz2.compress(b"x" * 11) + bz2.compress(b"y"), 10)

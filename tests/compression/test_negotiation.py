@@ -1,5 +1,7 @@
 """Who compresses a backup: specification section 5."""
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -95,3 +97,26 @@ def test_laws(acceptable: list[str], published: list[str], has_hook: bool) -> No
         assert decision.taskflow_technique is None
     else:
         assert decision.technique == ("none" if has_hook else None)
+
+
+@pytest.mark.parametrize("acceptable", ["zlib", "", []])
+def test_what_is_acceptable_is_a_list(acceptable: Sequence[str]) -> None:
+    """A bare string, though it is a sequence, and an empty list are refused for what they are."""
+    with pytest.raises(ValueError, match="must be a list that is not empty"):
+        negotiate(acceptable, ["zlib"], {})
+
+
+def test_the_reason_names_what_the_taskflow_compresses_with() -> None:
+    """Where the taskflow compresses, the reason names the first acceptable technique, which it uses."""
+    for published, has_hook in ((["zlib"], False), (["zstd"], True)):
+        decision = negotiate(["bz2", "zlib"], published, {}, has_hook=has_hook)
+        assert decision.reason.endswith("compresses with bz2")
+        assert decision.taskflow_technique == "bz2"
+
+
+def test_a_figure_on_the_limit_meets_it() -> None:
+    """A technique whose figures are just the limits is not objected to; one below either of them is."""
+    limits = Limits(least_ratio=3.0, least_throughput=50e6)
+    assert limits.objection(FIGURES["zlib"]) is None
+    assert "ratio" in str(limits.objection(CodecFigure(throughput=50e6, ratio=2.9)))
+    assert "throughput" in str(limits.objection(CodecFigure(throughput=49e6, ratio=3.0)))

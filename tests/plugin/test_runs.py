@@ -133,11 +133,11 @@ def test_schedule_is_replayed(certify: Certify, pytester: pytest.Pytester) -> No
         (("--attributes", "absent.toml"), "--attributes absent.toml: "),
         (("--driver-config", "x.toml"), "--driver-config x.toml has no driver to go to"),
         (("--driver", "acme:Good", "--driver-config", "absent.toml"), "absent.toml"),
-        (("--schedule", "absent.json"), "--schedule absent.json: No such file"),
+        (("--schedule", "absent.json"), "--schedule absent.json: there is no such file"),
         (("--schedule", "test_suite.py"), "--schedule test_suite.py: not a schedule"),
         (
             ("--schedule", "binary.json"),
-            "--schedule binary.json: not a schedule: it is no UTF-8 text; name a JSON file that",
+            "--schedule binary.json: it is not UTF-8: byte 0 is 0x80; name a JSON file that",
         ),
         (("--schedule", "seed.json"), "--schedule seed.json: not a schedule: 'seed' must be an integer"),
         (

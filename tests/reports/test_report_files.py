@@ -108,10 +108,23 @@ def test_a_directory_that_can_not_be_made_is_told(tmp_path: Path) -> None:
         (lambda text: "[1, 2]", "no schema_version"),
         (lambda text: text.replace('"seed"', '"sead"', 1), r"(?s)seed: Field required.*sead: Extra"),
         (lambda text: text.replace('"wall_s": 0.0417', '"wall_s": NaN', 1), "NaN is not JSON"),
+        (lambda text: text.replace('"wall_s": 0.0417', '"wall_s": 1e999', 1), "1e999 is too large a number"),
+        (lambda text: text.replace('"wall_s": 0.0417', f'"wall_s": {10**400}', 1), "000… is too large a number"),
         (lambda text: text.replace('"passed"', '"pased"'), r"(?s)outcome.*and \d+ more"),
         (lambda text: "[" * 100_000, "JSON"),
     ],
-    ids=["truncated", "empty", "other version", "a list", "misspelt key", "nan", "no such outcome", "endless"],
+    ids=[
+        "truncated",
+        "empty",
+        "other version",
+        "a list",
+        "misspelt key",
+        "nan",
+        "infinite",
+        "huge",
+        "no such outcome",
+        "endless",
+    ],
 )
 def test_a_bad_file_is_refused_with_a_reason(written: Path, tmp_path: Path, change: Any, said: str) -> None:
     """A file that isn't a report of this version is refused; the message names the file and what is wrong."""
@@ -124,7 +137,7 @@ def test_a_bad_file_is_refused_with_a_reason(written: Path, tmp_path: Path, chan
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     """A path without a file says so."""
-    with pytest.raises(ReportError, match="No such file"):
+    with pytest.raises(ReportError, match="there is no such file"):
         load_report(tmp_path / "none.json")
 
 

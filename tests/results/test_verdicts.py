@@ -309,3 +309,28 @@ def test_reasons_name_the_weak_clauses() -> None:
     _, reasons = judge(CLAUSES, summarise(CLAUSES.values(), checks), checks, description())
     assert "Q-9 (modelled)" in reasons[0]
     assert "A-1" not in reasons[0]
+
+
+def verdict(checks: list[CheckResult], about: Description) -> Verdict:
+    """The verdict that these checks give."""
+    return judge(CLAUSES, summarise(CLAUSES.values(), checks), checks, about)[0]
+
+
+def test_a_warning_hides_no_violation() -> None:
+    """A violation counts that comes after a mere warning of the publication."""
+    about = description(violation("A-1", Severity.WARNING), violation(None))
+    assert verdict([GOOD], about) is Verdict.NON_CONFORMANT
+
+
+@pytest.mark.parametrize(("vendor_code", "expected"), [(True, Verdict.NON_CONFORMANT), (False, Verdict.HARNESS_ERROR)])
+def test_whose_fault_a_broken_taskflow_clause_is(vendor_code: bool, expected: Verdict) -> None:
+    """A broken taskflow clause beside a broken clause of the driver is the vendor's only where its code ran."""
+    checks = [check("q", result("Q-9", F), result("Q-1", F), outcome=F)]
+    assert verdict(checks, description(vendor_code=vendor_code)) is expected
+
+
+def test_a_pass_without_evidence_lends_none() -> None:
+    """A clause of which one check passed without evidence has none, whatever the others had."""
+    checks = [check("a", result("Q-9", P, None)), check("b", result("Q-9", P, REAL))]
+    row = next(row for row in summarise(CLAUSES.values(), checks) if row.clause == "Q-9")
+    assert (row.outcome, row.evidence) == (P, None)

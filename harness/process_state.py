@@ -1,0 +1,182 @@
+"""What a driver may change in its process for good: found out after each check, undone, and told.
+
+A driver shares its process with other drivers in a Cinder service, and here with the harness. What it changes while it
+is imported belongs to it; what it changes later, behind the back of its host, is noted. `PROTECTED` modules are those
+that the harness itself calls, so that a driver that replaces their functions is found out rather than believed.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import datetime
+import functools
+import gc
+import inspect
+import json
+import logging
+import os
+import random
+import re
+import resource
+import signal
+import sys
+import threading
+import time
+import traceback
+import uuid
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+PROTECTED: tuple[ModuleType, ...] = (
+    builtins, time, os, sys, json, threading, random, datetime, uuid, signal, gc, functools, inspect, re, traceback,
+    logging,
+)  # fmt: skip
+"""Modules of the standard library whose functions and classes a driver is to leave alone."""
+
+_OURS = ("harness", "simulated_backends", "conformance", "reports")
+
+_SHOWN = 8
+"""How many changes are named; the rest is counted."""
+
+_spoilt = False
+
+# bound now, before any driver is imported: a driver may replace what it likes
+_names: Callable[[ModuleType], dict[str, Any]] = vars
+_cwd, _chdir, _umask = os.getcwd, os.chdir, os.umask
+_getsignal, _signal, _set_timer = signal.getsignal, signal.signal, signal.setitimer
+_environment = os.environ
+_SIGNALS = sorted(number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP))
+_gettrace, _settrace, _getprofile, _setprofile = sys.gettrace, sys.settrace, sys.getprofile, sys.setprofile
+_recursion_limit, _set_recursion_limit = sys.getrecursionlimit, sys.setrecursionlimit
+_threshold, _set_threshold = gc.get_threshold, gc.set_threshold
+_fstat, _open = os.fstat, open
+_getrlimit = resource.getrlimit
+_LIMITS = tuple(getattr(resource, f"RLIMIT_{name}") for name in ("NOFILE", "AS", "FSIZE", "STACK", "CPU"))
+
+
+def is_spoilt() -> bool:
+    """Whether something was changed that makes this process unfit for the next check."""
+    return _spoilt
+
+
+class ProcessState:
+    """The state of this process, to be compared with later. Taken once the driver is imported."""
+
+    def __init__(self) -> None:
+        self._contents = [(m, {n: v for n, v in _names(m).items() if callable(v)}) for m in PROTECTED]
+        self._modules = dict.copy(sys.modules)
+        self._path = list(sys.path)
+        self._settings = {name: _quietly(read) for name, (read, _) in _SETTINGS.items()}
+        self._signals = {number: _getsignal(number) for number in _SIGNALS}
+
+    def restore(self) -> list[str]:
+        """Undo what was changed since, and return it in words. Anything found makes the process unfit (`is_spoilt`)."""
+        global _spoilt
+        found: list[str] = []
+        for module, before in self._contents:  # first of all: what follows uses them
+            now = _names(module)
+            for name, value in before.items():
+                if name not in now or now[name] is not value:
+                    now[name] = value
+                    found.append(f"{module.__name__}.{name}")
+        gone = [name for name, module in self._modules.items() if sys.modules.get(name) is not module]
+        if gone:
+            dict.update(sys.modules, self._modules)
+            # importing a driver afresh, or a module that replaces itself, changes entries of its own
+            found += [f"sys.modules[{name!r}]" for name in gone if _is_protected(name)]
+        if sys.path != self._path:
+            found.append("sys.path")
+            sys.path[:] = self._path
+        for number, handler in self._signals.items():
+            if _getsignal(number) is not handler:
+                name = signal.Signals(number).name if number in _NAMED else f"signal {number}"
+                found.append(f"the handler of {name}")
+                with contextlib.suppress(OSError, ValueError):
+                    _signal(number, signal.SIG_DFL if handler is None else handler)  # None: one that C code had set
+        if any(_set_timer(which, 0)[0] for which in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)):
+            found.append("a timer that sends signals")
+        for name, (read, put) in _SETTINGS.items():
+            earlier = self._settings[name]
+            if _quietly(read) != earlier:
+                found.append(name)
+                with contextlib.suppress(Exception):  # what can't be had back, a new process has
+                    put(earlier)
+        if found:
+            _spoilt = True
+        return found
+
+
+def in_words(changes: list[str]) -> str:
+    """A list of changes as a text: the first ones by name."""
+    more = len(changes) - _SHOWN
+    return ", ".join(changes[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+_NAMED = {int(number) for number in signal.Signals}
+
+
+def _is_protected(name: str) -> bool:
+    top = name.partition(".")[0]
+    return top in _OURS or top in sys.stdlib_module_names
+
+
+def _quietly(read: Callable[[], Any]) -> Any:
+    try:
+        return read()
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def _read_umask() -> int:
+    mask = _umask(0o077)
+    _umask(mask)
+    return mask
+
+
+def _put_environment(before: dict[str, str]) -> None:
+    for name in [name for name in _environment if name not in before]:
+        del _environment[name]
+    _environment.update(before)
+
+
+def _put_streams(streams: tuple[Any, Any]) -> None:
+    sys.stdout, sys.stderr = streams
+
+
+def _limits() -> list[tuple[int, int]]:
+    return [_getrlimit(kind) for kind in _LIMITS]
+
+
+def _children() -> str:
+    with _open("/proc/thread-self/children") as file:
+        return file.read()
+
+
+def _descriptors() -> tuple[tuple[int, int] | None, ...]:
+    """What the standard descriptors are open on, by device and inode."""
+    seen: list[tuple[int, int] | None] = []
+    for fd in range(3):
+        try:
+            status = _fstat(fd)
+        except OSError:
+            seen.append(None)
+        else:
+            seen.append((status.st_dev, status.st_ino))
+    return tuple(seen)
+
+
+_SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
+    "the working directory": (_cwd, _chdir),
+    "the umask": (_read_umask, _umask),
+    "environment variables": (lambda: dict(_environment), _put_environment),
+    "the trace function": (_gettrace, _settrace),
+    "the profile function": (_getprofile, _setprofile),
+    "the recursion limit": (_recursion_limit, _set_recursion_limit),
+    "the garbage collector's thresholds": (_threshold, lambda value: _set_threshold(*value)),
+    "sys.stdout and sys.stderr": (lambda: (sys.stdout, sys.stderr), _put_streams),
+    "the standard descriptors": (_descriptors, lambda _: None),
+    "resource limits": (_limits, lambda _: None),
+    "child processes": (_children, lambda _: None),
+}
