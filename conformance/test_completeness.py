@@ -15,6 +15,7 @@ from harness.contract import BackendActivityError
 from harness.model import Volume, backend_name
 from harness.point_in_time import compare_images
 from harness.recorder import Event
+from harness.storage import Image
 from harness.taskflow.errors import Refused, TaskflowError
 from harness.testbed import Capability
 
@@ -61,43 +62,42 @@ def test_replica_is_not_usable_before_it_is_complete(lab: Lab, way: str, calls: 
         probes.append(lab.runtime.spawn(name, lambda name=name: _probe(lab, case, name)))  # type: ignore[misc]
         lab.runtime.sleep(int(lab.profile.whole_copy_ns * lab.schedule.fraction(name, 0.02, 0.3)))
     made.wait()
-    if over and over[0].kind == "method.returned":
-        # the first reading after the driver said that it was done; no virtual time has passed
-        image = lab.image(case.destination, case.new_id)
-        difference = {"missing or incomplete": True} if image is None else compare_images(case.before, image)
-        lab.expect("R-5", difference is None, f"{making} is over, but the replica is not whole yet", difference)
+    whole_at_return = not over or over[0].kind != "method.returned" or _replica(lab, case) is not None
+    # the first look after the driver said that it was done; no virtual time has passed. What it holds is R-3's matter
+    lab.expect("R-5", whole_at_return, f"{making} is over, but the replica is not there or not complete yet")
     end()
     for probe in probes:
         probe.wait()
     task.wait()
-    image = lab.image(case.destination, case.new_id)
-    difference = {"missing": True} if image is None else compare_images(case.before, image)
-    lab.expect("R-5", difference is None, "the replica that was probed while it was made is not whole", difference)
+    final = _replica(lab, case)
+    for number in range(len(probes)):
+        for name in (f"probe {number}", f"probe {number}, control plane"):
+            image = lab.image(case.destination, lab.identifier(name))
+            if image is None or final is None:
+                continue
+            difference = compare_images(final, image)
+            message = (
+                "a volume was made from the replica before it was complete, and does not hold what it came to hold"
+            )
+            lab.expect("R-5", difference is None, message, difference)
+
+
+def _replica(lab: Lab, case: Case) -> Image | None:
+    return lab.image(case.destination, case.new_id)
 
 
 def _probe(lab: Lab, case: Case, name: str) -> None:
     """Try to get a volume from the unfinished replica, through the control plane and past it."""
     with contextlib.suppress(Refused):
         lab.taskflow.methods.create_volume_from_snapshot(case.new_id, lab.identifier(f"{name}, control plane"))
-        _judge_probe(lab, case, f"{name}, control plane")
     record = lab.catalog.snapshots.get(case.new_id)
     if record is None:
         return
     home = lab.cinder_host(case.destination)
     volume = Volume(lab.identifier(name), record.volume_size, home, status="creating", snapshot_id=record.id)
     driver = lab.open_driver(case.destination)
-    try:
+    with contextlib.suppress(BackendActivityError, TaskflowError):
         lab.call(driver, "create_volume_from_snapshot", volume, record)
-    except (BackendActivityError, TaskflowError):
-        return
-    _judge_probe(lab, case, name)
-
-
-def _judge_probe(lab: Lab, case: Case, name: str) -> None:
-    image = lab.image(case.destination, lab.identifier(name))
-    difference = {"missing": True} if image is None else compare_images(case.before, image)
-    message = "a volume was made from the replica before it was complete, and it does not hold what the snapshot holds"
-    lab.expect("R-5", difference is None, message, difference)
 
 
 FAULTS = ("failure", "break", "death")

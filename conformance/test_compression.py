@@ -93,7 +93,7 @@ def test_data_that_does_not_shrink_may_be_stored_as_it_is(lab: Lab) -> None:
     published = [name for name in lab.publication.backup_compression_techniques if name != "none"]
     if not published or not lab.implements(HOOK):
         lab.not_applicable("the driver publishes no technique")
-    volume = lab.taskflow.methods.create_volume(lab.identifier("volume"), 1, "primary")
+    volume = lab.taskflow.methods.create_volume(lab.identifier("volume"), lab.profile.volume_gib, "primary")
     attachment = lab.testbed.backend("primary").attach(volume.id, lab.node)
     for block in lab.working_set():
         attachment.write(block, lab.recorder.next_stamp() | DENSE)

@@ -184,7 +184,7 @@ class FailedIsDone(ReferenceDriver):
     """Reports every activity that the backend took on and that is over as done, however it ended."""
 
     must_fail = ("H-7",)
-    may_fail = ("R-9", "R-4", "H-9")
+    may_fail = ("R-9", "R-4", "H-9", "R-12")
 
     def get_activity(self, context: Context, handle: str) -> ActivityStatus:
         """The status, in its own words."""
@@ -297,7 +297,7 @@ class NeverGivesUp(_ConnectionSpecific):
     """Starts a clone again over a new connection when the first is lost, and goes on polling the lost handle."""
 
     must_fail = ("H-4",)
-    may_fail = ("H-3", "H-8")
+    may_fail = ("H-3", "H-8", "H-9")
 
     def __init__(self, *args: Any, configuration: Any, host: str, **kwargs: Any) -> None:
         super().__init__(*args, configuration=configuration, host=host, **kwargs)

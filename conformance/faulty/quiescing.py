@@ -149,7 +149,7 @@ class WipesTheHead(ReferenceDriver):
     """Wipes the beginning of the volume that it clones, which it takes for a part of its own while nobody writes."""
 
     must_fail = ("Q-2",)
-    may_fail = ("Q-4", "Q-10")
+    may_fail = ("Q-4", "Q-10", "Q-13")
     start_activity = get_activity = abort_activity = None  # type: ignore[assignment]
 
     @property

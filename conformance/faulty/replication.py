@@ -158,7 +158,7 @@ class ServesTheUnfinished(ReferenceDriver):
 class AnswersBeforeItArrives(ReferenceDriver):
     """Returns from replicate_snapshot as soon as the transfer to the destination has begun."""
 
-    must_fail = ("R-3",)
+    must_fail = ("R-3", "R-5")
     may_fail = ("R-1", "R-4", "R-8", "R-9", "R-10", "Q-7")
     start_activity = get_activity = abort_activity = None  # type: ignore[assignment]
 

@@ -87,7 +87,9 @@ def test_summary_for_github(reports: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert "**Gate: shut, 1 new failure, 1 newly skipped**" in (reports / "summary.md").read_text()
 
 
-@pytest.mark.parametrize(("name", "said"), [("absent.json", "can't be read"), ("half.json", "is not complete JSON")])
+@pytest.mark.parametrize(
+    ("name", "said"), [("absent.json", "there is no such file"), ("half.json", "is not complete JSON")]
+)
 def test_report_that_is_none(reports: Path, name: str, said: str) -> None:
     """A report that can't be read, or is none, is a usage error that names it, never an open gate."""
     (reports / "half.json").write_text((reports / "old.json").read_text()[:100])

@@ -91,7 +91,7 @@ def test_certificate_that_is_not_there(certified: Path) -> None:
     """A certificate that can't be read is a usage error that names it."""
     done = _run(certified, "verify", "absent.json")
     assert done.returncode == ExitCode.USAGE_ERROR
-    assert "ERROR: absent.json: can't be read: No such file" in done.stderr
+    assert "ERROR: absent.json: there is no such file" in done.stderr
 
 
 needs_ssh = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs ssh-keygen")

@@ -29,7 +29,7 @@ def test_user_specific_is_found_out_on_the_other_host(tmp_path: Path) -> None:
     """The same user's handle does not work on the other host, which fails H-1, and H-3, and nothing else."""
     failed = failed_clauses(run_on_native_server("user-specific", tmp_path))
     assert set(failed) == {"H-1", "H-3"}
-    assert failed["H-1"].startswith("test_handle_works_exactly_where_its_scope_says[other host, same user]")
+    assert failed["H-1"].startswith("test_handle_works_exactly_where_its_scope_says[other host, same user,status]")
     assert "other host, same user" in failed["H-3"]
 
 
@@ -50,4 +50,4 @@ def test_courtesy_clients_break_no_clause(scope: str, tmp_path: Path) -> None:
 def test_no_other_scope_passes(scope: str, clause: str, relation: str, tmp_path: Path) -> None:
     """Wider than host and user fails where the handle is refused, narrower where it works."""
     failed = failed_clauses(run_on_native_server(scope, tmp_path))
-    assert set(failed) == {clause, "H-3"} and f"[{relation}]" in failed[clause]
+    assert set(failed) == {clause, "H-3"} and f"[{relation},status]" in failed[clause]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.stamps import COMPRESSIBLE, ForeignBytes, block_bytes, read_stamp
+from harness.stamps import COMPRESSIBLE, DENSE, ForeignBytes, block_bytes, read_stamp
 from harness.storage import BLOCK
 
 blocks = st.integers(0, 2**63 - 1)
@@ -56,6 +56,9 @@ def test_other_lengths_are_refused() -> None:
 
 @given(blocks, stamps)
 def test_blocks_compress_to_the_set_degree(block: int, stamp: int) -> None:
-    """A codec has something to shrink and something that it can't."""
-    length = len(zlib.compress(block_bytes(block, stamp)))
+    """A codec has something to shrink and something that it can't; of a dense block it can shrink nothing."""
+    length = len(zlib.compress(block_bytes(block, stamp & ~DENSE or 1)))
     assert abs(length / BLOCK - (1 - COMPRESSIBLE)) < 0.05
+    dense = block_bytes(block, stamp | DENSE)
+    assert len(zlib.compress(dense)) >= BLOCK * 0.99
+    assert read_stamp(dense) == (block, stamp | DENSE)
