@@ -108,6 +108,7 @@ class Lane:
             heappop(due)
         elif self._skip or not self._work_ahead(stream):
             heappop(due)
+            self._arm()  # before the stream runs: it may let time pass at once where nothing seems to be due
             stream.task.go_on()
         self._arm()
 
