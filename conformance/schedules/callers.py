@@ -265,6 +265,9 @@ def _do(stage: Stage, deed: Deed, done: Done) -> None:
         case "extend_volume":
             flows.methods.extend(volume.id, volume.size + 1)
         case "delete_snapshot":
+            if deed.option == 2:  # the newest one instead: a replica, it may be
+                known = [each.id for each in lab.catalog.snapshots.values() if each.status == "available"]
+                snapshot = known[-1] if known else snapshot
             done.source = snapshot
             flows.methods.delete_snapshot(snapshot)
         case "look_up":

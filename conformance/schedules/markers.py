@@ -39,7 +39,7 @@ def _died_before_the_effect(stage: Stage) -> bool:
 
 
 def _past_the_cut_over(stage: Stage) -> bool:
-    over = [e.place for e in stage.events("step.done", step="host_copy")]
+    over = [e.place for step in ("host_copy", "migrate") for e in stage.events("step.done", step=step)]
     over += [e.place for e in stage.events("activity.ended", verb="move", state="done")]
     if not over:
         return False

@@ -85,6 +85,23 @@ def _holds(stage: Stage) -> Iterator[Finding]:
         strays = writes_acknowledged_between(lab.recorder.writes(volume), quiesced.place, until)
         message = f"{len(strays)} writes were applied to {volume} while it was quiesced"
         yield Finding("Q-2", message if strays else "", strays[0] if strays else None)
+        expired = [e for e in stage.events("gate.expired", volume=volume, owner=owner, host=host) if e.place == until]
+        if expired:
+            yield from _expiry(stage, expired[0])
+
+
+def _expiry(stage: Stage, expired: Event) -> Iterator[Finding]:
+    """That a host had to release by itself is right only while one of the flows that asked for it still ran, or if the
+    taskflow had died (Q-3)."""
+    owner = str(expired.fields["owner"])
+    deaths = [e for e in stage.faults if e.fields["fault"] == "caller.crash" and e.place < expired.place]
+    members = [owner, *(str(e.fields["member"]) for e in stage.events("quiesce.joined", owner=owner))]
+    over = [
+        any(e.place < expired.place for kind in ("flow.done", "flow.failed") for e in stage.events(kind, flow=member))
+        for member in members
+    ]
+    message = f"{owner} had ended, yet {expired.fields['volume']} was released by its host only, after max_hold"
+    yield Finding("Q-3", message if all(over) and not deaths else "")
 
 
 def _copy(stage: Stage, done: Done) -> Iterator[Finding]:

@@ -81,7 +81,11 @@ def verdict_of(checks: list[CheckResult], vendor_code: bool = True) -> Verdict:
 def test_a_worse_result_never_improves_the_verdict(
     checks: list[CheckResult], vendor: bool, data: st.DataObject
 ) -> None:
-    """Making one clause's result in one check worse leaves the verdict as it was or makes it worse."""
+    """Making one clause's result in one check worse leaves the verdict as it was or makes it worse.
+
+    But for one step that section 8 wants: what looked like the harness's own failure is the driver's once the driver is
+    seen to break what the taskflow builds on.
+    """
     before = verdict_of(checks, vendor)
     check = data.draw(st.sampled_from([c for c in checks if c.clauses]))
     result = data.draw(st.sampled_from(check.clauses))
@@ -89,7 +93,9 @@ def test_a_worse_result_never_improves_the_verdict(
         return
     result.outcome = data.draw(st.sampled_from(WORSE[result.outcome]))
     check.outcome = conjoin(r.outcome for r in check.clauses)
-    assert BADNESS[verdict_of(checks, vendor)] >= BADNESS[before]
+    after = verdict_of(checks, vendor)
+    blamed = vendor and (before, after) == (Verdict.HARNESS_ERROR, Verdict.NON_CONFORMANT)
+    assert BADNESS[after] >= BADNESS[before] or (blamed and CLAUSES[result.clause].binds_driver)
 
 
 @given(check_lists(), st.booleans(), st.data())

@@ -1,0 +1,1 @@
+"""Tests of schedules: the data, the invariants, and how small a failure becomes."""

@@ -1,0 +1,51 @@
+"""What the tests of schedules run inside a cell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from conformance.faulty_taskflows.catalogue import catalogue
+from conformance.runner import LIMITS, run_check, testbed_class
+from conformance.schedules.campaign import CHOICE, Campaign
+from conformance.schedules.plan import from_text, to_text
+from conformance.verdicts import Ledger
+from conformance.worlds import Worlds
+from harness.loading import CandidateSpec
+from harness.results import Evidence
+from harness.schedule import Schedule
+
+_broken: list[str] = []
+
+
+def judged(texts: list[str], publication: dict[str, Any], testbed: str = "iscsi-sim", flaw: str = "") -> dict[str, Any]:
+    """Run schedules, given as texts: what was judged, and what failed by which smallest schedule."""
+    if flaw and not _broken:
+        next(each for each in catalogue() if each.name == flaw).apply()
+        _broken.append(flaw)
+    spec = CandidateSpec.for_driver("reference").to_dict() | {"config": {"publication": publication}}
+    worlds = Worlds(
+        lambda seed: testbed_class(testbed)(seed=seed, options={}),
+        CandidateSpec.from_dict(spec).load(),
+        Schedule(1, "test"),
+        Ledger((), Evidence.MODELLED),
+        LIMITS,
+        True,
+    )
+    campaign = Campaign(worlds, "test")
+    campaign.run_all(from_text(text) for text in texts)
+    return {
+        "judged": sorted(campaign.judged),
+        "failed": {clause: [finding.message, to_text(blocks)] for clause, (finding, blocks) in campaign.failed.items()},
+        "markers": [name for name, count in campaign.markers.items() if count],
+        "runs": campaign.runs,
+        "digest": worlds.digest,
+    }
+
+
+def check_once(flaw: str, saved: str, **arguments: Any) -> dict[str, Any]:
+    """Run a check with a faulty taskflow; `saved` are the blocks to replay, or ""."""
+    if not _broken:
+        next(each for each in catalogue() if each.name == flaw).apply()
+        _broken.append(flaw)
+    schedule = {"seed": 1, "choices": {CHOICE: saved}} if saved else None
+    return run_check(**arguments, schedule=schedule)
