@@ -126,7 +126,7 @@ def _copy(stage: Stage, done: Done) -> Iterator[Finding]:
         return
     at = invoked.place
     if attached:
-        before = [e for e in stage.events("gate.quiesced", volume=done.source) if e.place < invoked.place]
+        before = [e for e in stage.events("gate.quiesced", volume=done.source) if e.place <= invoked.place]
         ends = [e.place for kind in ("gate.release", "gate.expired") for e in stage.events(kind, volume=done.source)]
         held = bool(before) and not any(before[-1].place < place < invoked.place for place in ends)
         yield Finding("Q-1", "" if held else f"{method} ran on {done.source} without its attachment being quiesced")

@@ -95,9 +95,9 @@ class Flow:
                 try:
                     result = self._as_activity(end, method, arguments)
                 except NotSupported:
-                    result = end.call_positional(method, arguments)
+                    result = self._blocking(end, method, arguments)
             else:
-                result = end.call_positional(method, arguments)
+                result = self._blocking(end, method, arguments)
         except ConnectionLost as error:
             recorder.emit("method.lost", **fields)
             raise OutcomeUnknown(f"{end.name}.{method}: {error}; its outcome is unknown") from error
@@ -105,6 +105,22 @@ class Flow:
             recorder.emit("method.failed", **fields, error=type(error).__name__)
             raise
         recorder.emit("method.returned", **fields)
+        return result
+
+    def _blocking(self, end: DriverEnd, method: str, arguments: dict[str, Any]) -> Any:
+        """Call a method. Should this taskflow die meanwhile, another knows that something may still be under way."""
+        record = self.record
+        record.request_id, record.handle, record.backend = (
+            f"{record.id}/{len(record.steps)}/{method}",
+            None,
+            end.backend,
+        )
+        try:
+            result = end.call_positional(method, arguments)
+        except Exception:
+            record.request_id = None
+            raise
+        record.request_id = None
         return result
 
     # ---- activities ------------------------------------------------------------------------------------------------

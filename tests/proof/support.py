@@ -49,15 +49,16 @@ def single(*clauses: str) -> list[CheckCase]:
     return [case for case in cases(*clauses) if case.module != SCHEDULES]
 
 
-def schedules() -> list[CheckCase]:
-    """The checks of schedules."""
-    return [case for case in cases() if case.module == SCHEDULES]
-
-
 def run_all(spec: CandidateSpec, testbed: str, seed: int, *clauses: str) -> list[CheckResult]:
     """Run every check (of `clauses`, by default of all) but those of schedules in one cell."""
     with cell(virtual=testbed != "files") as where:
         return [run(where, spec, case, testbed, seed) for case in single(*clauses)]
+
+
+def run_schedules(spec: CandidateSpec, testbed: str, seed: int) -> list[CheckResult]:
+    """Run the checks of schedules in one cell."""
+    with cell() as where:
+        return [run(where, spec, case, testbed, seed) for case in cases() if case.module == SCHEDULES]
 
 
 def run_seeds(spec: CandidateSpec, seeds: Iterable[int]) -> Iterator[tuple[str, int, list[CheckResult]]]:

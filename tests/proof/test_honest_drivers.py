@@ -6,7 +6,7 @@ import pytest
 
 from conformance.honest.catalogue import HonestDriver, catalogue
 from harness.results import Outcome
-from tests.proof.support import SIMULATED, not_good, run_all, run_seeds
+from tests.proof.support import SIMULATED, not_good, run_all, run_schedules, run_seeds
 
 HONEST = catalogue()
 FEW = ("Minimal", "Slow", "LateNews", "HugeVolumes", "NothingAbortable", "WiderThanItSays")
@@ -27,6 +27,17 @@ def test_honest_driver_passes_on_every_seed(honest: HonestDriver) -> None:
     """On none of 20 seeds a check of an honest driver fails or is left unverifiable."""
     for testbed, seed, results in run_seeds(honest.spec(), range(1, 21)):
         assert not not_good(results), f"seed {seed} on {testbed}: " + "\n".join(not_good(results))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("honest", [h for h in HONEST if h.name != "NoProgress"], ids=lambda h: h.name)
+def test_honest_driver_passes_whatever_goes_wrong(honest: HonestDriver) -> None:
+    """No schedule, single faults at every step among them, fails an honest driver.
+
+    One that asks to be polled at short intervals is left to `make proof`: its runs take ten times as long.
+    """
+    results = run_schedules(honest.spec(), SIMULATED[HONEST.index(honest) % 2], 1)
+    assert not not_good(results), "\n".join(not_good(results))
 
 
 def test_catalogue_says_how_each_differs() -> None:

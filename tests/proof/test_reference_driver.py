@@ -13,7 +13,7 @@ from harness.activity import HandleScope
 from harness.contract import METHODS
 from harness.loading import CandidateSpec
 from harness.results import Outcome
-from tests.proof.support import not_good, run_all
+from tests.proof.support import not_good, run_all, run_schedules
 
 SCOPES = [scope.value for scope in HandleScope]
 
@@ -72,6 +72,25 @@ def expect_clean(spec: CandidateSpec, testbed: str, seed: int) -> None:
 def test_reference_driver_passes_for_any_publication(testbed: str, name: str) -> None:
     """For each of the 32 publications every check passes or is not applicable."""
     expect_clean(acted_out(name, PUBLICATIONS[name]), testbed, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("testbed", "name"),
+    [("iscsi-sim", "empty-fallback-none-connection-specific"), ("nfs-sim", "full-native-two-user-specific")],
+)
+def test_reference_driver_passes_whatever_goes_wrong(testbed: str, name: str) -> None:
+    """No schedule, single faults at every step among them, breaks what has to hold; every rare path is reached."""
+    results = run_schedules(acted_out(name, PUBLICATIONS[name]), testbed, seed=1)
+    assert not not_good(results), "\n".join(not_good(results))
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("testbed", ["iscsi-sim", "nfs-sim"])
+@pytest.mark.parametrize("name", [name for name in PUBLICATIONS if "two" not in name])
+def test_reference_driver_passes_whatever_goes_wrong_for_any_publication(testbed: str, name: str) -> None:
+    """The same for the publications without techniques, which make no difference to what goes wrong."""
+    results = run_schedules(acted_out(name, PUBLICATIONS[name]), testbed, seed=2)
+    assert not not_good(results), "\n".join(not_good(results))
 
 
 @pytest.mark.parametrize("name", SUBSETS)
