@@ -79,8 +79,10 @@ def test_expected_table_is_the_specification_s(scope: str, relation: str, answer
 
 @pytest.mark.parametrize(("scope", "relation", "answer"), CELLS)
 def test_expected_once_the_first_connection_is_gone(scope: str, relation: str, answer: str) -> None:
-    """Once the first connection is gone a connection-specific handle works for nobody, the others as before (H-3)."""
-    assert expected_afterwards(scope, relation) == ("no" if scope == "connection-specific" else answer)
+    """Once the first connection is gone a connection-specific handle works for nobody, the others as before (H-3);
+    and over the connection itself nothing works any more."""
+    afterwards = "no" if scope == "connection-specific" else answer
+    assert expected_afterwards(scope, relation) == ("gone" if relation == "same connection" else afterwards)
 
 
 @pytest.mark.parametrize(("scope", "relation", "answer"), CELLS)

@@ -114,7 +114,7 @@ def _advisory(made: Report) -> None:
         (lambda path: path.write_text("{}"), "schema: has no schema_version"),
         (_spoil("report.json"), "report: .*has the SHA-256 [0-9a-f]{64}, the certificate is of one with"),
         (_spoil("report.html"), "page: .*has the SHA-256"),
-        (lambda path: path.with_name("report.json").unlink(), "report: .*No such file.*name it with --report"),
+        (lambda path: path.with_name("report.json").unlink(), "report: .*there is no such file.*name it with --report"),
         (lambda path: path.with_name("report.json").write_text("{"), "report: .*is not complete JSON"),
         (_set(_verdict), "verdict: the report says of acme-fast conformant, its checks come to non-conformant"),
         (_set(_row), "verdict: the report says of acme-fast Q-9 passed, its checks come to Q-9 failed"),
