@@ -40,6 +40,9 @@ _OURS = ("harness", "simulated_backends", "conformance", "reports")
 _SHOWN = 8
 """How many changes are named; the rest is counted."""
 
+_COUNTED_ANEW = ("_counter",)
+"""Of `threading`: the harness itself counts threads anew in each world, so that their names repeat."""
+
 _spoilt = False
 
 # bound now, before any driver is imported: a driver may replace what it likes
@@ -65,7 +68,9 @@ class ProcessState:
     """The state of this process, to be compared with later. Taken once the driver is imported."""
 
     def __init__(self) -> None:
-        self._contents = [(m, {n: v for n, v in _names(m).items() if callable(v)}) for m in PROTECTED]
+        self._contents = [
+            (m, {n: v for n, v in _names(m).items() if callable(v) and n not in _COUNTED_ANEW}) for m in PROTECTED
+        ]
         self._modules = dict.copy(sys.modules)
         self._path = list(sys.path)
         self._settings = {name: _quietly(read) for name, (read, _) in _SETTINGS.items()}
