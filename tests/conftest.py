@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 import os
+import time
 
 import pytest
+
+BEGAN = time.monotonic()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave out, visibly, the longer proofs for which a run that is limited by LONG_MINUTES has no time left."""
+    minutes = float(os.environ.get("LONG_MINUTES", "0"))
+    if minutes and item.get_closest_marker("long") and time.monotonic() - BEGAN > 60 * minutes:
+        pytest.skip(f"LONG_MINUTES={minutes:g} are over")
 
 
 @pytest.fixture(autouse=True, scope="session")

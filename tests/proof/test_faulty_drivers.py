@@ -22,7 +22,9 @@ def judge(faulty: FaultyDriver, testbed: str, seed: int, *clauses: str) -> None:
     assert not beyond(faulty, results), f"{faulty.flaw} Beyond its consequences failed {beyond(faulty, results)}"
 
 
-@pytest.mark.parametrize("other", [False, True], ids=["every check", "its clauses"])
+@pytest.mark.parametrize(
+    "other", [False, pytest.param(True, marks=pytest.mark.long)], ids=["every check", "its clauses"]
+)
 @pytest.mark.parametrize("faulty", FAULTY, ids=lambda f: f.name)
 def test_faulty_driver_is_found_by_its_clause(faulty: FaultyDriver, other: bool) -> None:
     """A faulty driver fails the clauses that it declares, and none beyond their declared consequences.

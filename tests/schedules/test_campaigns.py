@@ -86,7 +86,7 @@ FLAWS = {
     "believes_its_record": ("R-12",),
     "cleans_up_both_ends": ("R-12", "R-9"),
     "never_quiesces": ("Q-1",),
-    "lets_some_writes_through": ("Q-2",),
+    "marks_the_volume": ("Q-2",),
     "lets_users_pay": ("R-6", "R-9"),
     "forgets_the_anchor": ("R-9",),
 }
