@@ -18,6 +18,7 @@ from harness.model import backend_name
 from harness.point_in_time import check_image, compare_images, exact_image, lost_writes
 from harness.recorder import Event
 from harness.storage import Image
+from harness.taskflow.errors import Refused
 
 COPIES = ("create_snapshot", "create_cloned_volume", "backup_volume", "copy_volume_to_image")
 
@@ -56,10 +57,9 @@ def _volumes(stage: Stage) -> Iterator[Finding]:
         where = backend_name(volume.host)
         image = lab.image(where, volume.id)
         lost = lost_writes(log, image or {}, lab.recorder.tick())
-        moved = any(done.deed.kind == "migrate_volume" and done.source == volume.id for done in stage.done)
         witness: dict[str, Any] = {"missing": image is None, **(dict(lost[0]) if lost else {})}
         message = f"the volume {volume.id} is not whole at {where}, where its record says it is"
-        yield Finding("R-12" if moved else "Q-4", message if image is None or lost else "", witness)
+        yield Finding(_whose_loss(stage, volume.id), message if image is None or lost else "", witness)
         unacknowledged = sum(1 for place in log.acknowledged if place < 0)
         message = f"{unacknowledged} writes to {volume.id} were never acknowledged"
         yield Finding("Q-4", message if unacknowledged else "")
@@ -68,6 +68,18 @@ def _volumes(stage: Stage) -> Iterator[Finding]:
         yield Finding("Q-13", message if volume.status != rest else "")
         held = [a.host for a in lab.catalog.attachments(volume.id) if a.gate.holding]
         yield Finding("Q-3", f"{volume.id} is still held at {', '.join(held)}" if held else "")
+
+
+def _whose_loss(stage: Stage, volume_id: str) -> str:
+    """The clause that a loss of content breaks: of a volume that stayed where it was, of one that the driver says that
+    it has moved, or of one whose move nobody saw to its end."""
+    of_it = [done for done in stage.done if done.deed.kind == "migrate_volume" and done.source == volume_id]
+    moves = [done for done in of_it if not isinstance(done.error, Refused)]
+    if not moves:
+        return "Q-2"
+    if all(done.went_well for done in moves):
+        return "Q-9" if stage.lab.lists("migrate_volume") else "Q-10"
+    return "R-12"
 
 
 def _holds(stage: Stage) -> Iterator[Finding]:

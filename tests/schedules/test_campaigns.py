@@ -131,7 +131,8 @@ def test_required_markers_exist_and_clauses_are_judged(here: Cell) -> None:
     """Each required marker is one, and a few schedules together judge every clause that the oracle names but H-2."""
     assert {marker for needed in REQUIRED.values() for marker in needed} <= set(MARKERS)
     deeds = [deed_block(kind) for kind in ("create_cloned_volume", "replicate")]
-    unlisted = ask(here, [to_text([(1, 1), *deeds]), to_text([(1, 1), deed_block("migrate_volume")])], NOTHING)
+    death = strike_block("caller.crash", "activity.ended", 1, 0, 1)
+    unlisted = ask(here, [to_text([(1, 1), *deeds]), to_text([(1, 1), deed_block("migrate_volume"), death])], NOTHING)
     listed = ask(here, [to_text([(1, 1), *deeds])], EVERYTHING)
     assert not unlisted["failed"] and not listed["failed"]
     assert set(unlisted["judged"]) | set(listed["judged"]) >= set(oracle.CLAUSES) - {"H-2"}
