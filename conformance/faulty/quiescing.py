@@ -48,6 +48,7 @@ class ReturnsTooSoon(ReferenceDriver):
     """Returns from create_cloned_volume as soon as the backend has accepted the copy."""
 
     must_fail = ("Q-10",)
+    may_fail = ("R-9",)
     start_activity = get_activity = abort_activity = None  # type: ignore[assignment]
 
     @property
@@ -103,7 +104,7 @@ class GrowsWhatItClones(ReferenceDriver):
     """Lists create_cloned_volume, but rounds the source volume up to a whole number of extents first."""
 
     must_fail = ("Q-7",)
-    may_fail = ("Q-13",)
+    may_fail = ("Q-13", "R-6")
     start_activity = get_activity = abort_activity = None  # type: ignore[assignment]
 
     @property
@@ -130,6 +131,7 @@ class ExtendsNothing(ReferenceDriver):
     """Answers extend_volume at once and leaves the volume as it is."""
 
     must_fail = ("Q-10",)
+    may_fail = ("R-6",)
 
     @property
     def backend_activity_attributes(self) -> Mapping[str, Any]:

@@ -175,7 +175,8 @@ def _disclosure(stage: Stage, done: Done) -> Iterator[Finding]:
     """A stranger is told the same of a running activity as of none at all (H-2)."""
     publication = stage.lab.publication
     scope = publication.handle_scope.value
-    if publication.is_default("handle_scope") or scope == "unrestricted" or done.told is None:
+    published = publication.raw.get("handle_scope") == scope  # where it is only the default, wider access is advisory
+    if not published or scope == "unrestricted" or done.told is None:
         return
     of_handle, of_none = done.told
     fine = of_handle == of_none and of_handle.startswith("ActivityUnknown")
