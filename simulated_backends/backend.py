@@ -13,9 +13,10 @@ from harness.recorder import Recorder
 from harness.runtime import Expired
 from harness.runtime.virtual import VirtualRuntime
 from harness.testbed import Inspection, Job
-from simulated_backends.attachment import HostLinks, SimulatedAttachment
+from simulated_backends.attachment import SimulatedAttachment
 from simulated_backends.fabric import Fabric
 from simulated_backends.foreground import Lane
+from simulated_backends.host_links import HostLinks
 from simulated_backends.hosts import Hosts
 from simulated_backends.lines import End, Line, Network
 from simulated_backends.reply_faults import ReplyFaults

@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import cmp_to_key
 from heapq import heapify, heapreplace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +22,8 @@ from numpy.typing import NDArray
 from harness.recorder import UNACKNOWLEDGED, Recorder
 from harness.runtime.agenda import Agenda
 from harness.storage import BLOCK
+from simulated_backends.streams import Stream
 from simulated_backends.writes import ARRIVE, OVER, RETURN, Pace, Write
-
-if TYPE_CHECKING:
-    from simulated_backends.foreground import Stream
 
 Column = NDArray[np.int64]
 
@@ -270,7 +267,7 @@ class Batch:
                 self._env.pass_to(end)
             else:
                 held.write_all(changed, by)
-            room = -(-held.store.figures.write_cache_bytes // BLOCK)
+            room = -(-held.pool.figures.write_cache_bytes // BLOCK)
             if len(held.dirty) + len(changed) <= room:
                 held.dirty.update(changed)
                 continue

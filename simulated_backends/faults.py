@@ -248,12 +248,12 @@ class FaultInjector:
         self._end_after(fault, heal)
 
     def _fill_pool(self, fault: Fault) -> None:
-        store = self._backends[fault.backend].store
-        self._recorder.emit("fault", fault=fault.kind, backend=store.name, for_ns=fault.for_ns)
-        store.is_full = True
+        pool = self._backends[fault.backend].store.pool
+        self._recorder.emit("fault", fault=fault.kind, backend=pool.name, for_ns=fault.for_ns)
+        pool.is_full = True
 
         def empty() -> None:
-            store.is_full = False
+            pool.is_full = False
 
         if fault.for_ns:
             self._end_after(fault, empty)

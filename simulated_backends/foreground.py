@@ -10,23 +10,20 @@ from there with whatever step comes next.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 from math import log
-from typing import TYPE_CHECKING
 
 from harness.load import StreamLoad
 from harness.recorder import Recorder
 from harness.runtime.agenda import Alarm
 from harness.runtime.virtual import VirtualRuntime
-from harness.runtime.virtual_task import VirtualTask
 from harness.storage import BLOCK
 from harness.testbed import LoadSpec
 from simulated_backends.batch import Batch
+from simulated_backends.streams import PacedLoad, Stream
+from simulated_backends.write_path import WritePath
 from simulated_backends.writes import ACKNOWLEDGE, OVER, Pace, Write
-
-if TYPE_CHECKING:
-    from simulated_backends.attachment import SimulatedAttachment
 
 _WORTH = 48
 """A batch is begun where about so many writes or more fit in; for fewer, tasks are cheaper."""
@@ -38,24 +35,6 @@ _MOST = 1 << 15
 """A batch takes about so many writes at most, so that memory stays small."""
 
 _TIME = "time to pass"
-
-
-class Stream:
-    """One writer: its task, the write it has under way, and the pause after it (ns). `draw` gives the next of both.
-
-    `pauses` is whether there are pauses at all; `place` is where the stream is due on the agenda, 0 if it is not.
-    """
-
-    __slots__ = ("draw", "load", "pauses", "place", "task", "think_ns", "write")
-
-    def __init__(self, load: ForegroundLoad, task: VirtualTask[None], draw: Callable[[], tuple[int, int]]) -> None:
-        self.load = load
-        self.pauses = load.has_pauses
-        self.task = task
-        self.draw = draw
-        self.write = Write()
-        self.think_ns = 0
-        self.place = 0
 
 
 class Lane:
@@ -127,7 +106,7 @@ class Lane:
             if not self._outside:  # else it may be them who are due so soon
                 self._put_off()
             return False
-        paces: dict[ForegroundLoad, Pace | None] = {}
+        paces: dict[PacedLoad, Pace | None] = {}
         taken, left = [], []
         for entry in self._due:
             stream = entry[2]
@@ -162,39 +141,36 @@ def _fits(pace: Pace, write: Write) -> bool:
 
 
 class ForegroundLoad(StreamLoad):
-    """A workload on one attachment of a simulated backend; `cycle_ns` is about what a write and its pause take.
-
-    `has_pauses` is whether there are pauses between its streams' writes.
-    """
+    """A workload on one attachment of a simulated backend; `XX"""
 
     def __init__(
         self,
         runtime: VirtualRuntime,
         recorder: Recorder,
-        attachment: SimulatedAttachment,
+        path: WritePath,
         lane: Lane,
         spec: LoadSpec,
         source: random.Random,
         name: str,
     ) -> None:
-        self._attachment = attachment
+        self._path = path
         self._lane = lane
         self._virtual = runtime
         self.has_pauses = spec.think_ns > 0
         self._blocks = (min(spec.blocks, default=0), max(spec.blocks, default=0))
-        self.cycle_ns = attachment.cycle_ns + spec.think_ns
-        super().__init__(runtime, recorder, attachment.write, spec, source, name)
+        self.cycle_ns = path.cycle_ns + spec.think_ns
+        super().__init__(runtime, recorder, path.write, spec, source, name)
 
     def pace(self) -> Pace | None:
         """What the load's writes take until somebody else does something; None if that takes more than arithmetic."""
         if self._stopping:
             return None
-        pace = self._attachment.pace()
+        pace = self._path.pace()
         first, last = self._blocks
         return pace if pace is not None and first >= 0 and (last + 1) * BLOCK <= pace.held.bytes else None
 
     def _run(self, blocks: list[int], rng: random.Random) -> None:
-        attachment, lane = self._attachment, self._lane
+        path, lane = self._path, self._lane
         stream = Stream(self, self._virtual.blocking_task(self), _draws(blocks, rng, self._think_ns).__next__)
         write = stream.write
         try:
@@ -203,14 +179,14 @@ class ForegroundLoad(StreamLoad):
                     if self._stopping:
                         return
                     block, stream.think_ns = stream.draw()
-                    attachment.issue(write, block, self._recorder.next_stamp())
-                pause_ns = attachment.advance(write)
+                    path.issue(write, block, self._recorder.next_stamp())
+                pause_ns = path.advance(write)
                 if write.phase == OVER:
                     pause_ns = stream.think_ns
                 if pause_ns:
                     lane.pause(stream, pause_ns)
         finally:
-            attachment.drop(write)
+            path.drop(write)
 
 
 def _draws(blocks: list[int], rng: random.Random, think_ns: int) -> Iterator[tuple[int, int]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-from simulated_backends.attachment import HostLinks
 from simulated_backends.fabric import Fabric, Link
+from simulated_backends.host_links import HostLinks
 from simulated_backends.lines import Network
 from simulated_backends.medium import Medium
 

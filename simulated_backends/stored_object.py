@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from harness.model import GIB
-from harness.storage import BLOCK, Image, ObjectUnknown, StoredObject
+from harness.storage import BLOCK, Image, ObjectBusy, ObjectUnknown, StoredObject
 from simulated_backends.content import Content, Crawl, Rank, ascending
-
-if TYPE_CHECKING:
-    from simulated_backends.volume_store import SimulatedStore
+from simulated_backends.pool import Pool
 
 
 @dataclass(eq=False)
 class HeldObject:
-    """A volume or snapshot as its store holds it.
+    """A volume or snapshot as its backend holds it.
 
-    A volume that moves stays this object and changes its `store`, so that attached hosts follow. `lineage` numbers
+    A volume that moves stays this object and changes its `pool`, so that attached hosts follow. `lineage` numbers
     what shares blocks on the medium; `provisioned` GiB is what the object counts against the pool. `readers` counts
     transfers out of it, `changing` names the transfer that is about to change or remove it, `partial` shows what has
     arrived of an object that is not complete. `bad` are blocks that can't be read; `reading` has `fail_at` of each
@@ -29,7 +27,7 @@ class HeldObject:
     id: str
     kind: str
     size: int
-    store: SimulatedStore
+    pool: Pool
     lineage: int
     identity: str
     provisioned: int
@@ -58,10 +56,15 @@ class HeldObject:
             return f"is being {self.changing}"
         return "is being copied" if self.readers else None
 
+    def check_idle(self) -> None:
+        """Raises `ObjectBusy` while a transfer of the object is under way."""
+        if self.busy_with is not None:
+            raise ObjectBusy(f"{self.id} {self.busy_with}")
+
     def write(self, block: int, stamp: int) -> None:
         """Change one block; those who crawl over the object are told first. Raises `ObjectUnknown` once it is gone."""
         if self.gone:
-            raise ObjectUnknown(f"no {self.kind} {self.id} on {self.store.name}")
+            raise ObjectUnknown(f"no {self.kind} {self.id} on {self.pool.name}")
         for crawl in self.crawls:
             crawl.before_write(block, self.content.stamp(block))
         self.content.write(block, stamp)

@@ -17,16 +17,17 @@ from harness.schedule import Fault, random_source
 from harness.storage import VolumeStore
 from harness.testbed import Capability, LossPolicy, Testbed
 from simulated_backends.array_jobs import ArrayJobs
-from simulated_backends.attachment import HostLinks
 from simulated_backends.backend import SessionLayer, SimulatedBackend
 from simulated_backends.content import Rank, ascending
 from simulated_backends.fabric import Fabric
 from simulated_backends.faults import FaultInjector
 from simulated_backends.foreground import Lane
+from simulated_backends.host_links import HostLinks
 from simulated_backends.hosts import Hosts
 from simulated_backends.lines import Network
 from simulated_backends.medium import Medium
 from simulated_backends.network_faults import NetworkFaults
+from simulated_backends.pool import Pool
 from simulated_backends.profiles import SimulatedProfile, load_profile
 from simulated_backends.reply_faults import ReplyFaults
 from simulated_backends.route import HARD_MOUNT, HostRoute, HostSession, Patience
@@ -152,10 +153,7 @@ class SimulatedTestbed(Testbed):
             self._clock,
             self.recorder,
             self._fabric,
-            name,
-            family,
-            Medium.of(name, self._figures),
-            self._figures,
+            Pool(name, family, Medium.of(name, self._figures), self._figures),
             self.mint_identity(name),
             self.copy_order(name, loaded),
         )

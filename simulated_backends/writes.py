@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from harness.recorder import WriteLog
 from simulated_backends.route import HostRoute
-
-if TYPE_CHECKING:
-    from simulated_backends.stored_object import HeldObject
-
+from simulated_backends.stored_object import HeldObject
 
 AT_GATE, SEND, ARRIVE, RETURN, ACKNOWLEDGE, OVER = range(6)
 """The phases of a write, each named after what is due next; plain numbers, since members of an Enum are slow to get."""

@@ -96,7 +96,8 @@ class Story:
             self.seen.append(sorted((key, sorted(image.items())) for key, image in backend.inspect().images.items()))
             self.seen.append(backend.store.used_bytes())
         for attachment in self.attachments:
-            self.seen.append((attachment._outstanding, attachment._gate.held_writes, sorted(attachment._held.dirty)))
+            path = attachment.writes
+            self.seen.append((path.outstanding, path.gate.held_writes, sorted(path.held.dirty)))
 
     def _act(self, number: int, what: str, which: int) -> None:
         world = self.world

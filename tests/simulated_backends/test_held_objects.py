@@ -20,7 +20,7 @@ def test_room_and_snapshots_are_those_of_the_objects(seed: int) -> None:
 
     def whole_pool_is_accounted_for() -> None:
         for store in stores:
-            held = store._objects
+            held = store.held
             assert held.provisioned == sum(each.provisioned for each in held.values())
             for each in held.values():
                 parents = [o.id for o in held.values() if o.kind == "snapshot" and o.parent == each.id]

@@ -1,0 +1,283 @@
+"""How the writes of one attachment get to the disk and their answers back: through the gate, step by step."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from harness.gate import WriteGate
+from harness.recorder import Recorder
+from harness.runtime import SECOND, Expired, Signal
+from harness.runtime.virtual import VirtualRuntime
+from harness.schedule import Fault
+from harness.storage import BLOCK, ObjectUnknown, PoolFull
+from simulated_backends.fabric import Fabric, Path
+from simulated_backends.host_links import HostLinks
+from simulated_backends.pool import Pool
+from simulated_backends.route import HostRoute, PathLost
+from simulated_backends.stored_object import HeldObject
+from simulated_backends.writes import ACKNOWLEDGE, ARRIVE, AT_GATE, OVER, RETURN, SEND, Pace, Write
+
+
+class WritePath:
+    """The way of writes from one host to wherever the volume is at that moment.
+
+    A write takes a round trip, the disk's service time with jitter, and the block's bytes at the bandwidth that bulk
+    transfers leave over; it is applied once it has reached the disk, and acknowledged half a round trip later. A
+    command whose session is lost under it is sent again on the next session; a write that was applied already is then
+    applied once more, which changes nothing, since no other write to its block can be under way.
+
+    `jitter` is what the jitter of service times is drawn from.
+    """
+
+    def __init__(
+        self,
+        runtime: VirtualRuntime,
+        recorder: Recorder,
+        fabric: Fabric,
+        held: HeldObject,
+        host: str,
+        links: HostLinks,
+        route_of: Callable[[str, str], HostRoute],
+        jitter: random.Random,
+    ) -> None:
+        self.host = host
+        self.held = held
+        self.gate = WriteGate(runtime, recorder, held.id, host, self._flush)
+        self.is_attached = True
+        """Whether `close` was not called yet."""
+        self.outstanding = 0
+        """How many writes are under way, those that wait at the gate included."""
+        self._runtime = runtime
+        self._recorder = recorder
+        self._fabric = fabric
+        self._links = links
+        self._route_of = route_of
+        self._routed_to: Pool | None = None
+        self._last_route: HostRoute | None = None
+        self._log = recorder.writes(held.id)
+        self._jitter = jitter
+        self._idle: Signal[None] | None = None
+        self._stall: tuple[int, int] | None = None
+        self._reply_faults: list[Fault] = []
+
+    def write(self, block: int, stamp: int) -> None:
+        """Carry one write to its end. Blocks; raises as `SimulatedAttachment.write` does."""
+        self._runtime.checkpoint()
+        write = Write()
+        try:
+            self.issue(write, block, stamp)
+            while write.phase != OVER:
+                pause_ns = self.advance(write)
+                if pause_ns:
+                    self._runtime.sleep(pause_ns)
+        finally:
+            self.drop(write)
+
+    def close(self) -> None:
+        """Take no more writes, and return once those under way are over."""
+        self.is_attached = False
+        if self.outstanding:
+            self._idle = self._runtime.signal(f"writes to {self.held.id} at {self.host} are acknowledged")
+            self._idle.wait()
+
+    def check(self, offset: int, length: int) -> None:
+        """Raises `ObjectUnknown` once the volume is detached or deleted, ValueError for what is not whole blocks in it.
+
+        `offset` and `length` in bytes.
+        """
+        if not self.is_attached:
+            raise ObjectUnknown(f"{self.held.id} is not attached to {self.host} any more")
+        if self.held.gone:
+            raise ObjectUnknown(f"volume {self.held.id} is gone")
+        if offset % BLOCK or length % BLOCK or offset < 0 or offset + length > self.held.bytes:
+            raise ValueError(f"{length} bytes from byte {offset} are not whole blocks within {self.held.id}")
+
+    def service_ns(self, path: Path, length: int) -> int:
+        """What the disk takes for so many bytes over that path, drawn anew for each call (ns)."""
+        figures = self.held.pool.figures
+        bandwidth = max(1, self._fabric.leftover(path))
+        jitter = int(self._jitter.random() * figures.service_jitter_ns)
+        return figures.service_ns + jitter + length * SECOND // bandwidth
+
+    @property
+    def route(self) -> HostRoute:
+        """What carries the foreground I/O at this moment."""
+        pool = self.held.pool
+        if pool is not self._routed_to:
+            self._routed_to, self._last_route = pool, self._route_of(self.host, pool.name)
+        assert self._last_route is not None
+        return self._last_route
+
+    # ---- faults ----------------------------------------------------------------------------------------------------
+
+    def stall(self, for_ns: int) -> None:
+        """Leave the writes that are under way now unacknowledged for `for_ns` nanoseconds."""
+        now = self._runtime.now()
+        self._stall = (now, now + for_ns)
+
+    def hit_reply(self, fault: Fault) -> None:
+        """Let the acknowledgement of the next write be lost or late."""
+        self._reply_faults.append(fault)
+
+    # ---- a write, step by step -------------------------------------------------------------------------------------
+
+    def issue(self, write: Write, block: int, stamp: int) -> None:
+        """Record a write and bring it through the gate. Blocks while the gate holds. Raises as `write` does."""
+        self.check(block * BLOCK, BLOCK)
+        write.block, write.stamp = block, stamp
+        write.phase = AT_GATE
+        self.outstanding += 1
+        write.row = self._log.issue(block, stamp)
+        self.gate.enter()
+        write.phase = SEND
+        write.sent_ns = self._runtime.now()
+
+    def advance(self, write: Write) -> int:
+        """Do what is due of a write that has passed the gate; returns the time to its next step (ns).
+
+        Blocks only where the path is not healthy. Raises as `write` does.
+        """
+        if write.phase == SEND:  # once more for each session that is lost under the command
+            return self._send(write)
+        if write.phase == ARRIVE:
+            return self._arrive(write)
+        if write.phase == RETURN:
+            return self._return(write)
+        return self._acknowledge(write)
+
+    def drop(self, write: Write) -> None:
+        """Count a write as over, acknowledged or not. Harmless when it is."""
+        phase, write.phase = write.phase, OVER
+        if phase == OVER:
+            return
+        if phase != AT_GATE:
+            self.gate.leave()
+        self.outstanding -= 1
+        if self.outstanding == 0 and self._idle is not None:
+            self._idle.set(None)
+
+    def pace(self) -> Pace | None:
+        """What writes take from now on, until somebody else does something; None if one might block, fail or tarry."""
+        held = self.held
+        pool, route = held.pool, self._last_route
+        if route is None or pool is not self._routed_to or not route.is_clear:
+            return None
+        if not self.is_attached or held.gone or self.gate.holding or self._reply_faults:
+            return None
+        if held.moved_away is not None or (pool.is_full and pool.figures.is_thin):
+            return None
+        figures = pool.figures
+        half, rest = divmod(figures.round_trip_ns, 2)
+        bandwidth = max(1, self._fabric.leftover(self._path_to(pool)))
+        there_ns = half + figures.service_ns + BLOCK * SECOND // bandwidth
+        stalled_ns = -1 if self._stall is None else self._stall[0]
+        if stalled_ns >= self._runtime.now():
+            return None
+        return Pace(
+            there_ns,
+            half + rest,
+            self._jitter.random,
+            figures.service_jitter_ns,
+            stalled_ns,
+            self._log,
+            held,
+            route,
+            self._passed,
+        )
+
+    @property
+    def cycle_ns(self) -> int:
+        """About what a write takes (ns)."""
+        figures = self.held.pool.figures
+        return figures.round_trip_ns + figures.service_ns + figures.service_jitter_ns // 2
+
+    def _passed(self, difference: int) -> None:
+        self.outstanding += difference
+        self.gate.note_passed(difference)
+
+    def _send(self, write: Write) -> int:
+        pool = self.held.pool
+        half, rest = divmod(pool.figures.round_trip_ns, 2)
+        path = self._path_to(pool)
+        write.route = self.route
+        write.session = write.route.ready()
+        write.back_ns = half + rest
+        write.phase = ARRIVE
+        return half + self.service_ns(path, BLOCK)
+
+    def _arrive(self, write: Write) -> int:
+        route = write.route
+        assert route is not None
+        if not route.carry(write.session):
+            write.phase = SEND
+            return 0
+        if self.held.moved_away is not None:
+            self._move_away(write.block, self.held.moved_away)
+        self._apply(write.block, write.stamp)
+        if self._reply_faults:
+            self._suffer(self._reply_faults.pop(0), route)
+        write.phase = RETURN
+        return write.back_ns
+
+    def _return(self, write: Write) -> int:
+        assert write.route is not None
+        if not write.route.carry(write.session):
+            write.phase = SEND
+            return 0
+        if self._stall is not None and write.sent_ns <= self._stall[0]:
+            write.phase = ACKNOWLEDGE
+            return max(0, self._stall[1] - self._runtime.now())
+        return self._acknowledge(write)
+
+    def _acknowledge(self, write: Write) -> int:
+        self._log.acknowledge(write.row)
+        self.drop(write)
+        return 0
+
+    def _suffer(self, fault: Fault, route: HostRoute) -> None:
+        self._recorder.emit("fault", fault=fault.kind, volume=self.held.id, host=self.host, for_ns=fault.for_ns)
+        if fault.kind == "reply.lost":
+            route.drop("an answer was lost", backend_knows=False)
+        else:
+            self._runtime.sleep(fault.for_ns)
+
+    def _path_to(self, pool: Pool) -> Path:
+        return (self._links.port_out, pool.medium.port_in, pool.medium.disk_write)
+
+    def _apply(self, block: int, stamp: int) -> None:
+        """Put an arrived block into the volume and its write cache; raises `PoolFull` in a thin pool without room."""
+        held = self.held
+        pool = held.pool
+        if pool.is_full and pool.figures.is_thin and not held.content.stamp(block):
+            raise PoolFull(f"the pool of {pool.name} is full: no room for block {block} of {held.id}")
+        held.write(block, stamp)
+        if len(held.dirty) * BLOCK < pool.figures.write_cache_bytes:  # else the cache destages as fast as it is filled
+            held.dirty.add(block)
+
+    def _move_away(self, block: int, moved_away: set[int]) -> None:
+        """The extra disk operation of the first write to a block after a copy-on-write snapshot."""
+        if block not in moved_away:
+            moved_away.add(block)
+            medium = self.held.pool.medium
+            self._runtime.sleep(self.service_ns((medium.disk_read, medium.disk_write), BLOCK))
+
+    def _flush(self) -> None:
+        """SYNCHRONIZE CACHE, or COMMIT: what is in the volume's write cache goes to the disk at the disk's rate.
+
+        Raises `Expired` if the host has lost its session for good.
+        """
+        while True:
+            held = self.held
+            figures, disk = held.pool.figures, (held.pool.medium.disk_write,)
+            route = self.route
+            try:
+                session = route.ready()
+            except PathLost as error:
+                raise Expired(str(error)) from None
+            bandwidth = max(1, self._fabric.leftover(disk))
+            dirty = len(held.dirty)
+            self._runtime.sleep(figures.round_trip_ns + figures.service_ns + dirty * BLOCK * SECOND // bandwidth)
+            if route.carry(session):
+                held.dirty.clear()
+                return
