@@ -37,7 +37,7 @@ Q-4 | T | c | Each held write is applied exactly once and then acknowledged
 Q-5 | T | - | Overlapping read-only activities share one quiesce
 Q-6 | T | - | Where a volume can't be quiesced in time, the method is not invoked
 Q-7 | D | c | A listed method changes no volume state
-Q-8 | D | u | A listed method does not hold foreground I/O for long
+Q-8 | D | - | A listed method does not hold foreground I/O for long
 Q-9 | D | c | A listed method makes a point-in-time image, or loses no acknowledged write
 Q-10 | D | c | What a method makes of a quiesced volume equals the content at the quiesce point
 Q-11 | T | - | An unattached volume and a snapshot are not quiesced

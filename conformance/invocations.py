@@ -9,6 +9,7 @@ from harness.backup_store import ImageService, restore_image
 from harness.contract import ACTIVITY_HOOKS
 from harness.model import Volume
 from harness.storage import Image
+from harness.taskflow.errors import Refused
 
 COPYING = ("create_snapshot", "create_cloned_volume", "copy_volume_to_image", "backup_volume")
 MOVING = ("migrate_volume", "retype")
@@ -17,6 +18,14 @@ WAYS = ("blocking", "as an activity")
 """The two ways in which the taskflow carries a method out; a vendor's code for them differs."""
 
 ImageOf = Callable[[], Image | None]
+
+
+def expect_claim(lab: Lab, method: str, listed: bool) -> None:
+    """End the check as not applicable unless the driver implements a method and lists it as stateless, or does not."""
+    if not lab.implements(method):
+        lab.not_applicable(f"the driver does not implement {method}")
+    if lab.lists(method) is not listed:
+        lab.not_applicable(f"{method} is {'not ' if listed else ''}listed as stateless")
 
 
 def choose_way(lab: Lab, way: str) -> None:
@@ -56,6 +65,17 @@ def invoke(lab: Lab, method: str, volume: Volume, new: str = "") -> ImageOf:
     else:
         raise LookupError(method)
     return lambda: lab.image("primary", new)
+
+
+def invoke_in_use(lab: Lab, method: str, volume: Volume) -> ImageOf:
+    """Invoke a method on an attached volume, as `invoke` does; not applicable where a driver answers that it can't move
+    one (R-2 provides)."""
+    try:
+        return invoke(lab, method, volume)
+    except Refused as error:
+        if method in MOVING:
+            lab.not_applicable(f"the driver leaves {method} of an attached volume to others: {error}")
+        raise
 
 
 def place_of(lab: Lab, volume: Volume) -> str:

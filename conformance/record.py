@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.recorder import Recorder, WriteLog
+from harness.recorder import Event, Recorder, WriteLog
 from harness.results import Timeline, TimelineStep
 
 MOST_WRITES = 2000
@@ -94,6 +94,39 @@ def writes_acknowledged_between(log: WriteLog, after: int, before: int) -> list[
         for row in range(len(log))
         if after < log.acknowledged[row] < before
     ]
+
+
+def longest_wait(log: WriteLog, since: Event, until_ns: int) -> dict[str, Any] | None:
+    """Of the writes that were under way after an event, the one that waited longest, as a witness; None without any.
+
+    A write waits from its issue, but not before the event, to its acknowledgement, or to `until_ns` if there is none.
+    """
+    longest_ns, longest = -1, None
+    for row in range(len(log)):
+        acknowledged = log.acknowledged[row] >= 0
+        if acknowledged and log.acknowledged[row] < since.place:
+            continue
+        end_ns = log.acknowledged_ns[row] if acknowledged else until_ns
+        waited_ns = end_ns - max(log.issued_ns[row], since.at_ns)
+        if waited_ns > longest_ns:
+            longest_ns = waited_ns
+            longest = {
+                "block": log.blocks[row],
+                "stamp": log.stamps[row],
+                "issued_ns": log.issued_ns[row],
+                "acknowledged_ns": log.acknowledged_ns[row] if acknowledged else None,
+                "waited_ns": waited_ns,
+            }
+    return longest
+
+
+def under_way_between(log: WriteLog, after: int, before: int) -> int:
+    """How many writes were under way at some moment between two places."""
+    return sum(
+        1
+        for issued, acknowledged in zip(log.issued, log.acknowledged, strict=True)
+        if issued < before and (acknowledged < 0 or acknowledged > after)
+    )
 
 
 def foreground(log: WriteLog, after: int, before: int) -> int:

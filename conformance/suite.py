@@ -13,6 +13,7 @@ from conformance.checks import spec_of
 MODULES = (
     "conformance.test_attributes",
     "conformance.test_quiescing",
+    "conformance.test_stalls",
     "conformance.test_overlapping",
     "conformance.test_effects",
     "conformance.test_under_claimed",

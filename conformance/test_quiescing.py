@@ -8,7 +8,18 @@ from typing import Any
 import pytest
 
 from conformance.checks import check
-from conformance.invocations import COPYING, MOVING, WAYS, ImageOf, choose_way, expect_way, invoke, place_of, read
+from conformance.invocations import (
+    COPYING,
+    MOVING,
+    WAYS,
+    choose_way,
+    expect_claim,
+    expect_way,
+    invoke,
+    invoke_in_use,
+    place_of,
+    read,
+)
 from conformance.lab import WIDE_SET, Lab
 from conformance.record import foreground, writes_acknowledged_between
 from harness.contract import METHODS, Effect
@@ -16,25 +27,8 @@ from harness.model import Volume
 from harness.point_in_time import check_image, compare_images, coverage, exact_image, lost_writes
 from harness.recorder import Event
 from harness.storage import Image
-from harness.taskflow.errors import QuiesceTimeout, Refused, TaskflowError
+from harness.taskflow.errors import QuiesceTimeout, TaskflowError
 from harness.testbed import Attachment, Capability
-
-
-def _needs(lab: Lab, method: str, listed: bool) -> None:
-    if not lab.implements(method):
-        lab.not_applicable(f"the driver does not implement {method}")
-    if lab.lists(method) is not listed:
-        lab.not_applicable(f"{method} is {'not ' if listed else ''}listed as stateless")
-
-
-def _invoke(lab: Lab, method: str, volume: Volume) -> ImageOf:
-    """Invoke a method; not applicable where a driver answers that it can't move an attached volume (R-2 provides)."""
-    try:
-        return invoke(lab, method, volume)
-    except Refused as error:
-        if method in MOVING:
-            lab.not_applicable(f"the driver leaves {method} of an attached volume to others: {error}")
-        raise
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -42,7 +36,7 @@ def _invoke(lab: Lab, method: str, volume: Volume) -> ImageOf:
 @check("Q-1", "Q-2", "Q-4", "Q-10")
 def test_unlisted_method_works_on_a_quiesced_volume(lab: Lab, method: str, way: str) -> None:
     """A method that is not listed finds the volume quiesced, and makes of it what it held at the quiesce point."""
-    _needs(lab, method, listed=False)
+    expect_claim(lab, method, listed=False)
     choose_way(lab, way)
     volume = lab.volume()
     size = volume.size
@@ -51,7 +45,7 @@ def test_unlisted_method_works_on_a_quiesced_volume(lab: Lab, method: str, way: 
     at_return: list[Image] = []
     end = lab.recorder.listen(lambda event: at_return.extend(_content(lab, volume, method, event)))
     with lab.load_on(attachment):
-        image_of = _invoke(lab, method, volume)
+        image_of = invoke_in_use(lab, method, volume)
         first = read(image_of)
     end()
     lab.settled()
@@ -105,7 +99,7 @@ def test_unlisted_method_works_on_a_quiesced_volume(lab: Lab, method: str, way: 
 @check("Q-9")
 def test_listed_copy_is_a_point_in_time_image(lab: Lab, method: str, way: str) -> None:
     """What a listed copying method makes of a volume that is being written is a point-in-time image."""
-    _needs(lab, method, listed=True)
+    expect_claim(lab, method, listed=True)
     choose_way(lab, way)
     volume = lab.volume()
     attachment = lab.attach(volume)
@@ -138,14 +132,14 @@ def test_listed_copy_is_a_point_in_time_image(lab: Lab, method: str, way: str) -
 @check("Q-9", needs=(Capability.LIVE_MOVE,))
 def test_listed_move_loses_no_acknowledged_write(lab: Lab, method: str, way: str) -> None:
     """A listed moving method loses no write that was acknowledged while it moved the volume."""
-    _needs(lab, method, listed=True)
+    expect_claim(lab, method, listed=True)
     choose_way(lab, way)
     lab.working_blocks = WIDE_SET
     volume = lab.volume()
     attachment = lab.attach(volume)
     log = lab.recorder.writes(volume.id)
     with lab.load_on(attachment):
-        image_of = _invoke(lab, method, volume)
+        image_of = invoke_in_use(lab, method, volume)
         until = lab.recorder.tick()  # read under load: writes to come would hide what the move has lost
         first, _ = read(image_of)
     lab.settled()
@@ -176,13 +170,13 @@ def test_listed_move_loses_no_acknowledged_write(lab: Lab, method: str, way: str
 @check("Q-7")
 def test_listed_method_changes_no_volume_state(lab: Lab, method: str, way: str) -> None:
     """A listed method leaves status, attachments, exported identity, size and content of its volume alone."""
-    _needs(lab, method, listed=True)
+    expect_claim(lab, method, listed=True)
     choose_way(lab, way)
     volume = lab.volume()
     attachment = lab.attach(volume)
     before = _state(lab, volume, attachment, "primary")
     seen = lab.watch_status(volume)
-    _invoke(lab, method, volume)
+    invoke_in_use(lab, method, volume)
     expect_way(lab, way, method)
     after = _state(lab, volume, attachment, place_of(lab, volume))
     if method == "extend_volume":

@@ -7,12 +7,13 @@ A job runs as a task of the runtime. The engine keeps the handle table, ends wha
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from harness.activity import Activity, ActivityState, ActivityStatus, ConnectionIdentity, HandleScope, HandleTable
 from harness.compression import codec
 from harness.contract import ActivityNotAbortable, ActivityUnknown
 from harness.job_faults import JobFaults
+from harness.job_queue import JobQueue
 from harness.recorder import Recorder
 from harness.runtime import SECOND, Runtime, Signal
 from harness.schedule import Fault
@@ -20,6 +21,7 @@ from harness.storage import (
     CopyRequest,
     ObjectExists,
     StorageError,
+    SuspendsWrites,
     Transfer,
     TransferCancelled,
     Unsupported,
@@ -32,22 +34,6 @@ CHUNK_BYTES = 256 * 1024
 
 _POLL_STEPS = 5
 """A caller is asked to poll about this often during a whole copy."""
-
-
-class JobQueue(Protocol):
-    """When a job may run, and whether it can be stopped; for backends with a job service of their own."""
-
-    def wait_for_turn(self, activity: Activity) -> None:
-        """Block while the activity is queued. Raises `TransferCancelled` if it is aborted meanwhile."""
-
-    def wake(self) -> None:
-        """A queued activity was aborted. Does not block."""
-
-    def done(self, activity: Activity) -> None:
-        """The activity is over, whether it had its turn or not. Does not block."""
-
-    def is_abortable(self, activity: Activity) -> bool:
-        """Whether the activity's caller can abort it."""
 
 
 class JobEngine:
@@ -86,6 +72,8 @@ class JobEngine:
             "revert": self._revert,
             "read": self._read,
             "write": self._write,
+            "suspend": self._suspend,
+            "resume": self._resume,
         }
 
     def start(self, identity: ConnectionIdentity, job: Job, request_id: str, handle: str | None = None) -> str:
@@ -387,6 +375,17 @@ class JobEngine:
                 raise TransferCancelled(activity.cancel_reason)
             data = codec(chunk.label).decompress(chunk.payload, chunk.length)
             self._store.write_bytes(job.target, chunk.offset, data)
+
+    def _suspend(self, job: Job, activity: Activity) -> None:
+        self._suspending().suspend_writes(job.source)
+
+    def _resume(self, job: Job, activity: Activity) -> None:
+        self._suspending().resume_writes(job.source)
+
+    def _suspending(self) -> SuspendsWrites:
+        if not isinstance(self._store, SuspendsWrites):
+            raise Unsupported(f"{self._store.name} can't hold foreground writes")
+        return self._store
 
     def _peer(self, job: Job) -> VolumeStore:
         try:

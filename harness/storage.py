@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 BLOCK = 4096
 """Bytes in a block, the unit of foreground writes and of stamps."""
@@ -184,6 +184,21 @@ class VolumeStore(Protocol):
 
     def used_bytes(self) -> int:
         """Bytes that the pool's objects take."""
+
+
+@runtime_checkable
+class SuspendsWrites(Protocol):
+    """What a `VolumeStore` has besides where the backend can hold foreground writes, as arrays do for a snapshot."""
+
+    def suspend_writes(self, volume_id: str) -> None:
+        """Hold the writes that hosts send to the volume, neither failed nor lost, until `resume_writes`.
+
+        The backend lets them go on by itself after a time of its own. Raises `ObjectUnknown`. Repeating it is
+        harmless and changes nothing about that time.
+        """
+
+    def resume_writes(self, volume_id: str) -> None:
+        """Let the writes go on, in the order in which they came. Raises `ObjectUnknown`. Repeating it is harmless."""
 
 
 ProgressListener = Callable[[int], None]

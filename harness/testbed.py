@@ -25,7 +25,6 @@ class Capability(enum.Enum):
     """What a testbed offers; a check that needs more is unverifiable there, with this text as the reason."""
 
     DIGESTS = "runs that repeat exactly"
-    EXACT_INSTANTS = "faults at exact instants"
     STALL_TIMING = "timing of foreground I/O without jitter"
     CONNECTION_BREAK = "connections that break"
     JOB_FAULTS = "backend jobs that fail on request"
@@ -48,6 +47,8 @@ JOB_VERBS = (
     "revert",
     "read",
     "write",
+    "suspend",
+    "resume",
 )
 """The verbs of `Job`."""
 
@@ -67,6 +68,8 @@ class Job:
       revert            source (volume), target (its snapshot)
       read              source (volume or snapshot), technique, sink, point_in_time: a backup, or an image upload
       write             target (volume), chunks: a restore, or an image download
+      suspend           source (volume): hold what hosts write to it, until the backend's limit at the latest
+      resume            source (volume): let it go on
     `scope` is where the job's handle can be used again; `point_in_time` False reads a live source block by block.
     """
 
@@ -248,6 +251,9 @@ class Profile:
     """What a testbed says of itself; every time in nanoseconds. `source` names where the figures come from.
 
     `volume_gib` is the size of the volumes that checks work on, `whole_copy_ns` how long a copy of one takes.
+    `stall_limit_ns` is how long a listed method may hold a foreground write at most (Q-8). `jitter_ns` is by how much
+    the testbed itself may hold one; None where it can't say. It counts where the testbed does not offer
+    `Capability.STALL_TIMING`, which means none.
     """
 
     name: str
@@ -262,6 +268,8 @@ class Profile:
     snapshots_depend_on_volume: bool = False
     codecs: Mapping[str, CodecFigure] = field(default_factory=dict)
     think_ns: int = 2_000_000
+    stall_limit_ns: int = SECOND // 2
+    jitter_ns: int | None = None
 
     @property
     def longest_activity_ns(self) -> int:

@@ -18,7 +18,7 @@ from simulated_backends.transfers import Pausable
 
 
 class ArrayJobs:
-    """Lets at most `slots` jobs run at a time, first come, first served; implements `harness.backend_jobs.JobQueue`.
+    """Lets at most `slots` jobs run at a time, first come, first served; implements `harness.job_queue.JobQueue`.
 
     Jobs of the verbs in `fixed` can't be aborted.
     """
@@ -31,7 +31,7 @@ class ArrayJobs:
         self._waiting: dict[str, tuple[Activity, Signal[None]]] = {}
 
     def wait_for_turn(self, activity: Activity) -> None:
-        """See `harness.backend_jobs.JobQueue.wait_for_turn`."""
+        """See `harness.job_queue.JobQueue.wait_for_turn`."""
         if activity.scope is HandleScope.CONNECTION:
             return
         turn: Signal[None] = self._runtime.signal(f"turn of job {activity.handle}")
@@ -42,19 +42,19 @@ class ArrayJobs:
             raise TransferCancelled(activity.cancel_reason)
 
     def wake(self) -> None:
-        """See `harness.backend_jobs.JobQueue.wake`."""
+        """See `harness.job_queue.JobQueue.wake`."""
         for activity, turn in tuple(self._waiting.values()):
             if activity.cancel_reason is not None:
                 turn.set(None)
 
     def done(self, activity: Activity) -> None:
-        """See `harness.backend_jobs.JobQueue.done`."""
+        """See `harness.job_queue.JobQueue.done`."""
         self._running.discard(activity.handle)
         self._waiting.pop(activity.handle, None)
         self._fill()
 
     def is_abortable(self, activity: Activity) -> bool:
-        """See `harness.backend_jobs.JobQueue.is_abortable`."""
+        """See `harness.job_queue.JobQueue.is_abortable`."""
         return activity.scope is HandleScope.CONNECTION or activity.verb not in self._fixed
 
     def _fill(self) -> None:

@@ -251,6 +251,7 @@ class SimulatedBackend:
         The network has to be cut first; when it is whole again the callers find out that their sessions are gone.
         """
         self.engine.stop_all(f"{self.name} lost its power")
+        self.store.resume_all("power lost")
         self.sessions.power_off(for_ns)
         for connection in tuple(self._connections):
             connection.drop_at_backend()

@@ -118,6 +118,7 @@ class HeldObjects:
     def remove(self, held: HeldObject) -> None:
         """Take an object off the pool; it is gone. Raises KeyError if it is not here."""
         held.gone = True
+        held.resume()
         self.take(held)
         parent = self.get(held.parent or "")
         if parent is not None and not self.snapshots_of(parent):

@@ -10,6 +10,7 @@ from harness.model import GIB
 from harness.storage import BLOCK, Image, ObjectBusy, ObjectUnknown, StoredObject
 from simulated_backends.content import Content, Crawl, Rank, ascending
 from simulated_backends.pool import Pool
+from simulated_backends.suspension import Suspension
 
 
 @dataclass(eq=False)
@@ -22,6 +23,7 @@ class HeldObject:
     arrived of an object that is not complete. `bad` are blocks that can't be read; `reading` has `fail_at` of each
     transfer that reads the object's blocks. `dirty` are blocks that are in the write cache and not on the disk,
     `moved_away` those whose content at the newest copy-on-write snapshot was moved away for it (None: no snapshot).
+    `suspension` holds the writes of hosts while there is one.
     """
 
     id: str
@@ -43,6 +45,7 @@ class HeldObject:
     reading: list[Callable[[int, str], None]] = field(default_factory=list)
     dirty: set[int] = field(default_factory=set)
     moved_away: set[int] | None = None
+    suspension: Suspension | None = None
 
     @property
     def bytes(self) -> int:
@@ -76,6 +79,12 @@ class HeldObject:
         self.content.write_all(blocks, stamps)
         if self.bad:
             self.bad.difference_update(blocks)
+
+    def resume(self) -> None:
+        """Let the writes of hosts go on, if they are held."""
+        suspension, self.suspension = self.suspension, None
+        if suspension is not None:
+            suspension.end()
 
     def spoil(self, block: int) -> None:
         """A block can't be read from now on, until it is written; transfers that get to it fail."""

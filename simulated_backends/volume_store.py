@@ -21,6 +21,7 @@ from simulated_backends.medium import Medium
 from simulated_backends.pool import Pool
 from simulated_backends.profiles import Figures
 from simulated_backends.stored_object import HeldObject
+from simulated_backends.suspension import Suspension
 from simulated_backends.transfers import BulkTransfer, StreamReader
 
 
@@ -45,6 +46,7 @@ class SimulatedStore:
         self.pool = pool
         self.held = HeldObjects(pool, mint_identity)
         self._runtime = runtime
+        self._recorder = recorder
         self._fabric = fabric
         self._bulk = BulkTransfers(runtime, recorder, fabric, self.held, copy_order)
 
@@ -100,6 +102,34 @@ class SimulatedStore:
             flow.cancel()
         for block, stamp in enumerate(stamps_in(data), offset // BLOCK):
             held.write(block, stamp)
+
+    # ---- holding what hosts write ----------------------------------------------------------------------------------
+
+    def suspend_writes(self, volume_id: str) -> None:
+        """See `harness.storage.SuspendsWrites.suspend_writes`; for `suspend_limit_ns` at most."""
+        self._runtime.sleep(self.figures.control_ns)
+        volume = self.usable(volume_id, "volume")
+        if volume.suspension is None:
+            self._recorder.emit("writes.suspended", backend=self.name, volume=volume_id)
+            limit_ns = self.figures.suspend_limit_ns
+            volume.suspension = Suspension(
+                self._runtime, volume_id, limit_ns, lambda: self._resume(volume, "limit reached")
+            )
+
+    def resume_writes(self, volume_id: str) -> None:
+        """See `harness.storage.SuspendsWrites.resume_writes`."""
+        self._runtime.sleep(self.figures.control_ns)
+        self._resume(self.usable(volume_id, "volume"), "asked for")
+
+    def resume_all(self, reason: str) -> None:
+        """Let all writes go on that are held: what is held is forgotten with the power. Does not block."""
+        for held in self.held.by_name():
+            self._resume(held, reason)
+
+    def _resume(self, volume: HeldObject, reason: str) -> None:
+        if volume.suspension is not None:
+            self._recorder.emit("writes.resumed", backend=self.name, volume=volume.id, reason=reason)
+            volume.resume()
 
     # ---- transfers -------------------------------------------------------------------------------------------------
 

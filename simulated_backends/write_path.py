@@ -25,7 +25,8 @@ class WritePath:
     A write takes a round trip, the disk's service time with jitter, and the block's bytes at the bandwidth that bulk
     transfers leave over; it is applied once it has reached the disk, and acknowledged half a round trip later. A
     command whose session is lost under it is sent again on the next session; a write that was applied already is then
-    applied once more, which changes nothing, since no other write to its block can be under way.
+    applied once more, which changes nothing, since no other write to its block can be under way. While the backend
+    suspends the volume's writes they wait where they arrive.
 
     `jitter` is what the jitter of service times is drawn from.
     """
@@ -165,7 +166,7 @@ class WritePath:
             return None
         if not self.is_attached or held.gone or self.gate.holding or self._reply_faults:
             return None
-        if held.moved_away is not None or (pool.is_full and pool.figures.is_thin):
+        if held.suspension is not None or held.moved_away is not None or (pool.is_full and pool.figures.is_thin):
             return None
         figures = pool.figures
         half, rest = divmod(figures.round_trip_ns, 2)
@@ -212,6 +213,9 @@ class WritePath:
         if not route.carry(write.session):
             write.phase = SEND
             return 0
+        if self.held.suspension is not None:
+            self.held.suspension.wait()
+            return 0  # it arrives anew: the session may be lost by now
         if self.held.moved_away is not None:
             self._move_away(write.block, self.held.moved_away)
         self._apply(write.block, write.stamp)

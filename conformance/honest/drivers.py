@@ -210,6 +210,38 @@ class ActivitiesOnly(_Differing):
         raise_for(status)
 
 
+class FencesForAnInstant(_Differing):
+    """Has its array hold a volume's writes while a snapshot or a clone begins, for some milliseconds."""
+
+    _FENCED = ("create_snapshot", "create_cloned_volume")
+
+    def start_activity(self, context: Context, method: str, arguments: dict[str, Any], *, request_id: str) -> str:
+        """Start, behind a fence where a point in time is to be taken."""
+        if method not in self._FENCED:
+            return super().start_activity(context, method, arguments, request_id=request_id)
+        return self._start_fenced(self._job(method, arguments), request_id)
+
+    def _run(self, method: str, **arguments: Any) -> None:
+        job, request_id = self._job(method, arguments), self._request_id()
+        if method in self._FENCED:
+            self._start_fenced(job, request_id)
+        run_job(self.connection, job, request_id)  # of a job that was started already, this waits for the end
+
+    def _start_fenced(self, job: Job, request_id: str) -> str:
+        self._command("suspend", job.source)
+        try:
+            return self.connection.start(job, request_id)
+        finally:
+            self._command("resume", job.source)
+
+    def _command(self, verb: str, volume_id: str) -> None:
+        """Wait for a short job, closely: a poll every fifth of a second would take as long as the writes may wait."""
+        handle = self.connection.start(Job(verb, volume_id), self._request_id())
+        while not (status := self.connection.status(handle)).state.is_terminal:
+            time.sleep(0.001)
+        raise_for(status)
+
+
 class PicksItsActivities(_Differing):
     """Starts backups as activities and nothing else, and its handles are for their user alone."""
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.activity import Activity, ConnectionIdentity
-from harness.backend_jobs import JobEngine, JobQueue
+from harness.backend_jobs import JobEngine
+from harness.job_queue import JobQueue
 from harness.recorder import Recorder
 from harness.runtime import SECOND, Expired, Runtime, Signal
 from harness.storage import CopyRequest, Transfer, TransferCancelled, TransferFailed, VolumeStore

@@ -40,9 +40,11 @@ class Figures:
     `snapshot_ns` is the time that a snapshot takes which shares blocks, `service_ns` and `service_jitter_ns` the least
     time and the spread of one foreground block at the disk, `write_cache_bytes` how much a volume may have in the
     write cache that a hold flushes once it has drained, `control_ns` a short operation such as a delete, `attach_ns`
-    an attachment, `job_slots` how many array jobs run at a time, `fixed_job_verbs` the verbs (separated by commas) of
-    those that can't be aborted, `steady_job_verbs` those of the ones that can't be paused, `consecutive_handles`
-    whether jobs are numbered instead of named at random, and `volume_gib` the size of the volumes that checks work on.
+    an attachment, `suspend_limit_ns` how long writes can be suspended at most, `stall_limit_ns` how long a listed
+    method may hold a write (Q-8), `job_slots` how many array jobs run at a time, `fixed_job_verbs` the verbs
+    (separated by commas) of those that can't be aborted, `steady_job_verbs` those of the ones that can't be paused,
+    `consecutive_handles` whether jobs are numbered instead of named at random, and `volume_gib` the size of the
+    volumes that checks work on.
     """
 
     link_bytes_per_s: int
@@ -70,6 +72,8 @@ class Figures:
     steady_job_verbs: str
     settle_ns: int
     think_ns: int
+    suspend_limit_ns: int
+    stall_limit_ns: int
 
     def __post_init__(self) -> None:
         if self.snapshot_kind not in SNAPSHOT_KINDS:
@@ -139,6 +143,7 @@ class SimulatedProfile:
             snapshots_depend_on_volume=figures.snapshots_depend_on_volume,
             codecs=self.codecs,
             think_ns=figures.think_ns,
+            stall_limit_ns=figures.stall_limit_ns,
         )
 
 

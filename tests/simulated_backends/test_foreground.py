@@ -36,13 +36,15 @@ FAULTS = {
 }
 DEEDS = [
     "load", "load", "load", "rest", "rest", "hold", "hold", "release", "stall", "copy", "crawl", "move", "snapshot",
-    "stop", "detach", "delete", "delete copy", "revert", "capacity", "write", "read", *FAULTS,
+    "stop", "detach", "delete", "delete copy", "revert", "capacity", "write", "read", "suspend", "suspend", "resume",
+    *FAULTS,
 ]  # fmt: skip
 TIMES: dict[str, dict[str, int]] = {
     "as in the profile": {},
     "many ties": {"service_jitter_ns": 3, "round_trip_ns": 30_000, "service_ns": 20_000},
     "no jitter": {"service_jitter_ns": 0},
     "small write cache": {"write_cache_bytes": 70_000},
+    "short suspensions": {"suspend_limit_ns": 50 * MS},
 }
 
 stories = st.lists(st.tuples(st.integers(0, 150), st.sampled_from(DEEDS), st.integers(0, 99)), min_size=3, max_size=25)
@@ -121,6 +123,10 @@ class Story:
             world.store.begin_move(volume, world.sibling.store, live=bool(which % 2))
         elif what == "revert":
             world.store.begin_revert(volume, f"copy-{which % len(self.steps)}")
+        elif what == "suspend":
+            world.store.suspend_writes(volume)
+        elif what == "resume":
+            world.store.resume_writes(volume)
         elif what == "capacity":
             link = world.store.medium.disk_write
             world.testbed._fabric.set_capacity(link, max(1_000_000, link.capacity // (1 + which % 4)))
@@ -146,6 +152,10 @@ class Story:
 @example(  # two streams are due while the first one's answer is lost
     steps=[(0, "load", 0), (0, "load", 0), (0, "load", 1), (0, "snapshot", 0), (0, "reply lost", 0)],
     testbed="iscsi-sim",
+)
+@example(  # writes are suspended under a load, and resumed
+    steps=[(0, "load", 4), (0, "load", 9), (150, "suspend", 0), (150, "rest", 99), (0, "resume", 0), (0, "rest", 99)],
+    testbed="nfs-sim",
 )
 @given(steps=stories, testbed=st.sampled_from(["iscsi-sim", "nfs-sim"]))
 def test_the_record_is_that_of_single_writes(times: str, snapshots: str, steps: list[Step], testbed: str) -> None:

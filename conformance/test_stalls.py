@@ -1,0 +1,62 @@
+"""Section 2 of the specification: how long a listed method holds foreground I/O (Q-8)."""
+
+from __future__ import annotations
+
+import pytest
+
+from conformance.checks import check
+from conformance.invocations import COPYING, MOVING, WAYS, choose_way, expect_claim, expect_way, invoke_in_use
+from conformance.lab import Lab
+from conformance.record import longest_wait, under_way_between
+from harness.testbed import Capability
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("method", [*COPYING, *MOVING, "extend_volume"])
+@check("Q-8")
+def test_listed_method_does_not_stall_writes(lab: Lab, method: str, way: str) -> None:
+    """No write to a volume waits longer than the profile's stall limit because a listed method works on the volume.
+
+    A write counts from the invocation on, and until it is acknowledged, which may be after the method returned.
+    """
+    expect_claim(lab, method, listed=True)
+    if method in MOVING and Capability.LIVE_MOVE not in lab.testbed.offers:
+        lab.unverifiable(f"testbed {lab.testbed.name} does not offer {Capability.LIVE_MOVE.value}")
+    jitter_ns = _jitter_ns(lab)
+    choose_way(lab, way)
+    volume = lab.volume()
+    attachment = lab.attach(volume)
+    log = lab.recorder.writes(volume.id)
+    with lab.load_on(attachment):
+        invoke_in_use(lab, method, volume)
+    until_ns = lab.runtime.now()
+    expect_way(lab, way, method)
+    window = lab.window(method)
+    if window is None:
+        lab.unverifiable(f"{method} never returned")
+        return
+    lab.ledger.timeline = lab.timeline(f"{method} on a volume in use, listed as stateless", volume.id)
+    invoked, returned = window
+    longest = longest_wait(log, invoked, until_ns)
+    limit_ns = lab.profile.stall_limit_ns
+    if longest is not None and longest["waited_ns"] > limit_ns + jitter_ns:
+        allowed = f"the stall limit of {limit_ns / 1e9:.3g} s"
+        if jitter_ns:
+            allowed += f" and the testbed's own jitter of {jitter_ns / 1e9:.3g} s"
+        waited = f"{longest['waited_ns'] / 1e9:.3g} s"
+        lab.expect("Q-8", False, f"a write waited {waited} while {method} worked; more than {allowed}", longest)
+    elif not under_way_between(log, invoked.place, returned.place):
+        lab.unverifiable(f"no write was under way while {method} worked")
+    else:
+        lab.expect("Q-8", True, "")
+
+
+def _jitter_ns(lab: Lab) -> int:
+    """By how much the testbed itself may hold a write (ns); ends the check where it can't say."""
+    if Capability.STALL_TIMING in lab.testbed.offers:
+        return 0
+    if lab.profile.jitter_ns is None:
+        offer = Capability.STALL_TIMING.value
+        lab.unverifiable(f"testbed {lab.testbed.name} does not offer {offer}, nor does its profile state the jitter")
+        raise LookupError
+    return lab.profile.jitter_ns
