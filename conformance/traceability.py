@@ -27,7 +27,7 @@ TABLE = Path(__file__).with_name("TRACEABILITY.md")
 LEAST_DRIVERS = 2
 """How many faulty drivers prove a clause that binds the driver, at the least."""
 
-LEAST_TASKFLOWS = 1
+LEAST_TASKFLOWS = 2
 """How many faulty taskflows prove a clause that binds the taskflow, at the least."""
 
 
@@ -134,7 +134,8 @@ def _gaps_of(row: Row) -> list[str]:
     if clause.binds_driver and len(row.faulty_drivers) < LEAST_DRIVERS:
         found.append(f"{clause.id} has {len(row.faulty_drivers)} faulty drivers that prove it, not {LEAST_DRIVERS}")
     if "T" in clause.who and len(row.faulty_taskflows) < LEAST_TASKFLOWS:
-        found.append(f"{clause.id} has no faulty taskflow that proves it")
+        number = len(row.faulty_taskflows)
+        found.append(f"{clause.id} has {number} faulty taskflows that prove it, not {LEAST_TASKFLOWS}")
     return found
 
 

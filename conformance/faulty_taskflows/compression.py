@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from conformance.faulty_taskflows.registry import flaw, patch
-from harness.compression import negotiate
+from harness.compression import canonical, negotiate
 from harness.recorder import Recorder
 from harness.taskflow import backup
 
@@ -74,3 +75,39 @@ def decides_afterwards() -> None:
         return event
 
     patch(Recorder, "emit", emit)
+
+
+@flaw("C-2")
+def asks_for_what_is_not_published() -> None:
+    """Has the driver compress with the caller's first choice, though the driver does not publish it."""
+    real = negotiate
+
+    def choose(acceptable: Any, *rest: Any, **more: Any) -> Any:
+        decision = real(acceptable, *rest, **more)
+        if decision.where == "driver" or decision.technique is None:
+            return decision
+        return replace(decision, where="driver", technique=decision.taskflow_technique, taskflow_technique=None)
+
+    patch(backup, "negotiate", choose)
+
+
+@flaw("C-2", "C-7")
+def compresses_with_its_favourite() -> None:
+    """Compresses, where the driver does not, with zstd, whatever the caller accepts."""
+    real = backup.CompressingSink.__init__
+
+    def begin(self: Any, inner: Any, technique: str, *rest: Any) -> None:
+        real(self, inner, "zstd", *rest)
+
+    patch(backup.CompressingSink, "__init__", begin)
+
+
+@flaw("C-3")
+def labels_as_it_was_delivered() -> None:
+    """Compresses what the driver delivered, and stores it under the label that it came with."""
+
+    def write(self: Any, offset: int, length: int, label: str, payload: bytes) -> None:
+        compressed = self._codec.compress(payload) if canonical(label) == "none" else payload
+        self._inner.write(offset, length, label, compressed)
+
+    patch(backup.CompressingSink, "write", write)

@@ -11,9 +11,11 @@ from typing import Any
 from conformance.faulty_taskflows.registry import flaw, patch
 from harness.gate import WriteGate
 from harness.model import Snapshot
+from harness.runtime import SECOND
 from harness.taskflow import flow, methods, quiesce, statuses
 from harness.taskflow.errors import OutcomeUnknown, QuiesceTimeout, TaskflowError
 from harness.taskflow.journal import Journal
+from simulated_backends.write_path import WritePath
 
 
 @flaw("Q-1")
@@ -101,6 +103,20 @@ def drops_held_writes() -> None:
         real(self)
 
     patch(WriteGate, "enter", enter)
+
+
+@flaw("Q-4")
+def sends_held_writes_again() -> None:
+    """Sends each held write once more, a second after its release, over whatever was written to its block since."""
+    real = WritePath.issue
+
+    def issue(self: WritePath, write: Any, block: int, stamp: int) -> None:
+        was_held = self.gate.holding
+        real(self, write, block, stamp)
+        if was_held:
+            self._runtime.call_later(SECOND, lambda: self.held.write(block, stamp))
+
+    patch(WritePath, "issue", issue)
 
 
 @flaw("Q-6")

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from conformance.faulty_taskflows.registry import flaw, patch
+from harness.model import backend_name
 from harness.taskflow import flow, replicate
 from harness.taskflow.catalog import Catalog
 
@@ -175,3 +176,43 @@ def cleans_up_both_ends() -> None:
 def believes_its_record() -> None:
     """Leaves the record as it was where nobody knows whether the volume has moved."""
     patch(flow.FlowCore, "_locate", lambda *_: None)
+
+
+@flaw("R-7")
+def takes_a_move_for_a_copy() -> None:
+    """Does not listen to the driver's answer that it has moved the clone, and in the end deletes it at the source."""
+    real = replicate.Replication._move
+
+    def move(self: Any, running: Any, source: Any, destination: Any, clone: Any, undo: Any) -> Any:
+        _, copy = real(self, running, source, destination, clone, undo)
+        return False, copy
+
+    patch(replicate.Replication, "_move", move)
+
+
+@flaw("R-10")
+def clones_before_it_looks() -> None:
+    """Clones the snapshot before it looks whether the replica is there already, and forgets the clone."""
+    real = replicate.Replication.replicate
+
+    def again(self: Any, snapshot_id: str, backend: str, new_id: str) -> Any:
+        core = self._core
+        if new_id in core.catalog.snapshots:
+            snapshot = core.catalog.snapshots[snapshot_id]
+            with core.flow("replicate", [snapshot_id], [new_id]) as running:
+                self._clone(running, core.ends[backend_name(snapshot.volume.host)], snapshot)
+        return real(self, snapshot_id, backend, new_id)
+
+    patch(replicate.Replication, "replicate", again)
+
+
+@flaw("R-11")
+def clones_as_if_from_the_volume() -> None:
+    """Takes the clone of a snapshot for one of its volume, and has the volume quiesced while the clone is made."""
+    real = replicate.Replication._clone
+
+    def clone(self: Any, running: Any, source: Any, snapshot: Any) -> Any:
+        with self._core.quiesces.held(snapshot.volume_id, running.record.id, lambda owner: None):
+            return real(self, running, source, snapshot)
+
+    patch(replicate.Replication, "_clone", clone)

@@ -89,5 +89,5 @@ def test_gaps_are_found() -> None:
         "H-4 has 0 faulty drivers that prove it, not 2",
         "the faulty driver Strayed is to fail R-11, which binds no driver",
         "the faulty taskflow strayed is to fail H-4, which binds no taskflow",
-        "Q-6 has no faulty taskflow that proves it",
+        "Q-6 has 0 faulty taskflows that prove it, not 2",
     }
