@@ -6,7 +6,7 @@ under the virtual clock, sparse files under the wall clock).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -199,6 +199,3 @@ class SuspendsWrites(Protocol):
 
     def resume_writes(self, volume_id: str) -> None:
         """Let the writes go on, in the order in which they came. Raises `ObjectUnknown`. Repeating it is harmless."""
-
-
-ProgressListener = Callable[[int], None]

@@ -15,7 +15,7 @@ import pytest
 from harness.activity import ActivityState, HandleScope
 from harness.backend_jobs import CHUNK_BYTES
 from harness.connection import BackendConnection
-from harness.contract import ActivityUnknown, ConnectionLost
+from harness.contract import ActivityUnknown, ConnectionLost, NotSupported
 from harness.driver_kit import run_job
 from harness.model import Caller
 from harness.real_targets.files.testbed import FilesTestbed
@@ -186,6 +186,16 @@ def test_job_faults(bed: FilesTestbed) -> None:
     assert connection.status(handle).error_code == "unsupported"
     run_job(connection, Job("delete", source="volume"), "3")
     assert files_of(primary.store) == []
+
+
+@pytest.mark.parametrize("verb", ["suspend", "resume"])
+def test_writes_can_not_be_suspended(quick: FilesTestbed, verb: str) -> None:
+    """Holding foreground writes is unsupported on files, and refused before any effect."""
+    primary = quick.backend("primary")
+    make_volume(primary.store, first=1)
+    with pytest.raises(NotSupported, match="can't hold foreground writes"):
+        run_job(primary.connect(OWNER), Job(verb, source="volume"), "1")
+    assert files_of(primary.store) == ["volume.volume"]
 
 
 def await_terminal(bed: FilesTestbed, connection: BackendConnection, handle: str) -> None:
