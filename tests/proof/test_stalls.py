@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from conformance.faulty import catalogue as faulty_drivers
 from conformance.honest import catalogue as honest_drivers
 from conformance.record import longest_wait, under_way_between
 from conformance.suite import CheckCase, cases
-from harness.cell import Kind
+from harness.cell import Cell, Kind
 from harness.loading import CandidateSpec
 from harness.recorder import Recorder
 from harness.results import CheckResult, Outcome
@@ -37,13 +38,19 @@ def holding() -> CandidateSpec:
     return CandidateSpec.for_driver(driver.reference)
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Cell]:
+    """One cell for the checks that change nothing in it."""
+    with cell() as where:
+        yield where
+
+
 @pytest.mark.parametrize("testbed", SIMULATED)
-def test_the_limit_is_the_profiles(testbed: str) -> None:
+def test_the_limit_is_the_profiles(shared: Cell, testbed: str) -> None:
     """A suspension of some milliseconds is within the profile's limit, and beyond a limit of 2 ms; the witness is a
     write of the record that waited for so long."""
-    with cell() as where:
-        within = run(where, honest(), clone(), testbed, 1)
-        beyond = run(where, honest(stall_limit_ns=2 * MS), clone(), testbed, 1)
+    within = run(shared, honest(), clone(), testbed, 1)
+    beyond = run(shared, honest(stall_limit_ns=2 * MS), clone(), testbed, 1)
     assert within.outcome is Outcome.PASSED, within.message
     (clause,) = beyond.clauses
     assert clause.outcome is Outcome.FAILED and "the stall limit of 0.002 s" in clause.message
@@ -51,12 +58,18 @@ def test_the_limit_is_the_profiles(testbed: str) -> None:
     assert clause.witness["waited_ns"] <= clause.witness["acknowledged_ns"] - clause.witness["issued_ns"]
 
 
-def test_without_a_write_under_way_nothing_is_known() -> None:
+def test_without_a_write_under_way_nothing_is_known(shared: Cell) -> None:
     """Where no write was under way while the method worked, the clause is unverifiable, and says so."""
-    with cell() as where:
-        result = run(where, honest(think_ns=200_000 * MS), clone(), "iscsi-sim", 1)
+    result = run(shared, honest(think_ns=200_000 * MS), clone(), "iscsi-sim", 1)
     assert result.outcome is Outcome.UNVERIFIABLE, result.message
     assert "no write was under way while create_cloned_volume worked" in result.message
+
+
+@pytest.fixture(scope="module")
+def jittery() -> Iterator[Cell]:
+    """A cell for a testbed that does not time writes exactly."""
+    with cell() as where:
+        yield where
 
 
 @pytest.mark.parametrize(
@@ -67,7 +80,7 @@ def test_without_a_write_under_way_nothing_is_known() -> None:
         (3_000 * MS, Outcome.PASSED, ""),
     ],
 )
-def test_stated_jitter_counts(jitter_ns: int | None, outcome: Outcome, told: str) -> None:
+def test_stated_jitter_counts(jittery: Cell, jitter_ns: int | None, outcome: Outcome, told: str) -> None:
     """A testbed that does not time writes exactly adds the jitter that it states to the limit; one that states none
     can't establish the clause."""
     arguments = {
@@ -77,8 +90,7 @@ def test_stated_jitter_counts(jitter_ns: int | None, outcome: Outcome, told: str
         "testbed": "iscsi-sim",
         "seed": 1,
     }
-    with cell() as where:
-        found = where.call("tests.proof.jittery:run_check", arguments, clone().name, 60.0)
+    found = jittery.call("tests.proof.jittery:run_check", arguments, clone().name, 60.0)
     assert found.kind is Kind.RETURNED, found
     result = CheckResult.model_validate(found.value)
     assert (result.outcome, told in result.message) == (outcome, True), result.message

@@ -43,8 +43,7 @@ TIMES: dict[str, dict[str, int]] = {
     "as in the profile": {},
     "many ties": {"service_jitter_ns": 3, "round_trip_ns": 30_000, "service_ns": 20_000},
     "no jitter": {"service_jitter_ns": 0},
-    "small write cache": {"write_cache_bytes": 70_000},
-    "short suspensions": {"suspend_limit_ns": 50 * MS},
+    "small write cache, short suspensions": {"write_cache_bytes": 70_000, "suspend_limit_ns": 50 * MS},
 }
 
 stories = st.lists(st.tuples(st.integers(0, 150), st.sampled_from(DEEDS), st.integers(0, 99)), min_size=3, max_size=25)
