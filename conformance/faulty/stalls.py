@@ -24,31 +24,28 @@ class _Suspending(ReferenceDriver):
         run_job(self.connection, Job("resume", volume_id), self._request_id())
 
 
-class HoldsWritesUntilCopied(_Suspending):
-    """Lists create_cloned_volume, but lets the suspended writes go on when the clone is complete, not when it began."""
+class _HoldsUntilTheEnd(_Suspending):
+    """A driver that resumes the writes which it has suspended for `method` when the method has ended."""
 
-    must_fail = ("Q-8",)
+    method = ""
 
     def __init__(self, *args: Any, configuration: Any, host: str, **kwargs: Any) -> None:
         super().__init__(*args, configuration=configuration, host=host, **kwargs)
         self._suspended: dict[str, str] = {}
 
-    def create_cloned_volume(self, volume: Volume, src_vref: Volume) -> None:
-        """Clone a volume that stands still."""
-        self._suspend(src_vref.id)
-        try:
-            super().create_cloned_volume(volume, src_vref)
-        finally:
-            self._resume(src_vref.id)
+    @staticmethod
+    def volume_of(arguments: Mapping[str, Any]) -> str:
+        """The id of the volume whose writes are suspended."""
+        raise NotImplementedError
 
     def start_activity(self, context: Context, method: str, arguments: dict[str, Any], *, request_id: str) -> str:
         """Start, on a volume that stands still."""
-        if method != "create_cloned_volume":
+        if method != self.method:
             return super().start_activity(context, method, arguments, request_id=request_id)
-        source = arguments["src_vref"].id
-        self._suspend(source)
+        volume_id = self.volume_of(arguments)
+        self._suspend(volume_id)
         handle = super().start_activity(context, method, arguments, request_id=request_id)
-        self._suspended[handle] = source
+        self._suspended[handle] = volume_id
         return handle
 
     def get_activity(self, context: Context, handle: str) -> ActivityStatus:
@@ -57,6 +54,41 @@ class HoldsWritesUntilCopied(_Suspending):
         if status.state.is_terminal and handle in self._suspended:
             self._resume(self._suspended.pop(handle))
         return status
+
+    def _run(self, method: str, **arguments: Any) -> None:
+        if method != self.method:
+            super()._run(method, **arguments)
+            return
+        volume_id = self.volume_of(arguments)
+        self._suspend(volume_id)
+        try:
+            super()._run(method, **arguments)
+        finally:
+            self._resume(volume_id)
+
+
+class HoldsWritesUntilCopied(_HoldsUntilTheEnd):
+    """Lists create_cloned_volume, but lets the suspended writes go on when the clone is complete, not when it began."""
+
+    must_fail = ("Q-8",)
+    method = "create_cloned_volume"
+
+    @staticmethod
+    def volume_of(arguments: Mapping[str, Any]) -> str:
+        """The volume that is cloned."""
+        return str(arguments["src_vref"].id)
+
+
+class HoldsWritesOfTheOrigin(_HoldsUntilTheEnd):
+    """Lists replicate_snapshot, but holds the writes to the snapshot's volume, which has no part in it, meanwhile."""
+
+    must_fail = ("Q-8",)
+    method = "replicate_snapshot"
+
+    @staticmethod
+    def volume_of(arguments: Mapping[str, Any]) -> str:
+        """The volume that the snapshot was taken from."""
+        return str(arguments["snapshot"].volume_id)
 
 
 class WaitsForTheCaches(_Suspending):

@@ -83,6 +83,8 @@ def test_a_suspension_ends_with_what_it_hangs_on(world: World, end: str) -> None
                 writer.wait()
         elif end == "restart":
             world.testbed.inject(Fault("backend.restart", backend="primary", for_ns=SECOND))
+            world.runtime.sleep(SECOND // 2)
+            assert world.store.image("volume") == {}  # it arrives again once the backend is back
             writer.wait()
             assert world.store.image("volume") == {7: 70}
         else:
