@@ -213,11 +213,11 @@ class WritePath:
         if not route.carry(write.session):
             write.phase = SEND
             return 0
-        if self.held.suspension is not None:
-            self.held.suspension.wait()
-            return 0  # it arrives anew: the session may be lost by now
         if self.held.moved_away is not None:
             self._move_away(write.block, self.held.moved_away)
+        if self.held.suspension is not None:  # behind what takes time, so that nothing is applied meanwhile
+            self.held.suspension.wait()
+            return 0  # it arrives anew: the session may be lost by now
         self._apply(write.block, write.stamp)
         if self._reply_faults:
             self._suffer(self._reply_faults.pop(0), route)
