@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from harness.load import StreamLoad
 from harness.recorder import Recorder
 from harness.runtime import SECOND, Expired, Signal
 from harness.runtime.virtual import VirtualRuntime
-from harness.schedule import Fault, random_source
+from harness.schedule import Fault, later_source, random_source
 from harness.storage import BLOCK, ObjectUnknown, PoolFull, StorageError
 from harness.testbed import Attachment, Gate, LoadSpec
 from simulated_backends.content import Crawl, runs, stored_bytes
@@ -20,6 +19,7 @@ from simulated_backends.fabric import Fabric, Link, Path
 from simulated_backends.foreground import ForegroundLoad, Lane
 from simulated_backends.route import HostRoute, PathLost
 from simulated_backends.stored_object import HeldObject
+from simulated_backends.write_run import write_undisturbed
 from simulated_backends.writes import ACKNOWLEDGE, ARRIVE, AT_GATE, OVER, RETURN, SEND, Pace, Write
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ class SimulatedAttachment:
         self._routed_to: SimulatedStore | None = None
         self._last_route: HostRoute | None = None
         self._log = recorder.writes(held.id)
-        self._jitter = self._random(seed, number, "jitter")
-        self._loads = self._random(seed, number, "load")
+        self._jitter = random_source(seed, "jitter", held.id, host, str(number))
+        self._loads = later_source(seed, "load", held.id, host, str(number))
         self._attached = True
         self._outstanding = 0
         self._idle: Signal[None] | None = None
@@ -105,6 +105,16 @@ class SimulatedAttachment:
                     self._runtime.sleep(pause_ns)
         finally:
             self.drop(write)
+
+    def write_each(self, blocks: Sequence[int]) -> None:
+        """See `harness.load.WritesEach`. Raises as `write` does."""
+        done = 0
+        while done < len(blocks):
+            pace = self.pace()
+            some = 0 if pace is None else write_undisturbed(self._runtime, self._recorder, pace, blocks[done:])
+            if not some:
+                self.write(blocks[done], self._recorder.next_stamp())
+            done += some or 1
 
     def read(self, offset: int, length: int) -> bytes:
         """See `harness.testbed.Attachment.read`. Raises ValueError for parts of blocks or beyond the volume's end,
@@ -180,7 +190,7 @@ class SimulatedAttachment:
         """See `harness.testbed.Attachment.load`."""
         self._runtime.checkpoint()
         name = f"load on {self.volume_id} at {self.host}"
-        return ForegroundLoad(self._runtime, self._recorder, self, self._lane, spec, self._loads, name)
+        return ForegroundLoad(self._runtime, self._recorder, self, self._lane, spec, self._loads(), name)
 
     def detach(self) -> None:
         """See `harness.testbed.Attachment.detach`. Repeating it is harmless."""
@@ -391,6 +401,3 @@ class SimulatedAttachment:
             raise ObjectUnknown(f"volume {self.volume_id} is gone")
         if offset % BLOCK or length % BLOCK or offset < 0 or offset + length > self._held.bytes:
             raise ValueError(f"{length} bytes from byte {offset} are not whole blocks within {self.volume_id}")
-
-    def _random(self, seed: int, number: int, name: str) -> random.Random:
-        return random_source(seed, name, self.volume_id, self.host, str(number))

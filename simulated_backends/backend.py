@@ -92,7 +92,9 @@ class SimulatedConnection(BackendConnection):
 
     def start(self, job: Job, request_id: str) -> str:
         """See `harness.testbed.Connection.start`."""
-        if self.is_open and self._reply_faults.take("start.reply_lost", self.caller.host, self._backend) is not None:
+        faults = self._reply_faults
+        armed = faults.is_armed and self.is_open
+        if armed and faults.take("start.reply_lost", self.caller.host, self._backend) is not None:
             self.lose_next_reply()
         return super().start(job, request_id)
 
@@ -106,6 +108,9 @@ class SimulatedConnection(BackendConnection):
         self._line.give_up(End.BACKEND)
 
     def _return(self, call: str) -> None:
+        if not self._reply_faults.is_armed:
+            super()._return(call)
+            return
         self._check()
         if self._reply_faults.take("reply.lost", self.caller.host, self._backend, call) is not None:
             self._recorder.emit("fault", fault="reply.lost", host=self.caller.host, call=call)

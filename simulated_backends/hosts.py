@@ -36,7 +36,9 @@ class Hosts:
         task = self._runtime.current()
         if task is None:
             return
-        tasks = self._tasks.setdefault(host, {})
+        tasks = self._tasks.get(host)
+        if tasks is None:
+            tasks = self._tasks[host] = {}
         if task not in tasks:
             tasks[task] = None
             self._prune(host)
