@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from harness.gate import WriteGate
 from harness.load import StreamLoad
 from harness.recorder import Recorder
-from harness.runtime import SECOND, Expired, Signal
+from harness.runtime import SECOND, Expired, Signal, Timer
 from harness.runtime.virtual import VirtualRuntime
 from harness.schedule import Fault, later_source, random_source
 from harness.storage import BLOCK, ObjectUnknown, PoolFull, StorageError
@@ -19,7 +19,7 @@ from simulated_backends.fabric import Fabric, Link, Path
 from simulated_backends.foreground import ForegroundLoad, Lane
 from simulated_backends.route import HostRoute, PathLost
 from simulated_backends.stored_object import HeldObject
-from simulated_backends.write_run import write_undisturbed
+from simulated_backends.write_run import write_in_turn
 from simulated_backends.writes import ACKNOWLEDGE, ARRIVE, AT_GATE, OVER, RETURN, SEND, Pace, Write
 
 if TYPE_CHECKING:
@@ -66,10 +66,11 @@ class SimulatedAttachment:
         lane: Lane,
         seed: int,
         number: int,
+        call_later: Callable[[int, Callable[[], None]], Timer],
     ) -> None:
         self.volume_id = held.id
         self.host = host
-        self._gate = WriteGate(runtime, recorder, held.id, host, self._flush)
+        self._gate = WriteGate(runtime, recorder, held.id, host, self._flush, call_later)
         self.gate: Gate = self._gate
         self._runtime = runtime
         self._recorder = recorder
@@ -108,13 +109,7 @@ class SimulatedAttachment:
 
     def write_each(self, blocks: Sequence[int]) -> None:
         """See `harness.load.WritesEach`. Raises as `write` does."""
-        done = 0
-        while done < len(blocks):
-            pace = self.pace()
-            some = 0 if pace is None else write_undisturbed(self._runtime, self._recorder, pace, blocks[done:])
-            if not some:
-                self.write(blocks[done], self._recorder.next_stamp())
-            done += some or 1
+        write_in_turn(self._runtime, self._recorder, self, blocks)
 
     def read(self, offset: int, length: int) -> bytes:
         """See `harness.testbed.Attachment.read`. Raises ValueError for parts of blocks or beyond the volume's end,

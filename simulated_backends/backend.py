@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Protocol
 
@@ -243,6 +244,7 @@ class SimulatedBackend:
             self._lane,
             self._seed,
             len(self.attachments),
+            functools.partial(self._hosts.call_later, host),
         )
         self.attachments.append(attachment)
         self._recorder.emit("attachment.opened", backend=self.name, volume=volume_id, host=host)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
@@ -201,6 +202,7 @@ class SimulatedTestbed(Testbed):
                 backend,
                 self._patience,
                 self.host_session(host, backend),
+                functools.partial(self._callers.call_later, host),
             )
         return route
 

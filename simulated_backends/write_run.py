@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from itertools import accumulate
+from typing import Protocol
 
 from harness.recorder import Recorder
 from harness.runtime.virtual import VirtualRuntime
@@ -12,17 +13,37 @@ from harness.storage import BLOCK
 from simulated_backends.writes import Pace
 
 
-def write_undisturbed(runtime: VirtualRuntime, recorder: Recorder, pace: Pace, blocks: Sequence[int]) -> int:
+class Writing(Protocol):
+    """What is written through; see `SimulatedAttachment`."""
+
+    def write(self, block: int, stamp: int) -> None:
+        """Write one block; returns when it is acknowledged."""
+
+    def pace(self) -> Pace | None:
+        """What writes take as long as nothing changes; None if one might block, fail or tarry."""
+
+
+def write_in_turn(runtime: VirtualRuntime, recorder: Recorder, through: Writing, blocks: Sequence[int]) -> None:
+    """Write blocks one after the other, each with the next stamp of the record. Raises as `through.write` does."""
+    runtime.checkpoint()
+    done = 0
+    while done < len(blocks):
+        pace = through.pace()
+        count = 0 if pace is None else _write_undisturbed(runtime, recorder, pace, blocks[done:])
+        if not count:
+            through.write(blocks[done], recorder.next_stamp())
+        done += count or 1
+
+
+def _write_undisturbed(runtime: VirtualRuntime, recorder: Recorder, pace: Pace, blocks: Sequence[int]) -> int:
     """Write as many of `blocks` as surely are acknowledged before anything else is due; returns how many these were.
 
-    The record, the volume and the clock are left as `SimulatedAttachment.write` of one block after the other, each with
-    the next stamp, leaves them.
+    The record, the volume and the clock are left as by one `Writing.write` after the other.
     """
     held, longest_ns = pace.held, pace.there_ns + pace.jitter_ns + pace.back_ns
-    room = -(-held.store.figures.write_cache_bytes // BLOCK)
     count = min(len(blocks), max(0, runtime.undisturbed_ns() - 1) // longest_ns)
     blocks = blocks[:count]
-    if not count or held.crawls or len(held.dirty) + count > room or not _are_within(blocks, held.bytes):
+    if not count or held.crawls or not _are_within(blocks, held.bytes):
         return 0
     jitter, jitter_ns, there_and_back_ns = pace.jitter, pace.jitter_ns, pace.there_ns + pace.back_ns
     began_ns = runtime.now()
@@ -38,7 +59,11 @@ def write_undisturbed(runtime: VirtualRuntime, recorder: Recorder, pace: Pace, b
         memoryview(times)[1:],
     )
     held.write_all(list(blocks), stamps.tolist())
-    held.dirty.update(blocks)
+    room = -(-held.store.figures.write_cache_bytes // BLOCK)
+    for block in blocks:
+        if len(held.dirty) >= room:  # from then on the cache destages as fast as it is filled
+            break
+        held.dirty.add(block)
     pace.route.heard_at(times[-1])
     runtime.sleep(times[-1] - began_ns)
     return count
