@@ -190,8 +190,22 @@ class Fabric:
         classes, self._changed_classes = self._changed_classes, {}
         links, self._changed_links = self._changed_links, {}
         moved = self._allocation.update(classes, links, now)
-        for members in moved:
-            self._expect(members, now)
+        due = self._due
+        for members in moved:  # `_expect`, of classes whose service clocks stand at `now`
+            ends = members.ends
+            while ends and ends[0][2]._final is not None:
+                heappop(ends)
+            at = None
+            if ends:
+                left, rate = ends[0][0] - members.served, members.rate
+                if left <= 0:
+                    at = now
+                elif rate:
+                    at = now - -left // rate
+            if at != members.due:
+                members.due = at
+                if at is not None:
+                    heappush(due, (at, members.number, members))
         for members in classes:
             if members not in moved:
                 self._expect(members, now)

@@ -155,8 +155,8 @@ class Allocation:
                 if share != members.rate:
                     gain = (share - members.rate) * members.count
                     for link in members.path:
-                        link.room -= gain
-                        if link.room < 0 and not link.tight:
+                        room = link.room = link.room - gain
+                        if room < 0 and not link.tight:
                             suspects.append(link)
                     members.served += members.rate * (now - members.since)
                     members.since = now
