@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from conformance.record import timeline
 from conformance.verdicts import Ledger
 from harness.attributes import Publication
+from harness.load import write_each
 from harness.loading import Candidate, DriverConfiguration
 from harness.model import Caller, Context, Volume
 from harness.recorder import Event
@@ -195,16 +196,14 @@ class Lab:
         """A volume of the profile's size on `primary` whose working set has been written once."""
         volume = self.taskflow.methods.create_volume(self.identifier(name), self.profile.volume_gib, "primary")
         attachment = self.testbed.backend("primary").attach(volume.id, self.node)
-        for block in self.working_set():
-            attachment.write(block, self.recorder.next_stamp())
+        write_each(attachment, self.working_set(), self.recorder)
         attachment.detach()
         return volume
 
     def write_over(self, volume: Volume) -> None:
         """Change what an unattached volume on `primary` holds, so that it differs from its snapshots."""
         attachment = self.testbed.backend("primary").attach(volume.id, self.node)
-        for block in self.working_set()[::3]:
-            attachment.write(block, self.recorder.next_stamp())
+        write_each(attachment, self.working_set()[::3], self.recorder)
         attachment.detach()
 
     def attach(self, volume: Volume, backend: str = "primary") -> Attachment:

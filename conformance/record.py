@@ -20,7 +20,7 @@ _BARS = (
 _OWN_BACKENDS = ("primary", "sibling")
 """Where the driver under test runs; another one runs on a backend of another family."""
 
-_INVOCATIONS = ("method.invoked", "activity.accepted", "method.returned", "method.failed", "method.lost")
+_INVOCATIONS = frozenset({"method.invoked", "activity.accepted", "method.returned", "method.failed", "method.lost"})
 
 
 def timeline(recorder: Recorder, title: str, volume_id: str) -> Timeline:
@@ -71,19 +71,19 @@ def method_durations(recorder: Recorder) -> dict[str, list[int]]:
     """
     begun: dict[tuple[str, ...], list[tuple[int, bool]]] = {}
     found: dict[str, list[int]] = {}
-    for event in recorder.events:
-        if event.kind not in _INVOCATIONS or event.fields.get("backend") not in _OWN_BACKENDS:
+    for _, at_ns, kind, fields in recorder.events:
+        if kind not in _INVOCATIONS or fields.get("backend") not in _OWN_BACKENDS:
             continue
-        key = tuple(str(event.fields.get(name)) for name in ("flow", "backend", "method"))
-        if event.kind == "method.invoked":
-            begun.setdefault(key, []).append((event.at_ns, False))
+        key = str(fields.get("flow")), str(fields.get("backend")), str(fields.get("method"))
+        if kind == "method.invoked":
+            begun.setdefault(key, []).append((at_ns, False))
         elif begun.get(key):
             started_ns, as_activity = begun[key].pop()
-            if event.kind == "activity.accepted":
+            if kind == "activity.accepted":
                 begun[key].append((started_ns, True))
-            elif event.kind == "method.returned":
+            elif kind == "method.returned":
                 name = f"{key[-1]} as an activity" if as_activity else key[-1]
-                found.setdefault(name, []).append(event.at_ns - started_ns)
+                found.setdefault(name, []).append(at_ns - started_ns)
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from conformance.lab import Lab
+from harness.load import write_each
 from harness.model import Snapshot, Volume
 from harness.storage import Image
 from harness.taskflow.errors import TaskflowError
@@ -43,8 +44,8 @@ def prepare(lab: Lab, way: str) -> Case:
     volume = lab.volume()
     snapshot = lab.taskflow.methods.create_snapshot(volume.id, lab.identifier("snapshot"))
     attachment = lab.attach(volume)
-    for block in lab.working_set()[::8]:  # newer than the snapshot, and left alone by the load: what reverts it shows
-        attachment.write(block + 1, lab.recorder.next_stamp())
+    # newer than the snapshot, and left alone by the load: what reverts it shows
+    write_each(attachment, [block + 1 for block in lab.working_set()[::8]], lab.recorder)
     before = lab.image("primary", snapshot.id)
     if before is None:
         raise TaskflowError(f"the snapshot {snapshot.id} that the driver made is not there")

@@ -111,6 +111,7 @@ class HandleTable:
         self._mint = mint
         self._retention_ns = retention_ns
         self._by_handle: dict[str, Activity] = {}
+        self._nothing_old_until = -1
         self._guard = _thread.allocate_lock()  # under the wall clock jobs and callers are threads
 
     def register(
@@ -184,7 +185,16 @@ class HandleTable:
             self._by_handle.pop(activity.handle, None)
 
     def _forget_old(self) -> None:
-        horizon = self._now() - self._retention_ns
+        now = self._now()
+        if now <= self._nothing_old_until:
+            return
+        horizon = now - self._retention_ns
+        oldest = now  # of the ends that are kept; what has not ended yet will not have ended before now
         for activity in list(self._by_handle.values()):
-            if activity.ended_ns is not None and activity.ended_ns < horizon:
+            if activity.ended_ns is None:
+                continue
+            if activity.ended_ns < horizon:
                 del self._by_handle[activity.handle]
+            else:
+                oldest = min(oldest, activity.ended_ns)
+        self._nothing_old_until = oldest + self._retention_ns

@@ -6,7 +6,7 @@ A job runs as a task of the runtime. The engine keeps the handle table, ends wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from typing import Any
 
 from harness.activity import Activity, ActivityState, ActivityStatus, ConnectionIdentity, HandleScope, HandleTable
@@ -27,7 +27,7 @@ from harness.storage import (
     Unsupported,
     VolumeStore,
 )
-from harness.testbed import ActivityView, Job, Profile
+from harness.testbed import JOB_VERBS, ActivityView, Job, Profile
 
 CHUNK_BYTES = 256 * 1024
 """The largest chunk of a backup, in bytes."""
@@ -61,28 +61,14 @@ class JobEngine:
         self._queue = queue
         self._faults = JobFaults(recorder, store.name)
         self.table = HandleTable(runtime.now, mint, profile.retention_ns, self.may_reach)
-        self._verbs: Mapping[str, Callable[[Job, Activity], Any]] = {
-            "create_volume": self._create_volume,
-            "extend_volume": self._extend_volume,
-            "delete": self._delete,
-            "snapshot": self._snapshot,
-            "copy": self._copy,
-            "move": self._move,
-            "replicate": self._replicate,
-            "revert": self._revert,
-            "read": self._read,
-            "write": self._write,
-            "suspend": self._suspend,
-            "resume": self._resume,
-        }
 
     def start(self, identity: ConnectionIdentity, job: Job, request_id: str, handle: str | None = None) -> str:
         """Start a job and return its handle. Raises `ValueError` for an unknown verb or an incomplete job.
 
         `handle` as in `HandleTable.register`.
         """
-        if job.verb not in self._verbs:
-            raise ValueError(f"unknown job verb {job.verb!r}; known are {', '.join(sorted(self._verbs))}")
+        if job.verb not in JOB_VERBS:
+            raise ValueError(f"unknown job verb {job.verb!r}; known are {', '.join(sorted(JOB_VERBS))}")
         if not (job.source or job.target):
             raise ValueError(f"a {job.verb} job needs a source or a target")
         if not isinstance(job.scope, HandleScope):
@@ -241,7 +227,7 @@ class JobEngine:
                 self._queue.wait_for_turn(activity)
             activity.state = ActivityState.RUNNING
             self._faults.hit(activity)
-            result = self._verbs[job.verb](job, activity)
+            self._carry_out(job, activity)
         except TransferCancelled as error:
             self._end(activity, ActivityState.ABORTED, error=str(error), code=error.code)
         except StorageError as error:
@@ -249,7 +235,7 @@ class JobEngine:
         except (OSError, ValueError, KeyError) as error:  # a sink that refuses a chunk, a full disk, an unknown peer
             self._end(activity, ActivityState.FAILED, error=f"{type(error).__name__}: {error}", code="failed")
         else:
-            self._end(activity, ActivityState.DONE, result=result)
+            self._end(activity, ActivityState.DONE)
 
     def _end(
         self, activity: Activity, state: ActivityState, result: Any = None, error: str | None = None, code: str = ""
@@ -308,6 +294,33 @@ class JobEngine:
             activity.transfer.cancel(reason)
 
     # ---- verbs -----------------------------------------------------------------------------------------------------
+
+    def _carry_out(self, job: Job, activity: Activity) -> None:
+        match job.verb:
+            case "create_volume":
+                self._create_volume(job, activity)
+            case "extend_volume":
+                self._extend_volume(job, activity)
+            case "delete":
+                self._delete(job, activity)
+            case "snapshot":
+                self._snapshot(job, activity)
+            case "copy":
+                self._copy(job, activity)
+            case "move":
+                self._move(job, activity)
+            case "replicate":
+                self._replicate(job, activity)
+            case "revert":
+                self._revert(job, activity)
+            case "read":
+                self._read(job, activity)
+            case "write":
+                self._write(job, activity)
+            case "suspend":
+                self._suspend(job, activity)
+            case "resume":
+                self._resume(job, activity)
 
     def _create_volume(self, job: Job, activity: Activity) -> None:
         if job.size is None:

@@ -13,13 +13,21 @@ class WriteGate:
     """One host's gate for one volume (Q-1 to Q-6).
 
     A writer brackets each write with `enter` and `leave`. `flush` is called once a hold has drained, to push what a
-    write cache still holds; it may block, and raise `Expired`.
+    write cache still holds; it may block, and raise `Expired`. `call_later` is that of the host's clock, by which the
+    limit of a hold counts; by default the runtime's.
     """
 
     def __init__(
-        self, runtime: Runtime, recorder: Recorder, volume_id: str, host: str, flush: Callable[[], None] | None = None
+        self,
+        runtime: Runtime,
+        recorder: Recorder,
+        volume_id: str,
+        host: str,
+        flush: Callable[[], None] | None = None,
+        call_later: Callable[[int, Callable[[], None]], Timer] | None = None,
     ) -> None:
         self._runtime = runtime
+        self._call_later = call_later or runtime.call_later
         self._recorder = recorder
         self.volume_id = volume_id
         self.host = host
@@ -82,7 +90,7 @@ class WriteGate:
         """
         self._runtime.checkpoint()
         began_ns = self._runtime.now()
-        timer = self._runtime.call_later(limit_ns, lambda: self._expire(owner))
+        timer = self._call_later(limit_ns, lambda: self._expire(owner))
         with self._guard:
             if self._opened is None:
                 self._opened = self._runtime.signal(f"gate of {self.volume_id} at {self.host} opens")

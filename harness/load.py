@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Protocol, cast
 
 from harness.recorder import Recorder
 from harness.runtime import Runtime, Task
-from harness.testbed import LoadSpec
+from harness.testbed import Attachment, LoadSpec
 
 WriteBlock = Callable[[int, int], None]
 """Writes a stamp to a block and returns once it is acknowledged; records the write."""
+
+
+class WritesEach(Protocol):
+    """An attachment that can be told of several writes at once. A testbed's attachments need not be able to."""
+
+    def write_each(self, blocks: Sequence[int]) -> None:
+        """Write blocks one after the other, each once the one before is acknowledged and with the next stamp of the
+        record, which shows the same as if they had been written so."""
+
+
+def write_each(attachment: Attachment, blocks: Sequence[int], recorder: Recorder) -> None:
+    """Write blocks one after the other, each with the next stamp; raises what the attachment's `write` raises."""
+    if hasattr(attachment, "write_each"):
+        cast(WritesEach, attachment).write_each(blocks)
+        return
+    for block in blocks:
+        attachment.write(block, recorder.next_stamp())
 
 
 class StreamLoad:

@@ -44,4 +44,4 @@ def content_key(value: object) -> Hashable | None:
 
 def abilities_key(implemented: Callable[[str], bool] | None, names: tuple[str, ...]) -> Hashable:
     """Which of those methods and hooks the driver has; None where there is no driver to ask."""
-    return None if implemented is None else tuple([implemented(name) for name in names])
+    return None if implemented is None else tuple(map(implemented, names))

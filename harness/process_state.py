@@ -12,9 +12,11 @@ import contextlib
 import datetime
 import functools
 import gc
+import importlib
 import inspect
 import json
 import logging
+import operator
 import os
 import random
 import re
@@ -25,7 +27,7 @@ import threading
 import time
 import traceback
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -47,9 +49,14 @@ _spoilt = False
 
 # bound now, before any driver is imported: a driver may replace what it likes
 _names: Callable[[ModuleType], dict[str, Any]] = vars
+_all, _map, _is, _is_callable = all, map, operator.is_, callable
 _cwd, _chdir, _umask = os.getcwd, os.chdir, os.umask
-_getsignal, _signal, _set_timer = signal.getsignal, signal.signal, signal.setitimer
+# `signal.getsignal` without the look-up in an enum
+_getsignal: Callable[[int], Any] = importlib.import_module("_signal").getsignal
+_signal, _set_timer = signal.signal, signal.setitimer
 _environment = os.environ
+_variables: Mapping[Any, Any] = vars(_environment).get("_data", _environment)  # what `os.environ` decodes, undecoded
+_waitid = os.waitid
 _SIGNALS = sorted(number for number in signal.valid_signals() if number not in (signal.SIGKILL, signal.SIGSTOP))
 _gettrace, _settrace, _getprofile, _setprofile = sys.gettrace, sys.settrace, sys.getprofile, sys.setprofile
 _recursion_limit, _set_recursion_limit = sys.getrecursionlimit, sys.setrecursionlimit
@@ -68,13 +75,11 @@ class ProcessState:
     """The state of this process, to be compared with later. Taken once the driver is imported."""
 
     def __init__(self) -> None:
-        self._contents = [
-            (m, {n: v for n, v in _names(m).items() if callable(v) and n not in _COUNTED_ANEW}) for m in PROTECTED
-        ]
+        self._contents = [(module, _names(module).copy()) for module in PROTECTED]
         self._modules = dict.copy(sys.modules)
         self._path = list(sys.path)
         self._settings = {name: _quietly(read) for name, (read, _) in _SETTINGS.items()}
-        self._signals = {number: _getsignal(number) for number in _SIGNALS}
+        self._signals = [*_map(_getsignal, _SIGNALS)]
 
     def restore(self) -> list[str]:
         """Undo what was changed since, and return it in words. Anything found makes the process unfit (`is_spoilt`)."""
@@ -82,24 +87,26 @@ class ProcessState:
         found: list[str] = []
         for module, before in self._contents:  # first of all: what follows uses them
             now = _names(module)
+            if _all(_map(_is, _map(now.get, before), before.values())):
+                continue
             for name, value in before.items():
-                if name not in now or now[name] is not value:
+                if now.get(name) is not value and _is_callable(value) and name not in _COUNTED_ANEW:
                     now[name] = value
                     found.append(f"{module.__name__}.{name}")
-        gone = [name for name, module in self._modules.items() if sys.modules.get(name) is not module]
-        if gone:
+        if not _all(_map(_is, _map(sys.modules.get, self._modules), self._modules.values())):
+            gone = [name for name, module in self._modules.items() if sys.modules.get(name) is not module]
             dict.update(sys.modules, self._modules)
             # importing a driver afresh, or a module that replaces itself, changes entries of its own
             found += [f"sys.modules[{name!r}]" for name in gone if _is_protected(name)]
         if sys.path != self._path:
             found.append("sys.path")
             sys.path[:] = self._path
-        for number, handler in self._signals.items():
-            if _getsignal(number) is not handler:
+        for number, handler, was in zip(_SIGNALS, _map(_getsignal, _SIGNALS), self._signals, strict=True):
+            if handler is not was:
                 name = signal.Signals(number).name if number in _NAMED else f"signal {number}"
                 found.append(f"the handler of {name}")
                 with contextlib.suppress(OSError, ValueError):
-                    _signal(number, signal.SIG_DFL if handler is None else handler)  # None: one that C code had set
+                    _signal(number, signal.SIG_DFL if was is None else was)  # None: one that C code had set
         if any(_set_timer(which, 0)[0] for which in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)):
             found.append("a timer that sends signals")
         for name, (read, put) in _SETTINGS.items():
@@ -140,10 +147,11 @@ def _read_umask() -> int:
     return mask
 
 
-def _put_environment(before: dict[str, str]) -> None:
-    for name in [name for name in _environment if name not in before]:
+def _put_environment(before: Mapping[Any, Any]) -> None:
+    wanted = {os.fsdecode(name): os.fsdecode(value) for name, value in before.items()}
+    for name in [name for name in _environment if name not in wanted]:
         del _environment[name]
-    _environment.update(before)
+    _environment.update(wanted)
 
 
 def _put_streams(streams: tuple[Any, Any]) -> None:
@@ -155,6 +163,10 @@ def _limits() -> list[tuple[int, int]]:
 
 
 def _children() -> str:
+    try:
+        _waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # which changes nothing
+    except ChildProcessError:
+        return ""  # none at all, of whatever thread
     with _open("/proc/thread-self/children") as file:
         return file.read()
 
@@ -175,7 +187,7 @@ def _descriptors() -> tuple[tuple[int, int] | None, ...]:
 _SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], object]]] = {
     "the working directory": (_cwd, _chdir),
     "the umask": (_read_umask, _umask),
-    "environment variables": (lambda: dict(_environment), _put_environment),
+    "environment variables": (lambda: dict(_variables), _put_environment),
     "the trace function": (_gettrace, _settrace),
     "the profile function": (_getprofile, _setprofile),
     "the recursion limit": (_recursion_limit, _set_recursion_limit),

@@ -12,10 +12,25 @@ import itertools
 import json
 from array import array
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-_as_json = json.JSONEncoder(sort_keys=True, default=repr).encode
+_plain_encoder = json.JSONEncoder(sort_keys=True, default=repr)
+
+
+def _encoder() -> Callable[[dict[str, Any], int], Iterable[str]]:
+    """What gives the parts of an event's fields as JSON, for all events of a run.
+
+    `json.JSONEncoder` makes its encoder in C anew for each object; this is that encoder, as `_plain_encoder` makes it.
+    """
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:  # an interpreter without it
+        return lambda fields, _: _plain_encoder.iterencode(fields)
+    encode: Callable[[dict[str, Any], int], Iterable[str]] = make(
+        {}, repr, json.encoder.encode_basestring_ascii, None, ": ", ", ", True, False, True
+    )
+    return encode
+
 
 UNACKNOWLEDGED = -1
 """The acknowledgement place of a write that was not acknowledged."""
@@ -171,7 +186,12 @@ class Recorder:
     def digest(self) -> str:
         """SHA-256 over all events and write columns; equal digests mean equal runs. Taken once, at the end."""
         sha = hashlib.sha256()
-        sha.update("".join([f"{event[:3]!r}{_as_json(event.fields)}" for event in self.events]).encode())
+        as_json = _encoder()
+        parts: list[str] = []
+        for place, at_ns, kind, fields in self.events:
+            parts.append(f"({place}, {at_ns}, {kind!r})")
+            parts += as_json(fields, 0)
+        sha.update("".join(parts).encode())
         for volume_id in sorted(self._logs):
             log = self._logs[volume_id]
             sha.update(volume_id.encode())

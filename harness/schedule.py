@@ -7,11 +7,12 @@ that is replayed answers from the record.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
@@ -110,6 +111,11 @@ def random_source(seed: int, *names: str) -> random.Random:
     """A random source of its own for a name, so that what one part draws does not move what another gets."""
     text = "\x1f".join((str(seed), *names)).encode()
     return random.Random(int.from_bytes(hashlib.sha256(text).digest()[:16], "big"))
+
+
+def later_source(seed: int, *names: str) -> Callable[[], random.Random]:
+    """`random_source` that is made when it is asked for the first time: seeding one takes longer than to draw."""
+    return functools.cache(lambda: random_source(seed, *names))
 
 
 @dataclass

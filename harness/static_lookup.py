@@ -121,6 +121,8 @@ def takes(function: object, positional: int, keywords: Collection[str]) -> bool:
     if type(function) is not FunctionType or function.__dict__:  # `__wrapped__` and `__signature__` say otherwise
         return False
     code = function.__code__
+    if not keywords and positional == code.co_argcount and not code.co_kwonlyargcount:
+        return True
     count, first_optional = code.co_argcount, code.co_argcount - len(function.__defaults__ or ())
     if positional > count and not code.co_flags & inspect.CO_VARARGS:
         return False

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from harness.load import StreamLoad
 from harness.recorder import Recorder
+from harness.runtime import Timer
 from harness.runtime.virtual import VirtualRuntime
-from harness.schedule import Fault, random_source
+from harness.schedule import Fault, later_source, random_source
 from harness.storage import BLOCK, StorageError
 from harness.testbed import Attachment, Gate, LoadSpec
 from simulated_backends.content import Crawl, runs, stored_bytes
@@ -17,6 +18,7 @@ from simulated_backends.host_links import HostLinks
 from simulated_backends.route import HostRoute
 from simulated_backends.stored_object import HeldObject
 from simulated_backends.write_path import WritePath
+from simulated_backends.write_run import write_in_turn
 
 
 class MediumError(StorageError):
@@ -43,11 +45,12 @@ class SimulatedAttachment:
         lane: Lane,
         seed: int,
         number: int,
+        call_later: Callable[[int, Callable[[], None]], Timer],
     ) -> None:
         self.volume_id = held.id
         self.host = host
         jitter = random_source(seed, "jitter", held.id, host, str(number))
-        self.writes = WritePath(runtime, recorder, fabric, held, host, links, route_of, jitter)
+        self.writes = WritePath(runtime, recorder, fabric, held, host, links, route_of, jitter, call_later)
         self.gate: Gate = self.writes.gate
         self._runtime = runtime
         self._recorder = recorder
@@ -55,7 +58,7 @@ class SimulatedAttachment:
         self._held = held
         self._links = links
         self._lane = lane
-        self._loads = random_source(seed, "load", held.id, host, str(number))
+        self._loads = later_source(seed, "load", held.id, host, str(number))
 
     def write(self, block: int, stamp: int) -> None:
         """See `harness.testbed.Attachment.write`.
@@ -64,6 +67,10 @@ class SimulatedAttachment:
         once the host has given up waiting for its session, `PoolFull` in a thin pool without room for a new block.
         """
         self.writes.write(block, stamp)
+
+    def write_each(self, blocks: Sequence[int]) -> None:
+        """See `harness.load.WritesEach`. Raises as `write` does."""
+        write_in_turn(self._runtime, self._recorder, self.writes, blocks)
 
     def read(self, offset: int, length: int) -> bytes:
         """See `harness.testbed.Attachment.read`. Raises ValueError for parts of blocks or beyond the volume's end,
@@ -139,7 +146,7 @@ class SimulatedAttachment:
         """See `harness.testbed.Attachment.load`."""
         self._runtime.checkpoint()
         name = f"load on {self.volume_id} at {self.host}"
-        return ForegroundLoad(self._runtime, self._recorder, self.writes, self._lane, spec, self._loads, name)
+        return ForegroundLoad(self._runtime, self._recorder, self.writes, self._lane, spec, self._loads(), name)
 
     def detach(self) -> None:
         """See `harness.testbed.Attachment.detach`. Repeating it is harmless."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Protocol
 
@@ -93,7 +94,9 @@ class SimulatedConnection(BackendConnection):
 
     def start(self, job: Job, request_id: str) -> str:
         """See `harness.testbed.Connection.start`."""
-        if self.is_open and self._reply_faults.take("start.reply_lost", self.caller.host, self._backend) is not None:
+        faults = self._reply_faults
+        armed = faults.is_armed and self.is_open
+        if armed and faults.take("start.reply_lost", self.caller.host, self._backend) is not None:
             self.lose_next_reply()
         return super().start(job, request_id)
 
@@ -107,6 +110,9 @@ class SimulatedConnection(BackendConnection):
         self._line.give_up(End.BACKEND)
 
     def _return(self, call: str) -> None:
+        if not self._reply_faults.is_armed:
+            super()._return(call)
+            return
         self._check()
         if self._reply_faults.take("reply.lost", self.caller.host, self._backend, call) is not None:
             self._recorder.emit("fault", fault="reply.lost", host=self.caller.host, call=call)
@@ -239,6 +245,7 @@ class SimulatedBackend:
             self._lane,
             self._seed,
             len(self.attachments),
+            functools.partial(self._hosts.call_later, host),
         )
         self.attachments.append(attachment)
         self._recorder.emit("attachment.opened", backend=self.name, volume=volume_id, host=host)

@@ -37,7 +37,7 @@ class Flow:
         path: tuple[Link, ...],
         size: int,
         on_end: Callable[[], None],
-        members: FlowClass,
+        members: FlowClass[Flow],
     ) -> None:
         self._fabric = fabric
         self._members = members
@@ -78,14 +78,15 @@ class Fabric:
 
     def __init__(self, env: Agenda) -> None:
         self._env = env
-        self._classes: dict[tuple[Link, ...], FlowClass] = {}
+        self._classes: dict[tuple[Link, ...], FlowClass[Flow]] = {}
         self._allocation = Allocation()
         self._number = 0
         self._stale = False
-        self._changed_classes: dict[FlowClass, None] = {}
+        self._changed_classes: dict[FlowClass[Flow], None] = {}
         self._changed_links: dict[Link, None] = {}
         self._watchers: list[Callable[[], None]] = []
-        self._due: list[tuple[int, int, FlowClass]] = []  # a heap; entries that differ from their class's `due` are old
+        # a heap; entries that differ from their class's `due` are old
+        self._due: list[tuple[int, int, FlowClass[Flow]]] = []
         self._wake_up: Alarm | None = None
         self._wake_at = 0
 
@@ -189,8 +190,22 @@ class Fabric:
         classes, self._changed_classes = self._changed_classes, {}
         links, self._changed_links = self._changed_links, {}
         moved = self._allocation.update(classes, links, now)
-        for members in moved:
-            self._expect(members, now)
+        due = self._due
+        for members in moved:  # `_expect`, of classes whose service clocks stand at `now`
+            ends = members.ends
+            while ends and ends[0][2]._final is not None:
+                heappop(ends)
+            at = None
+            if ends:
+                left, rate = ends[0][0] - members.served, members.rate
+                if left <= 0:
+                    at = now
+                elif rate:
+                    at = now - -left // rate
+            if at != members.due:
+                members.due = at
+                if at is not None:
+                    heappush(due, (at, members.number, members))
         for members in classes:
             if members not in moved:
                 self._expect(members, now)
@@ -209,7 +224,7 @@ class Fabric:
 
     # ---- ends ------------------------------------------------------------------------------------------------------
 
-    def _expect(self, members: FlowClass, now: int) -> None:
+    def _expect(self, members: FlowClass[Flow], now: int) -> None:
         """Note when the class's next flow ends."""
         due = members.next_end(now)
         if due != members.due:

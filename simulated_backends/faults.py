@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import ClassVar
 
 from harness.recorder import Event, Recorder
 from harness.runtime.agenda import Agenda
@@ -58,53 +60,26 @@ class FaultInjector:
         self._network = network
         self._hosts = hosts
         self._of_protocol = of_protocol
-        deferred: Mapping[str, Callable[[Fault], None]] = {
-            "connection.break": self._hit_connections,
-            "connection.reset": self._hit_connections,
-            "connection.half_open": self._hit_connections,
-            "session.reinstate": self._hit_connections,
-            "session.logout": self._hit_connections,
-            "caller.crash": self._crash,
-            "caller.pause": self._pause,
-            "host.restart": self._restart_host,
-            "partition": self._part,
-            "link.slow": self._slow_down,
-            "backend.restart": self._restart,
-            "pool.full": self._fill_pool,
-            "medium.error": self._spoil,
-            "job.pause": self._pause_jobs,
-            **dict.fromkeys(of_protocol, self._of_its_own),
-        }
-        actions: dict[str, Callable[[Fault, Event | None], None]] = {
-            "start.reply_lost": lambda fault, event: reply_faults.arm(fault),
-            "reply.lost": self._arm_reply,
-            "reply.late": self._arm_reply,
-            "job.fail": self._plan_job_fault,
-            "job.unsupported": self._plan_job_fault,
-            "drain.stall": self._stall_drain,
-        }
-        for kind, act in deferred.items():
-            actions[kind] = self._apart(act)
-        self._actions = {kind: actions[kind] for kind in FAULT_KINDS if kind in actions and kind not in impossible}
+        self._impossible = impossible
 
     def inject(self, fault: Fault) -> None:
         """See `harness.testbed.Testbed.inject`. An empty `backend` means any, for a job the primary one."""
         self._check(fault)
-        action = self._actions[fault.kind]
         if fault.at_ns is not None:
             wait_ns = fault.at_ns - int(self._env.now)
             if wait_ns < 0:
                 raise ValueError(f"{fault.kind} can't happen {-wait_ns} ns ago")
-            self._env.alarm(wait_ns, lambda: action(fault, None))
+            self._env.alarm(wait_ns, lambda: self._act(fault, None))
             return
         if not fault.on:
-            action(fault, None)
+            self._act(fault, None)
             return
-        self._at_nth(fault.on, fault.nth, lambda event: action(fault, event))
+        self._at_nth(fault.on, fault.nth, lambda event: self._act(fault, event))
 
     def _check(self, fault: Fault) -> None:
-        if fault.kind not in self._actions:
-            raise ValueError(f"this testbed can't make the fault {fault.kind!r}; it makes {', '.join(self._actions)}")
+        if not self._can_make(fault.kind):
+            known = ", ".join(filter(self._can_make, FAULT_KINDS))
+            raise ValueError(f"this testbed can't make the fault {fault.kind!r}; it makes {known}")
         if fault.backend and fault.backend not in self._backends:
             raise ValueError(f"no backend {fault.backend!r}; there are {', '.join(self._backends)}")
         if fault.kind in _OF_CONNECTIONS and not (fault.caller or fault.volume):
@@ -128,14 +103,21 @@ class FaultInjector:
         if fault.nth < 1:
             raise ValueError(f"a fault's nth occurrence counts from 1, not {fault.nth}")
 
-    def _apart(self, act: Callable[[Fault], None]) -> Callable[[Fault, Event | None], None]:
-        def action(fault: Fault, event: Event | None) -> None:
-            if event is None and fault.kind not in ("caller.crash", "caller.pause"):  # no task does that to itself
-                act(fault)
-            else:
-                self._env.alarm(0, lambda: act(fault))
+    def _can_make(self, kind: str) -> bool:
+        known = kind in self._of_protocol or kind in self._APART or kind in self._AT_ONCE
+        return known and kind not in self._impossible
 
-        return action
+    def _act(self, fault: Fault, event: Event | None) -> None:
+        """Let a fault happen, at an event or (None) now."""
+        kind = fault.kind
+        if kind in self._AT_ONCE:
+            self._AT_ONCE[kind](self, fault, event)
+            return
+        act = FaultInjector._of_its_own if kind in self._of_protocol else self._APART[kind]
+        if event is None and kind not in ("caller.crash", "caller.pause"):  # no task does that to itself
+            act(self, fault)
+        else:
+            self._env.alarm(0, lambda: act(self, fault))
 
     def _at_nth(self, kind: str, nth: int, action: Callable[[Event], None]) -> None:
         seen = 0
@@ -180,6 +162,9 @@ class FaultInjector:
                 connection.half_open()
             else:
                 connection.break_(noticed=kind != "connection.break")
+
+    def _arm_start(self, fault: Fault, event: Event | None) -> None:
+        self._reply_faults.arm(fault)
 
     def _arm_reply(self, fault: Fault, event: Event | None) -> None:
         if not fault.volume:
@@ -301,3 +286,35 @@ class FaultInjector:
             stall()
             return
         end = self._recorder.listen(listen)
+
+    # one table for all testbeds: most runs make one fault, if any
+    _APART: ClassVar[Mapping[str, Callable[[FaultInjector, Fault], None]]] = MappingProxyType(
+        {
+            "connection.break": _hit_connections,
+            "connection.reset": _hit_connections,
+            "connection.half_open": _hit_connections,
+            "session.reinstate": _hit_connections,
+            "session.logout": _hit_connections,
+            "caller.crash": _crash,
+            "caller.pause": _pause,
+            "host.restart": _restart_host,
+            "partition": _part,
+            "link.slow": _slow_down,
+            "backend.restart": _restart,
+            "pool.full": _fill_pool,
+            "medium.error": _spoil,
+            "job.pause": _pause_jobs,
+        }
+    )
+    """What happens in a call of its own."""
+    _AT_ONCE: ClassVar[Mapping[str, Callable[[FaultInjector, Fault, Event | None], None]]] = MappingProxyType(
+        {
+            "start.reply_lost": _arm_start,
+            "reply.lost": _arm_reply,
+            "reply.late": _arm_reply,
+            "job.fail": _plan_job_fault,
+            "job.unsupported": _plan_job_fault,
+            "drain.stall": _stall_drain,
+        }
+    )
+    """What only arms something."""

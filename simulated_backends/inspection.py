@@ -44,9 +44,13 @@ class LazyInspection(Inspection):
         def used_bytes() -> int:
             return room_taken([Part(lineage, provisioned, images[name]) for name, lineage, provisioned in parts], thin)
 
-        now = {"objects": tuple([each.described() for each in held]), "images": images, "activities": activities}
-        for name, value in {**now, "connections": connections, "_used_bytes": used_bytes}.items():
-            object.__setattr__(self, name, value)  # the class is frozen
+        vars(self).update(  # the class is frozen
+            objects=tuple([each.described() for each in held]),
+            images=images,
+            activities=activities,
+            connections=connections,
+            _used_bytes=used_bytes,
+        )
 
     def __getattr__(self, name: str) -> int:
         if name != "used_bytes":

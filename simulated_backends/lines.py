@@ -65,7 +65,7 @@ class Line:
         self.backend = backend
         self.heard_ns = runtime.now()
         self._runtime = runtime
-        self._keep_alives = dict(zip(End, keep_alives, strict=True))
+        self._keep_alives = {End.CALLER: keep_alives[0], End.BACKEND: keep_alives[1]}
         self._lost = lost
         self._heard = heard
         self._frozen = 0

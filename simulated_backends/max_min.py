@@ -14,16 +14,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from heapq import heapify, heappop, heapreplace
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from simulated_backends.fabric import Flow
+from typing import Any, Generic, Protocol, TypeVar
 
 FINE = 1000
 """Rates are in this many parts of a byte a second; without them, a thin share would lose too much to rounding."""
 
 _PATIENCE = 3
 """After so many fillings for one change, all links that hang together join, so that there is an end."""
+
+
+class Ending(Protocol):
+    """A flow, as far as its class has to know it."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended, so that its end is none to wait for."""
+
+
+F = TypeVar("F", bound=Ending)
 
 
 class Link:
@@ -41,7 +49,7 @@ class Link:
         self.capacity = capacity
         self.flows = 0
         self.room = capacity * FINE
-        self.crossing: dict[FlowClass, None] = {}
+        self.crossing: dict[FlowClass[Any], None] = {}
         self.tight = False
         self.mark = self.free = self.waiting = 0  # of the filling under way
 
@@ -59,7 +67,7 @@ class Link:
         return f"Link({self.name!r}, {self.capacity})"
 
 
-class FlowClass:
+class FlowClass(Generic[F]):
     """The flows over one path. They all run at one rate, so they share one service clock (`served`, in ticks).
 
     `number` orders the classes by age. `ends` is a heap of (service at the end, flow number, flow), `rate` is in the
@@ -75,7 +83,7 @@ class FlowClass:
         self.served = 0
         self.rate = 0
         self.count = 0
-        self.ends: list[tuple[int, int, Flow]] = []
+        self.ends: list[tuple[int, int, F]] = []
         self.due: int | None = None
         self.mark = self.fixed = 0  # of the filling under way
         for link in path:
@@ -120,12 +128,14 @@ class Allocation:
     def __init__(self) -> None:
         self._epoch = 0
 
-    def update(self, classes: dict[FlowClass, None], links: dict[Link, None], now: int) -> dict[FlowClass, None]:
+    def update(
+        self, classes: dict[FlowClass[Any], None], links: dict[Link, None], now: int
+    ) -> dict[FlowClass[Any], None]:
         """Give every class its rate after `classes` and the capacities or classes of `links` have changed.
 
         Returns the classes whose rate changed; their service clocks stand at `now` then.
         """
-        changed: dict[FlowClass, None] = {}
+        changed: dict[FlowClass[Any], None] = {}
         start = list(links)
         for members in classes:
             if members.count and not any(link.tight for link in members.path):
@@ -145,8 +155,8 @@ class Allocation:
                 if share != members.rate:
                     gain = (share - members.rate) * members.count
                     for link in members.path:
-                        link.room -= gain
-                        if link.room < 0 and not link.tight:
+                        room = link.room = link.room - gain
+                        if room < 0 and not link.tight:
                             suspects.append(link)
                     members.served += members.rate * (now - members.since)
                     members.since = now
@@ -157,7 +167,7 @@ class Allocation:
                 link.tight = link.room < 0
         return changed
 
-    def _component(self, start: Iterable[Link]) -> tuple[list[Link], list[FlowClass]]:
+    def _component(self, start: Iterable[Link]) -> tuple[list[Link], list[FlowClass[Any]]]:
         """The tight links that hang together with those of `start`, and the classes over them."""
         self._epoch += 1
         epoch = self._epoch

@@ -11,14 +11,17 @@ class ReplyFaults:
     def __init__(self) -> None:
         self._armed: list[Fault] = []
 
+    @property
+    def is_armed(self) -> bool:
+        """Whether any fault waits for a call."""
+        return bool(self._armed)
+
     def arm(self, fault: Fault) -> None:
         """Let the next call of the fault's host be hit."""
         self._armed.append(fault)
 
     def take(self, kind: str, host: str, backend: str, call: str = "start") -> Fault | None:
         """The fault of that kind which hits this call, if there is one; it is used up then."""
-        if not self._armed:
-            return None
         for fault in self._armed:
             here = fault.caller in ("", host) and fault.backend in ("", backend)
             if fault.kind == kind and here and fault.verb in ("", call):

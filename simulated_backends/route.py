@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from harness.recorder import Recorder
-from harness.runtime import SECOND, Signal
-from harness.runtime.agenda import Alarm
+from harness.runtime import SECOND, Signal, Timer
 from harness.runtime.virtual import VirtualRuntime
 from harness.storage import StorageError
 from simulated_backends.lines import End, KeepAlive, Line, Network
@@ -53,7 +53,7 @@ class HostRoute:
     """A host's way to one backend for foreground I/O: a session that the host opens again when it is lost.
 
     Commands that were under way on a lost session are ended by the loss, whatever became of them, and the host sends
-    them again on the next one. `session` numbers the sessions.
+    them again on the next one. `session` numbers the sessions. `call_later` is that of the host's clock.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class HostRoute:
         backend: str,
         patience: Patience,
         below: HostSession,
+        call_later: Callable[[int, Callable[[], None]], Timer],
     ) -> None:
         self.host = host
         self.backend = backend
@@ -75,7 +76,8 @@ class HostRoute:
         self._patience = patience
         self._is_up = True
         self._has_failed = False
-        self._give_up: Alarm | None = None
+        self._call_later = call_later
+        self._give_up: Timer | None = None
         self._changed: Signal[None] | None = None
         self._line = network.add(Line(runtime, host, backend, (patience.caller, patience.backend), self._given_up))
         self._below = below
@@ -141,10 +143,9 @@ class HostRoute:
         self.session += 1
         self._recorder.emit("session.lost", host=self.host, backend=self.backend, reason=reason)
         self._line.give_up(End.CALLER)
-        env = self._runtime.env
         if self._patience.give_up_ns is not None:
-            self._give_up = env.alarm(self._patience.give_up_ns, self._fail)
-        env.alarm(
+            self._give_up = self._call_later(self._patience.give_up_ns, self._fail)
+        self._call_later(
             self._patience.wait_ns,
             lambda: self._network.when_reachable(self.host, self.backend, self._log_in_again),
         )

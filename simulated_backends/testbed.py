@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from harness.recorder import Recorder
 from harness.runtime import Runtime
 from harness.runtime.agenda import Agenda
 from harness.runtime.virtual import VirtualRuntime
-from harness.schedule import Fault, random_source
+from harness.schedule import Fault, later_source
 from harness.storage import VolumeStore
 from harness.testbed import Capability, LossPolicy, Testbed
 from simulated_backends.array_jobs import ArrayJobs
@@ -199,6 +200,7 @@ class SimulatedTestbed(Testbed):
                 backend,
                 self._patience,
                 self.host_session(host, backend),
+                functools.partial(self._callers.call_later, host),
             )
         return route
 
@@ -209,13 +211,13 @@ class SimulatedTestbed(Testbed):
 
     def handles(self, backend: str) -> Callable[[], str]:
         """What makes the handles of a backend's jobs: UUIDs, or numbers one after the other."""
-        source = random_source(self.seed, "handles", backend)
+        source = later_source(self.seed, "handles", backend)
         if self._figures.consecutive_handles:
-            numbers = itertools.count(source.randrange(1000, 5000))
+            numbers = itertools.count(source().randrange(1000, 5000))
             return lambda: str(next(numbers))
 
         def mint() -> str:
-            bits = f"{source.getrandbits(128):032x}"
+            bits = f"{source().getrandbits(128):032x}"
             return f"{bits[:8]}-{bits[8:12]}-{bits[12:16]}-{bits[16:20]}-{bits[20:]}"
 
         return mint

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from harness.gate import WriteGate
 from harness.recorder import Recorder
-from harness.runtime import SECOND, Expired, Signal
+from harness.runtime import SECOND, Expired, Signal, Timer
 from harness.runtime.virtual import VirtualRuntime
 from harness.schedule import Fault
 from harness.storage import BLOCK, ObjectUnknown, PoolFull
@@ -28,7 +28,7 @@ class WritePath:
     applied once more, which changes nothing, since no other write to its block can be under way. While the backend
     suspends the volume's writes they wait where they arrive.
 
-    `jitter` is what the jitter of service times is drawn from.
+    `jitter` is what the jitter of service times is drawn from; `call_later` is the host's clock, which its gate uses.
     """
 
     def __init__(
@@ -41,10 +41,11 @@ class WritePath:
         links: HostLinks,
         route_of: Callable[[str, str], HostRoute],
         jitter: random.Random,
+        call_later: Callable[[int, Callable[[], None]], Timer],
     ) -> None:
         self.host = host
         self.held = held
-        self.gate = WriteGate(runtime, recorder, held.id, host, self._flush)
+        self.gate = WriteGate(runtime, recorder, held.id, host, self._flush, call_later)
         self.is_attached = True
         """Whether `close` was not called yet."""
         self.outstanding = 0

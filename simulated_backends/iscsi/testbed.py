@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from harness.backend_jobs import JobEngine
 from harness.runtime import SECOND
 from harness.runtime.agenda import Agenda
-from harness.schedule import Fault, random_source
+from harness.schedule import Fault, later_source, random_source
 from harness.testbed import LossPolicy
 from simulated_backends.iscsi.session import CarrierSession, IscsiTarget, SessionTimes
 from simulated_backends.iscsi.third_party_copy import CopyManager, ThirdPartyCopies
@@ -102,8 +102,8 @@ class IscsiTestbed(SimulatedTestbed):
 
     def mint_identity(self, backend: str) -> Callable[[], str]:
         """NAA identifiers (format 6h), as a logical unit shows them in VPD page 83h."""
-        source = random_source(self.seed, "identity", backend)
-        return lambda: f"naa.6001405{source.getrandbits(100):025x}"
+        source = later_source(self.seed, "identity", backend)
+        return lambda: f"naa.6001405{source().getrandbits(100):025x}"
 
     @staticmethod
     def _agreed(loaded: SimulatedProfile) -> SessionTimes:

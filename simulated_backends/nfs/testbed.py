@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from harness.runtime.agenda import Agenda
-from harness.schedule import Fault, random_source
+from harness.schedule import Fault, later_source, random_source
 from harness.testbed import Capability, LossPolicy
 from simulated_backends.backend import SessionLayer
 from simulated_backends.content import Rank
@@ -98,8 +98,8 @@ class NfsTestbed(SimulatedTestbed):
 
     def mint_identity(self, backend: str) -> Callable[[], str]:
         """NFS file handles."""
-        source = random_source(self.seed, "identity", backend)
-        return lambda: f"fh.{source.getrandbits(128):032x}"
+        source = later_source(self.seed, "identity", backend)
+        return lambda: f"fh.{source().getrandbits(128):032x}"
 
     def protocol_faults(self) -> Mapping[str, Callable[[Fault], None]]:
         """A restart of the service, the machine under it staying up; `host.restart` brings another verifier."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
+
 import pytest
 from worlds import SPREAD, World, image_of
 
@@ -9,7 +12,7 @@ from harness.recorder import UNACKNOWLEDGED
 from harness.runtime import SECOND, Abandoned, Expired
 from harness.schedule import Fault
 from harness.stamps import read_stamp
-from harness.storage import BLOCK, ObjectUnknown
+from harness.storage import BLOCK, CopyRequest, Image, ObjectUnknown, PoolFull
 from harness.testbed import LoadSpec
 
 
@@ -193,3 +196,45 @@ def test_bulk_transfers_slow_foreground_writes_where_the_volume_is() -> None:
         assert latency(3) == idle
 
     world.run(body)
+
+
+@pytest.mark.parametrize("thin", ["thin", "thick"])
+@pytest.mark.parametrize("cache_blocks", [0, 20, 1_000_000])
+def test_writes_in_turn_leave_what_single_writes_leave(
+    make_world: Callable[..., World], thin: str, cache_blocks: int
+) -> None:
+    """Blocks written in turn give the record, volume and clock of single writes, whatever happens on the way."""
+
+    def run(in_turn: bool) -> tuple[str, int, dict[str, Image], str]:
+        world = make_world(provisioning=thin, write_cache_bytes=cache_blocks * BLOCK)
+
+        def body() -> tuple[str, int, dict[str, Image], str]:
+            attachment = world.volume()
+
+            def write(blocks: list[int]) -> None:
+                if in_turn:
+                    attachment.write_each(blocks)
+                    return
+                for block in blocks:
+                    attachment.write(block, world.recorder.next_stamp())
+
+            source = random.Random(7)
+            blocks = [source.choice(SPREAD) for _ in range(300)]
+            world.runtime.spawn("somebody", lambda: [world.runtime.sleep(3_700_000) for _ in range(40)])
+            world.testbed.inject(Fault("reply.late", volume="volume", at_ns=10**8, for_ns=SECOND))
+            world.testbed.inject(Fault("connection.reset", volume="volume", at_ns=2 * 10**8))
+            write(blocks)
+            attachment.gate.hold("owner", SECOND, 60 * SECOND)  # which takes as long as the cache is full
+            attachment.gate.release("owner")
+            copy = world.store.begin_copy(CopyRequest("volume", "copy", "volume", False), world.store)
+            write([block + 1 for block in blocks])
+            copy.wait()
+            world.testbed.inject(Fault("pool.full", backend="primary", at_ns=world.runtime.now() + 10**7))
+            with pytest.raises((PoolFull, ValueError)) as ended:
+                write([*[block + 2 for block in blocks], SPREAD[-1] * 2])
+            images = {name: world.store.image(name) for name in ("volume", "copy")}
+            return world.recorder.digest(), world.runtime.now(), images, str(ended.value)
+
+        return world.run(body)
+
+    assert run(in_turn=True) == run(in_turn=False)

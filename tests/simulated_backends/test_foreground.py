@@ -53,7 +53,7 @@ def one_by_one(attachment: SimulatedAttachment, spec: LoadSpec) -> StreamLoad:
     """A load whose streams call `write`, one write after the other."""
     name = f"load on {attachment.volume_id} at {attachment.host}"
     return StreamLoad(
-        attachment._runtime, attachment._recorder, attachment.write, spec, attachment._loads, name
+        attachment._runtime, attachment._recorder, attachment.write, spec, attachment._loads(), name
     )  # fmt: skip
 
 

@@ -199,6 +199,43 @@ def test_a_gate_opens_by_itself_while_its_owner_stands_still(world: World) -> No
     world.run(body)
 
 
+@pytest.mark.parametrize("pauses", [[(5, 40)], [(5, 40), (20, 25)]], ids=["one pause", "a pause within it"])
+def test_a_paused_hosts_own_hold_stands_still_with_it(world: World, pauses: list[tuple[int, int]]) -> None:
+    """A host counts max_hold by its own clock: its gate opens later by its pause, another's does not."""
+
+    def body() -> None:
+        limit_ns = world.testbed.profile.max_hold_ns
+        volume = _volume(world)
+        for host in ("host-a", "host-b"):
+            world.primary.attach(*volume, host).gate.hold("owner", SECOND, limit_ns)
+        held_ns = {e.fields["host"]: e.at_ns for e in world.recorder.find("gate.hold")}
+        for at_s, for_s in pauses:
+            pause(world, for_s, at_s=at_s)
+        world.runtime.sleep(limit_ns + 100 * SECOND)
+        expired_ns = {e.fields["host"]: e.at_ns for e in world.recorder.find("gate.expired")}
+        assert expired_ns["host-a"] == held_ns["host-a"] + limit_ns + 40 * SECOND
+        assert expired_ns["host-b"] == held_ns["host-b"] + limit_ns
+
+    world.run(body)
+
+
+def test_a_paused_initiators_replacement_timeout_stands_still() -> None:
+    """A session that is lost for good fails after replacement_timeout by its host's clock, the pause left out."""
+    world = World("iscsi-sim", replacement_timeout_ns=30 * SECOND)
+
+    def body() -> None:
+        attachment = world.primary.attach(*_volume(world), "host-a")
+        attachment.write(1, 11)
+        world.testbed.inject(Fault("partition", backend="primary", at_ns=SECOND, for_ns=500 * SECOND))
+        world.testbed.inject(Fault("connection.reset", volume="volume", at_ns=2 * SECOND))
+        pause(world, 100)
+        world.runtime.sleep(300 * SECOND)
+        (lost,), (failed,) = world.recorder.find("session.lost"), world.recorder.find("session.failed")
+        assert lost.at_ns == 2 * SECOND and failed.at_ns == (2 + 30 + 100) * SECOND
+
+    world.run(body)
+
+
 def _volume(world: World) -> tuple[str]:
     world.store.create_volume("volume", 1)
     return ("volume",)
