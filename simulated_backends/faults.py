@@ -29,12 +29,19 @@ _OF_BACKENDS = ("backend.restart", "server.restart", "pool.full", "medium.error"
 _LASTING = ("caller.pause", "partition", "link.slow", "reply.late", "job.pause")
 _CALLS = ("", "start", "status", "abort")
 
+FAULTS_OF_ANY_PROTOCOL = frozenset(FAULT_KINDS) - {
+    "session.reinstate",
+    "session.logout",
+    "reservation.preempt",
+    "server.restart",
+}
+"""The kinds of fault that need nothing of the protocol."""
+
 
 class FaultInjector:
     """Lets faults happen at their triggers.
 
-    `impossible` are the kinds that the testbed's protocol does not know, `of_protocol` what it does at kinds of its
-    own.
+    `kinds` are those that the testbed makes, `of_protocol` what its protocol does at kinds of its own.
 
     A fault that is triggered by an event must not act inside the code that emitted it, so what ends connections or
     jobs does so in a call of its own at the same instant; what only arms something does so at once.
@@ -48,7 +55,7 @@ class FaultInjector:
         reply_faults: ReplyFaults,
         network: NetworkFaults,
         hosts: Hosts,
-        impossible: frozenset[str],
+        kinds: frozenset[str],
         of_protocol: Mapping[str, Callable[[Fault], None]],
     ) -> None:
         self._env = env
@@ -85,7 +92,7 @@ class FaultInjector:
         }
         for kind, act in deferred.items():
             actions[kind] = self._apart(act)
-        self._actions = {kind: actions[kind] for kind in FAULT_KINDS if kind in actions and kind not in impossible}
+        self._actions = {kind: actions[kind] for kind in FAULT_KINDS if kind in kinds}
 
     def inject(self, fault: Fault) -> None:
         """See `harness.testbed.Testbed.inject`. An empty `backend` means any, for a job the primary one."""

@@ -12,7 +12,8 @@ from typing import Any
 
 from conformance.lab import Lab
 from conformance.record import writes_acknowledged_between
-from conformance.schedules.callers import Done, Stage, backups
+from conformance.schedules.callers import backups
+from conformance.schedules.stage import Done, Stage
 from harness.backup_store import restore_image
 from harness.model import backend_name
 from harness.point_in_time import check_image, compare_images, exact_image, lost_writes

@@ -27,25 +27,47 @@ DEEDS = (
 )
 """What a caller may do; `look_up` is that of a stranger who tries the newest handle."""
 
-FAULTS = (
-    "caller.crash",
+DEATH = "caller.crash"
+"""The death of the taskflow, which comes back and recovers."""
+HOST_RESTART = "host.restart"
+"""The same, and the host on which it ran restarts."""
+
+OF_CONNECTIONS = (
     "connection.break",
-    "job.fail",
-    "backend.restart",
-    "reply.lost",
-    "start.reply_lost",
-    "drain.stall",
-    "partition",
+    "connection.reset",
+    "connection.half_open",
     "session.reinstate",
-    "link.slow",
+    "session.logout",
 )
-"""What may go wrong; what a testbed can't make is left out there. `caller.crash` is the death of the taskflow."""
+"""Faults of connections: of those of the drivers, or of what carries the hosts' foreground I/O."""
+
+FAULTS = (
+    DEATH,
+    HOST_RESTART,
+    "caller.pause",
+    *OF_CONNECTIONS,
+    "reservation.preempt",
+    "partition",
+    "link.slow",
+    "start.reply_lost",
+    "reply.lost",
+    "reply.late",
+    "backend.restart",
+    "server.restart",
+    "pool.full",
+    "job.fail",
+    "job.unsupported",
+    "job.pause",
+    "drain.stall",
+)
+"""What may go wrong; what a testbed can't make is left out there."""
 
 MOMENTS = (
     "step.started",
     "method.invoked",
     "activity.started",
     "activity.accepted",
+    "activity.aborting",
     "activity.ended",
     "method.returned",
     "step.done",
@@ -77,8 +99,11 @@ class Deed:
 
 @dataclass(frozen=True)
 class Strike:
-    """One fault, at the `nth` event of kind `on`; `backend` 0 is the primary, 1 the sibling; `size` sixteenths say how
-    much of it: of a job's bytes, or of a whole copy's time."""
+    """One fault, at the `nth` event of kind `on`.
+
+    `backend` 0 is the primary, 1 the sibling; of faults of connections 0 hits those of the drivers, 1 those under the
+    hosts' foreground I/O. `size` sixteenths say how much of it: of a job's bytes, or of a whole copy's time.
+    """
 
     kind: str
     on: str
@@ -116,7 +141,10 @@ class Plan:
             after = f" after {deed.wait}/16 of a copy" if deed.wait else ""
             lines.append(f"caller {deed.caller}{after}: {deed.kind} of volume {deed.subject % self.volumes}")
         for strike in self.strikes:
-            where = ("primary", "sibling")[strike.backend]
+            ends = (
+                ("drivers' connections", "foreground I/O") if strike.kind in OF_CONNECTIONS else ("primary", "sibling")
+            )
+            where = ends[strike.backend]
             lines.append(f"{strike.kind} at {where}, size {strike.size}/16, at {strike.on} number {strike.nth}")
         return lines
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from conformance.schedules import oracle
 from conformance.schedules.markers import MARKERS
 from conformance.schedules.plan import Plan, deed_block, draw_blocks, from_text, strike_block, to_text
-from conformance.test_schedules import FLOWS, REQUIRED
+from conformance.schedules.single_faults import FLOWS, REQUIRED
 from harness.cell import Cell, Kind
 from harness.contract import METHODS
 from harness.loading import CandidateSpec
