@@ -8,7 +8,7 @@ from conformance.checks import DEFAULT_SCHEDULES, batch_names, check
 from conformance.schedules import oracle
 from conformance.schedules.campaign import CHOICE, Campaign
 from conformance.schedules.choices import SeededChoices
-from conformance.schedules.plan import draw_blocks, from_text
+from conformance.schedules.plan import draw_blocks, from_text, possible_faults
 from conformance.schedules.single_faults import FLOWS, REQUIRED, rehearse, single_faults
 from conformance.worlds import Worlds
 
@@ -37,7 +37,9 @@ def test_every_single_fault_at_every_step(lab: Worlds, flow: str) -> None:
         every = [every[0], *lab.plan.source("sample").sample(every[1:], min(SAMPLE_ON_THE_WALL, len(every) - 1))]
     campaign.run_all(every)
     required = REQUIRED[flow] if lab.digest is not None and rehearsal.has_jobs else ()
-    campaign.report(oracle.CLAUSES, [m for m in required if m in rehearsal.reachable and not campaign.markers[m]])
+    campaign.report(
+        oracle.CLAUSES, [m for m in required if m in rehearsal.reachable and not campaign.markers[m].reached]
+    )
 
 
 @pytest.mark.parametrize("batch", batch_names(DEFAULT_SCHEDULES, A_BATCH))
@@ -50,5 +52,6 @@ def test_drawn_schedules(lab: Worlds, batch: str) -> None:
     else:
         source = SeededChoices(lab.plan.source("schedules"))
         count = A_BATCH if lab.digest is not None else A_BATCH_ON_THE_WALL
-        campaign.run_all(draw_blocks(source) for _ in range(count))
-    campaign.report(oracle.CLAUSES)
+        faults = lab.run("what can go wrong", lambda world: possible_faults(world.testbed.faults))
+        campaign.run_all(draw_blocks(source, faults) for _ in range(count))
+    campaign.report(oracle.CLAUSES, drawn=True)

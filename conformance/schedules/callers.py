@@ -49,9 +49,11 @@ def carry_out(lab: Lab, plan: Plan) -> Stage:
     lab.runtime.sleep(2 * lab.profile.whole_copy_ns)  # longer than any fault lasts
     lab.taskflow.recover()
     stage.enough.set(None)
+    # a host may still hold, and may still have to find out that its session was lost
+    patience_ns = lab.profile.max_hold_ns + 2 * lab.profile.loss.bound_ns(lab.profile.longest_activity_ns)
     for writer in stage.writers:
         with contextlib.suppress(Expired, StorageError):  # what was never acknowledged is judged by the record
-            writer.wait(lab.profile.max_hold_ns + 4 * lab.profile.quiesce_timeout_ns)
+            writer.wait(patience_ns + 4 * lab.profile.quiesce_timeout_ns)
     return stage
 
 

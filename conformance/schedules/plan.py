@@ -7,7 +7,7 @@ A block is a tuple of whole numbers, one for the stage, one for each deed and ea
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from conformance.schedules.choices import Choices, RecordedChoices
@@ -79,10 +79,13 @@ MOMENTS = (
 )
 """The recorded events at which something may go wrong."""
 
-MOST_DEEDS, MOST_STRIKES, MOST_NTH = 4, 2, 6
+MOST_DEEDS, MOST_STRIKES, MOST_NTH = 4, 3, 6
+A_DEATH_IN = 4
 LAST_NTH = 99
 """The latest occurrence that a strike can name; those drawn at random name at most `MOST_NTH`."""
 SIXTEENTHS = 16
+LONG = 8
+"""From more than so many sixteenths on, a fault outlasts what it is measured by: a quiesce time-out, a hold."""
 
 
 @dataclass(frozen=True)
@@ -160,17 +163,29 @@ def _strike(numbers: Sequence[int]) -> Strike:
     return Strike(kind, on, draw(1, LAST_NTH), draw(0, 1), draw(1, SIXTEENTHS))
 
 
-def draw_blocks(choices: Choices) -> list[Block]:
-    """Draw a schedule: a stage, one to four deeds, none to two strikes."""
+def possible_faults(of_testbed: Collection[str]) -> tuple[str, ...]:
+    """What may go wrong on a testbed that makes those faults: these, and the death of the taskflow."""
+    return tuple(kind for kind in FAULTS if kind == DEATH or kind in of_testbed)
+
+
+def draw_blocks(choices: Choices, faults: Sequence[str] = FAULTS) -> list[Block]:
+    """Draw a schedule: a stage, one to four deeds, none to three strikes of those kinds, `DEATH` among them.
+
+    One strike in `A_DEATH_IN` is a death, since whatever recovers is reached by nothing else. Early occurrences of a
+    moment are drawn more often than late ones, which few schedules have.
+    """
     integer = choices.integer
+    others = [FAULTS.index(kind) for kind in faults if kind != DEATH]
     blocks: list[Block] = [(integer(1, 2), integer(0, 3))]
     for _ in range(integer(1, MOST_DEEDS)):
         blocks.append(
             (0, integer(0, 1), integer(0, len(DEEDS) - 1), integer(0, 1), integer(0, 2), integer(0, SIXTEENTHS))
         )
     for _ in range(integer(0, MOST_STRIKES)):
-        kind, moment = integer(0, len(FAULTS) - 1), integer(0, len(MOMENTS) - 1)
-        blocks.append((1, kind, moment, integer(1, MOST_NTH), integer(0, 1), integer(1, SIXTEENTHS)))
+        is_death = integer(1, A_DEATH_IN) == 1 or not others
+        kind = FAULTS.index(DEATH) if is_death else others[integer(0, len(others) - 1)]
+        moment, nth = integer(0, len(MOMENTS) - 1), integer(1, integer(1, MOST_NTH))
+        blocks.append((1, kind, moment, nth, integer(0, 1), integer(1, SIXTEENTHS)))
     return blocks
 
 

@@ -12,13 +12,13 @@ from conformance.schedules.callers import carry_out, possible
 from conformance.schedules.markers import MARKERS
 from conformance.schedules.plan import (
     DEATH,
-    FAULTS,
     HOST_RESTART,
     LAST_NTH,
     MOMENTS,
     Block,
     Plan,
     deed_block,
+    possible_faults,
     strike_block,
 )
 from harness.activity import HandleScope
@@ -43,6 +43,7 @@ REQUIRED: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "backup": _ANYWHERE,
         "migration": (*_ANYWHERE, "something went wrong past a cut-over"),
         "recovery": (*_ANYWHERE, "the taskflow died while it recovered"),
+        "reattachment": (*_ANYWHERE, "the taskflow died while it recovered"),
         "abort": (*_ANYWHERE, "a session was reinstated during an abort", "a connection was lost during an abort"),
     }
 )
@@ -77,7 +78,7 @@ def rehearse(lab: Lab, flow: str) -> Rehearsal | None:
         counts[event.kind] += 1
         last = number + 1 == len(seen) or seen[number + 1].at_ns > event.at_ns
         moments.append((event.kind, min(counts[event.kind], LAST_NTH), last))
-    faults = tuple(fault for fault in FAULTS if fault == DEATH or fault in lab.testbed.faults)
+    faults = possible_faults(lab.testbed.faults)
     reachable = frozenset(name for name, marker in MARKERS.items() if marker.is_reachable(faults))
     return Rehearsal(blocks, moments, bool(counts["activity.started"]), faults, reachable)
 
@@ -87,6 +88,8 @@ def _blocks(lab: Lab, flow: str) -> list[Block] | None:
     unlisted = first_copying(lab, listed=False, order=LASTING)
     ends = lab.taskflow.core.ends
     native = lab.taskflow.replication.is_native(ends["primary"], ends["sibling"])
+    # whether a taskflow can reach the activity of the one before it, to wait for it or to abort it
+    is_known = ends["primary"].has_activity_hooks and lab.publication.handle_scope is not HandleScope.CONNECTION
     match flow:
         case "quiesced":
             return None if unlisted is None else [(1, 1), deed_block(unlisted)]
@@ -103,9 +106,9 @@ def _blocks(lab: Lab, flow: str) -> list[Block] | None:
             return [(1, 0), deed_block("migrate_volume")]
         case "recovery" if lab.implements("create_cloned_volume"):
             return [(1, 1), deed_block("create_cloned_volume"), strike_block(DEATH, "activity.started", 1, 0, 1)]
-        case "abort" if ends["primary"].has_activity_hooks and lab.implements("copy_volume_to_image"):
-            if lab.publication.handle_scope is HandleScope.CONNECTION:
-                return None  # nobody can reach the activity of another taskflow, to abort it
+        case "reattachment" if lab.implements("create_cloned_volume") and is_known:
+            return [(1, 1), deed_block("create_cloned_volume"), strike_block(DEATH, "activity.accepted", 1, 0, 1)]
+        case "abort" if lab.implements("copy_volume_to_image") and is_known:
             return [(1, 1), deed_block("copy_volume_to_image"), strike_block(DEATH, "activity.accepted", 1, 0, 1)]
     return None
 

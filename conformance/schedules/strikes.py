@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from conformance.schedules.plan import DEATH, HOST_RESTART, OF_CONNECTIONS, SIXTEENTHS, Strike
+from conformance.schedules.plan import DEATH, HOST_RESTART, LONG, OF_CONNECTIONS, SIXTEENTHS, Strike
 from conformance.schedules.stage import Stage
 from harness.recorder import Event
 from harness.runtime import Task
 
 _CALLS = ("", "start", "status", "abort")
-_LONG = 8
-"""From more than so many sixteenths on, a fault outlasts what it is measured by (a quiesce time-out, a hold)."""
 
 
 def arm(stage: Stage, tasks: list[Task[Any]]) -> Callable[[], None]:
@@ -43,7 +41,7 @@ def _fields(stage: Stage, strike: Strike) -> dict[str, Any]:
     lab = stage.lab
     profile = lab.profile
     backend = ("primary", "sibling")[strike.backend]
-    time_ns, is_long = profile.whole_copy_ns * strike.size // SIXTEENTHS, strike.size > _LONG
+    time_ns, is_long = profile.whole_copy_ns * strike.size // SIXTEENTHS, strike.size > LONG
     volume = stage.volumes[strike.backend % len(stage.volumes)].id
     if strike.kind in OF_CONNECTIONS:
         return {"volume": stage.volumes[0].id} if strike.backend else {"caller": lab.node}

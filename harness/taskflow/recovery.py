@@ -40,8 +40,10 @@ class Recovery:
     def _end(self, record: FlowRecord) -> Recovered:
         core = self._core
         core.recorder.emit("recovery", flow=record.id, kind=record.kind)
-        # the hosts' writes come first; what still runs unquiesced must not be reported successful (Q-3)
-        was_quiesced = any(self._could_be_written(undo) for undo in record.undo if undo.action == "release")
+        # the hosts' writes come first; what still runs unquiesced must not be reported successful (Q-3), not by another
+        # recovery either, should this one die: so that is written down before the hold is given back
+        if any(self._could_be_written(undo) for undo in record.undo if undo.action == "release"):
+            record.released = True
         for undo in [u for u in record.undo if u.action in ("release", "restore_status")]:
             core.carry_out(undo, record)
             record.undo.remove(undo)
@@ -49,7 +51,7 @@ class Recovery:
         if record.handle is not None and record.backend is not None:
             end = core.ends[record.backend]
             if record.scope != HandleScope.CONNECTION.value:
-                if record.kind in REATTACHABLE and not was_quiesced:
+                if record.kind in REATTACHABLE and not record.released:
                     reattached = self._reattach(end, record)
                     if reattached:
                         core.finish(record)

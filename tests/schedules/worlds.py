@@ -36,7 +36,7 @@ def judged(texts: list[str], publication: dict[str, Any], testbed: str = "iscsi-
     return {
         "judged": sorted(campaign.judged),
         "failed": {clause: [finding.message, to_text(blocks)] for clause, (finding, blocks) in campaign.failed.items()},
-        "markers": [name for name, count in campaign.markers.items() if count],
+        "markers": [name for name, tally in campaign.markers.items() if tally.reached],
         "runs": campaign.runs,
         "digest": worlds.digest,
     }
