@@ -13,12 +13,15 @@ from conformance.schedules.strikes import arm
 from harness.contract import BackendActivityError
 from harness.model import Backup, Context
 from harness.runtime import Abandoned, Expired, Task
-from harness.storage import StorageError
+from harness.storage import PoolFull, StorageError
 from harness.taskflow.errors import Refused, TaskflowError
 from harness.testbed import Attachment
 
-BLOCKS = 12
-"""Blocks of a volume that are written: few, so that a run is short; spread over the volume, so that a copy is torn."""
+BLOCKS = 80
+"""Blocks of a volume that are written, spread over it, so that a copy is torn. A host writes each of them once only, so
+that no lost write is written over before anybody has looked."""
+A_FEW = 7
+"""One in so many of them holds something before, which is enough for a copy to have content."""
 
 STREAMS = 2
 MOST_DEATHS = 4
@@ -60,13 +63,13 @@ def carry_out(lab: Lab, plan: Plan) -> Stage:
 def _set(stage: Stage) -> None:
     lab, plan = stage.lab, stage.plan
     for number in range(plan.volumes):
-        volume = lab.volume(f"volume {number}")
+        volume = lab.volume(f"volume {number}", every=A_FEW)
         stage.volumes.append(volume)
         of_it = [deed.kind for deed in plan.deeds if deed.subject % plan.volumes == number]
         if ("replicate" in of_it or "delete_snapshot" in of_it) and lab.implements("create_snapshot"):
             snapshot = lab.identifier(f"snapshot {number}")
             lab.taskflow.methods.create_snapshot(volume.id, snapshot)
-            lab.write_over(volume)
+            lab.write_over(volume, every=3 * A_FEW)
     stage.first_event = len(lab.recorder.events)
 
 
@@ -90,20 +93,24 @@ def _begin_writing(stage: Stage) -> None:
 def _write(
     stage: Stage, attachment: Attachment, blocks: tuple[int, ...], source: random.Random, pauses_first: bool
 ) -> None:
-    """Write until told to stop, ever more seldom: densely while the deeds are done, and still in long recoveries.
+    """Write each block once, or until told to stop, ever more seldom: densely while the deeds are done, and still in
+    long recoveries.
 
     A stream that pauses first has no write under way when the first deed begins, and one to be held soon after.
     """
     lab = stage.lab
     pause_ns = lab.profile.whole_copy_ns // SIXTEENTHS
-    while True:
-        if not pauses_first:
-            attachment.write(source.choice(blocks), lab.recorder.next_stamp())
-        pauses_first = False
-        with contextlib.suppress(Expired):
-            stage.enough.wait(1 + int(source.expovariate(1.0) * pause_ns))
-            return
-        pause_ns += pause_ns // 8
+    for number, block in enumerate(source.sample(blocks, len(blocks))):
+        if number or pauses_first:
+            with contextlib.suppress(Expired):
+                stage.enough.wait(1 + int(source.expovariate(1.0) * pause_ns))
+                return
+            pause_ns += pause_ns // 8
+        stamp = lab.recorder.next_stamp()
+        try:
+            attachment.write(block, stamp)
+        except PoolFull:
+            stage.refused.append(stamp)
 
 
 def _wait_for(tasks: list[Task[Any]]) -> None:

@@ -42,6 +42,8 @@ REQUIRED: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "deletion": _ANYWHERE,
         "backup": _ANYWHERE,
         "migration": (*_ANYWHERE, "something went wrong past a cut-over"),
+        "migration in use": (*_ANYWHERE, "something went wrong past a cut-over"),
+        "extension": _ANYWHERE,
         "recovery": (*_ANYWHERE, "the taskflow died while it recovered"),
         "reattachment": (*_ANYWHERE, "the taskflow died while it recovered"),
         "abort": (*_ANYWHERE, "a session was reinstated during an abort", "a connection was lost during an abort"),
@@ -104,6 +106,10 @@ def _blocks(lab: Lab, flow: str) -> list[Block] | None:
             return [(1, 1), deed_block("backup_volume")]
         case "migration" if lab.implements("migrate_volume"):
             return [(1, 0), deed_block("migrate_volume")]
+        case "migration in use" if lab.implements("migrate_volume"):
+            return [(1, 1), deed_block("migrate_volume")]
+        case "extension" if lab.implements("extend_volume"):
+            return [(1, 1), deed_block("extend_volume")]
         case "recovery" if lab.implements("create_cloned_volume"):
             return [(1, 1), deed_block("create_cloned_volume"), strike_block(DEATH, "activity.started", 1, 0, 1)]
         case "reattachment" if lab.implements("create_cloned_volume") and is_known:

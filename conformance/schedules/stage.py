@@ -31,7 +31,7 @@ class Done:
 
 @dataclass
 class Stage:
-    """The run of a schedule, as far as it has come."""
+    """The run of a schedule, as far as it has come. `refused`: the stamps of writes for which a pool had no room."""
 
     lab: Lab
     plan: Plan
@@ -40,6 +40,7 @@ class Stage:
     done: list[Done] = field(default_factory=list)
     images: ImageService = field(default_factory=ImageService)
     writers: list[Task[None]] = field(default_factory=list)
+    refused: list[int] = field(default_factory=list)
     deaths: int = 0
     first_event: int = 0
 
