@@ -17,10 +17,10 @@ from harness.storage import PoolFull, StorageError
 from harness.taskflow.errors import Refused, TaskflowError
 from harness.testbed import Attachment
 
-BLOCKS = 80
+BLOCKS = 48
 """Blocks of a volume that are written, spread over it, so that a copy is torn. A host writes each of them once only, so
 that no lost write is written over before anybody has looked."""
-A_FEW = 7
+A_FEW = 4
 """One in so many of them holds something before, which is enough for a copy to have content."""
 
 STREAMS = 2
@@ -105,7 +105,7 @@ def _write(
             with contextlib.suppress(Expired):
                 stage.enough.wait(1 + int(source.expovariate(1.0) * pause_ns))
                 return
-            pause_ns += pause_ns // 8
+            pause_ns += pause_ns // 4
         stamp = lab.recorder.next_stamp()
         try:
             attachment.write(block, stamp)
@@ -149,7 +149,7 @@ def _do(stage: Stage, deed: Deed, done: Done) -> None:
         case "create_cloned_volume":
             flows.methods.clone(volume.id, done.made)
         case "backup_volume":
-            techniques = (["zlib", "none"], ["bz2"], ["none"])[deed.option]
+            techniques = (["zlib", "none"], ["zstd"], ["none"])[deed.option]
             flows.backups.backup(volume.id, done.made, techniques)
         case "copy_volume_to_image":
             flows.methods.upload(volume.id, stage.images, done.made)
