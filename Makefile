@@ -26,7 +26,8 @@ test-long: $(VENV)/.installed
 
 test-all: test test-long
 
-# The proof of the suites on many seeds: 200 for each honest driver, 20 for each faulty one. Takes about an hour and a half.
+# The proof of the suites on many seeds: 200 for each honest driver, 20 for each faulty one, and 20 under schedules. Takes
+# many hours; Ctrl-C ends it, and the next call goes on where it was (.proof/) as long as the code is the same.
 proof: $(VENV)/.installed
 	$(BIN)/python -m tests.proof.many_seeds --jobs $(JOBS)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from conformance.lab import Lab
 from harness.backup_store import ImageService, restore_image
@@ -12,6 +12,8 @@ from harness.storage import Image
 from harness.taskflow.errors import Refused
 
 COPYING = ("create_snapshot", "create_cloned_volume", "copy_volume_to_image", "backup_volume")
+LASTING = ("create_cloned_volume", "backup_volume", "copy_volume_to_image", "create_snapshot")
+"""The copying methods, those that take a while first."""
 MOVING = ("migrate_volume", "retype")
 
 WAYS = ("blocking", "as an activity")
@@ -26,6 +28,12 @@ def expect_claim(lab: Lab, method: str, listed: bool) -> None:
         lab.not_applicable(f"the driver does not implement {method}")
     if lab.lists(method) is not listed:
         lab.not_applicable(f"{method} is {'not ' if listed else ''}listed as stateless")
+
+
+def first_copying(lab: Lab, listed: bool | None, order: Sequence[str] = COPYING) -> str | None:
+    """The first copying method of `order` that the driver implements and lists (True), does not list (False), or
+    either (None); None if there is no such method."""
+    return next((m for m in order if lab.implements(m) and listed in (None, lab.lists(m))), None)
 
 
 def choose_way(lab: Lab, way: str) -> None:

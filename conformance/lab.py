@@ -192,18 +192,18 @@ class Lab:
         shift = self.schedule.integer("working set", 0, stride - 1)
         return tuple(number * stride + shift for number in range(self.working_blocks))
 
-    def volume(self, name: str = "volume") -> Volume:
-        """A volume of the profile's size on `primary` whose working set has been written once."""
+    def volume(self, name: str = "volume", every: int = 1) -> Volume:
+        """A volume of the profile's size on `primary` of whose working set every `every`-th block has been written."""
         volume = self.taskflow.methods.create_volume(self.identifier(name), self.profile.volume_gib, "primary")
         attachment = self.testbed.backend("primary").attach(volume.id, self.node)
-        write_each(attachment, self.working_set(), self.recorder)
+        write_each(attachment, self.working_set()[::every], self.recorder)
         attachment.detach()
         return volume
 
-    def write_over(self, volume: Volume) -> None:
-        """Change what an unattached volume on `primary` holds, so that it differs from its snapshots."""
+    def write_over(self, volume: Volume, every: int = 3) -> None:
+        """Change every `every`-th block of an unattached volume on `primary`, so that it differs from its snapshots."""
         attachment = self.testbed.backend("primary").attach(volume.id, self.node)
-        write_each(attachment, self.working_set()[::3], self.recorder)
+        write_each(attachment, self.working_set()[::every], self.recorder)
         attachment.detach()
 
     def attach(self, volume: Volume, backend: str = "primary") -> Attachment:

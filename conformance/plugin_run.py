@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import reports
+from conformance import rare_paths
 from conformance.certificate import Brought, Gathered, Selection, make_report, one_line, save_schedules, status_of
 from conformance.checks import DEFAULT_SCHEDULES, spec_of
 from conformance.execution import CheckCall, Executor
@@ -247,6 +248,7 @@ class Run:
             lines += [f"  {reason}" for reason in driver.reasons[:REASONS_SHOWN]]
             if len(driver.reasons) > REASONS_SHOWN:
                 lines.append(f"  … and {len(driver.reasons) - REASONS_SHOWN} more")
+            lines += [f"  {line}" for line in rare_paths.in_words(driver.checks)]
         if self.written is not None:
             lines.append(f"report: {self.written}")
         if self._notice is not None:

@@ -87,6 +87,7 @@ def run_check(
     result.clauses = ledger.results()
     result.findings = ledger.findings
     result.timeline = ledger.timeline
+    result.rare_paths = ledger.rare_paths
     result.schedule = plan.to_dict()
     result.wall_s = time.perf_counter() - started
     if result.outcome is not Outcome.ERROR or not result.message:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from conformance.checks import check
-from conformance.invocations import COPYING, MOVING, WAYS, choose_way, invoke
+from conformance.invocations import COPYING, MOVING, WAYS, choose_way, first_copying, invoke
 from conformance.lab import Lab
 from harness.activity import HandleScope
 from harness.attributes import Publication, publication_difference, read_driver, read_publication
@@ -103,7 +103,7 @@ def test_what_is_not_published_means_the_safest_choice(lab: Lab, key: str) -> No
         lab.expect("A-4", safe, f"without {key} the taskflow takes handles for {reduced.handle_scope.value}")
         return
     if key == "stateless_activities":
-        method = next((m for m in COPYING if lab.implements(m)), None)
+        method = first_copying(lab, listed=None)
         if method is None:
             lab.not_applicable("the driver copies nothing")
             return

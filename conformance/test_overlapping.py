@@ -8,7 +8,18 @@ from typing import Any
 import pytest
 
 from conformance.checks import check
-from conformance.invocations import COPYING, WAYS, ImageOf, choose_way, expect_way, invoke, place_of, read
+from conformance.invocations import (
+    COPYING,
+    LASTING,
+    WAYS,
+    ImageOf,
+    choose_way,
+    expect_way,
+    first_copying,
+    invoke,
+    place_of,
+    read,
+)
 from conformance.lab import Lab
 from conformance.record import writes_acknowledged_between
 from harness.backup_store import ImageService, MemorySink
@@ -18,9 +29,6 @@ from harness.recorder import Event
 from harness.runtime import Expired, Runtime, Task
 from harness.storage import Image
 from harness.taskflow.errors import QuiesceLost, TaskflowError
-
-LASTING = ("create_cloned_volume", "backup_volume", "copy_volume_to_image", "create_snapshot")
-"""The copying methods, those that take a while first."""
 
 INTRUSIONS = ("delete_volume", "detach", "extend_volume", "migrate_volume", "the same again")
 """What somebody else wants of a volume on which a method works."""
@@ -203,9 +211,9 @@ def test_attaching_meanwhile_waits_or_joins_held(lab: Lab) -> None:
 
 def _lasting(lab: Lab, listed: bool | None, order: Sequence[str] = LASTING) -> str:
     """The first copying method of `order` that is (not) listed; not applicable if there is none."""
-    for method in order:
-        if lab.implements(method) and listed in (None, lab.lists(method)):
-            return method
+    method = first_copying(lab, listed, order)
+    if method is not None:
+        return method
     lab.not_applicable("the driver implements no such copying method" if listed is None else "every one is listed")
     raise LookupError
 

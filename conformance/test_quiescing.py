@@ -15,6 +15,7 @@ from conformance.invocations import (
     choose_way,
     expect_claim,
     expect_way,
+    first_copying,
     invoke,
     invoke_in_use,
     place_of,
@@ -192,7 +193,7 @@ def test_listed_method_changes_no_volume_state(lab: Lab, method: str, way: str) 
 @check("Q-3", needs=(Capability.JOB_FAULTS, Capability.CONNECTION_BREAK))
 def test_volume_is_released_on_every_exit(lab: Lab, way_out: str) -> None:
     """However a quiesced method ends, the volume is released; and a taskflow's death is not taken for success."""
-    method = next((m for m in COPYING if lab.implements(m) and not lab.lists(m)), None)
+    method = first_copying(lab, listed=False)
     if method is None:
         lab.not_applicable("every copying method is listed, so nothing is quiesced")
         return
@@ -231,7 +232,7 @@ def test_volume_is_released_on_every_exit(lab: Lab, way_out: str) -> None:
 def test_volume_is_released_while_its_caller_stands_still(lab: Lab) -> None:
     """Where the taskflow's machine stands still the hosts release by themselves after max_hold, and the method that
     was running is not reported successful afterwards."""
-    method = next((m for m in COPYING if lab.implements(m) and not lab.lists(m)), None)
+    method = first_copying(lab, listed=False)
     if method is None:
         lab.not_applicable("every copying method is listed, so nothing is quiesced")
         return
@@ -270,7 +271,7 @@ def test_volume_is_released_while_its_caller_stands_still(lab: Lab) -> None:
 @check("Q-6", needs=(Capability.DRAIN_STALL,))
 def test_method_is_not_invoked_where_the_volume_cannot_be_quiesced(lab: Lab) -> None:
     """Where outstanding writes do not drain in time, the method is not invoked and the caller is told so."""
-    method = next((m for m in COPYING if lab.implements(m) and not lab.lists(m)), None)
+    method = first_copying(lab, listed=False)
     if method is None:
         lab.not_applicable("every copying method is listed, so nothing is quiesced")
         return

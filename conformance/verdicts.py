@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from conformance.clauses import CLAUSES
-from harness.results import ClauseResult, Evidence, Finding, Outcome, Timeline
+from harness.results import ClauseResult, Evidence, Finding, Outcome, RarePaths, Timeline
 
 
 class CheckEnded(Exception):
@@ -24,6 +24,7 @@ class Ledger:
         self._results: dict[str, ClauseResult] = {}
         self.findings: list[Finding] = []
         self.timeline: Timeline | None = None
+        self.rare_paths: RarePaths | None = None
 
     def expect(
         self,

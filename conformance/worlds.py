@@ -45,6 +45,7 @@ class Worlds:
         self._digest = hashlib.sha256() if digests else None
         self.run_ns = 0
         self._opened = 0
+        gc.freeze()  # what stands before the first world is looked at by no later collection
 
     def run(self, name: str, body: Callable[[Lab], T]) -> T:
         """Run `body` in a new world; raises what it raises. What is named alike happens alike."""

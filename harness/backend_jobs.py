@@ -118,6 +118,7 @@ class JobEngine:
             return
         if not activity.abortable:
             raise ActivityNotAbortable(f"activity {handle!r} can't be aborted")
+        self._recorder.emit("activity.aborting", backend=self._store.name, handle=handle, verb=activity.verb)
         self._runtime.sleep(self._profile.loss.abort_latency_ns)
         self._cancel(activity, "aborted by its caller")
         activity.over.wait()

@@ -97,6 +97,25 @@ class Timeline(_Model):
     writes_ns: list[tuple[int, int]] = Field(default_factory=list)
 
 
+class Reached(_Model):
+    """Of the schedules of a check, how many had all that leads to a rare path, and how many reached it."""
+
+    aimed: int
+    reached: int
+
+
+class RarePaths(_Model):
+    """The rare paths that the schedules of a check aimed at or reached, by name.
+
+    `drawn`: the schedules were drawn from the seed, together with those of other checks; else they are every single
+    fault of a flow.
+    """
+
+    drawn: bool
+    schedules: int
+    paths: dict[str, Reached] = Field(default_factory=dict)
+
+
 class CheckResult(_Model):
     """The result of one check on one testbed for one driver. `reproduce` is the command line that reruns just it.
 
@@ -120,6 +139,7 @@ class CheckResult(_Model):
     durations_ns: dict[str, list[int]] = Field(default_factory=dict)
     wall_s: float = 0.0
     timeline: Timeline | None = None
+    rare_paths: RarePaths | None = None
     output: str = ""
     reproduce: str = ""
 

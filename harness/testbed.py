@@ -287,6 +287,8 @@ class Testbed(Protocol):
     name: ClassVar[str]
     virtual: ClassVar[bool]
     offers: ClassVar[frozenset[Capability]]
+    faults: ClassVar[frozenset[str]]
+    """The kinds of fault that `inject` takes, of `harness.schedule.FAULT_KINDS`; checks ask for no other."""
 
     runtime: Runtime
     recorder: Recorder
@@ -296,7 +298,8 @@ class Testbed(Protocol):
         """The backend of that name: `primary`, `sibling` or `stranger`. Raises KeyError."""
 
     def inject(self, fault: Fault) -> None:
-        """Let a fault happen at its trigger. Raises `ValueError` for one that the testbed can't make."""
+        """Let a fault happen at its trigger. Raises `ValueError` for a kind that is not among `faults`, and for one
+        that does not say what it hits."""
 
     def close(self) -> None:
         """Free all that the testbed holds: processes, files, tasks. Repeating it is harmless."""

@@ -31,12 +31,19 @@ _OF_BACKENDS = ("backend.restart", "server.restart", "pool.full", "medium.error"
 _LASTING = ("caller.pause", "partition", "link.slow", "reply.late", "job.pause")
 _CALLS = ("", "start", "status", "abort")
 
+FAULTS_OF_ANY_PROTOCOL = frozenset(FAULT_KINDS) - {
+    "session.reinstate",
+    "session.logout",
+    "reservation.preempt",
+    "server.restart",
+}
+"""The kinds of fault that need nothing of the protocol."""
+
 
 class FaultInjector:
     """Lets faults happen at their triggers.
 
-    `impossible` are the kinds that the testbed's protocol does not know, `of_protocol` what it does at kinds of its
-    own.
+    `kinds` are those that the testbed makes, `of_protocol` what its protocol does at kinds of its own.
 
     A fault that is triggered by an event must not act inside the code that emitted it, so what ends connections or
     jobs does so in a call of its own at the same instant; what only arms something does so at once.
@@ -50,7 +57,7 @@ class FaultInjector:
         reply_faults: ReplyFaults,
         network: NetworkFaults,
         hosts: Hosts,
-        impossible: frozenset[str],
+        kinds: frozenset[str],
         of_protocol: Mapping[str, Callable[[Fault], None]],
     ) -> None:
         self._env = env
@@ -60,7 +67,7 @@ class FaultInjector:
         self._network = network
         self._hosts = hosts
         self._of_protocol = of_protocol
-        self._impossible = impossible
+        self._kinds = kinds
 
     def inject(self, fault: Fault) -> None:
         """See `harness.testbed.Testbed.inject`. An empty `backend` means any, for a job the primary one."""
@@ -77,8 +84,8 @@ class FaultInjector:
         self._at_nth(fault.on, fault.nth, lambda event: self._act(fault, event))
 
     def _check(self, fault: Fault) -> None:
-        if not self._can_make(fault.kind):
-            known = ", ".join(filter(self._can_make, FAULT_KINDS))
+        if fault.kind not in self._kinds:
+            known = ", ".join(kind for kind in FAULT_KINDS if kind in self._kinds)
             raise ValueError(f"this testbed can't make the fault {fault.kind!r}; it makes {known}")
         if fault.backend and fault.backend not in self._backends:
             raise ValueError(f"no backend {fault.backend!r}; there are {', '.join(self._backends)}")
@@ -102,10 +109,6 @@ class FaultInjector:
             raise ValueError("drain.stall needs a volume and a time for_ns above 0")
         if fault.nth < 1:
             raise ValueError(f"a fault's nth occurrence counts from 1, not {fault.nth}")
-
-    def _can_make(self, kind: str) -> bool:
-        known = kind in self._of_protocol or kind in self._APART or kind in self._AT_ONCE
-        return known and kind not in self._impossible
 
     def _act(self, fault: Fault, event: Event | None) -> None:
         """Let a fault happen, at an event or (None) now."""

@@ -21,7 +21,7 @@ from simulated_backends.array_jobs import ArrayJobs
 from simulated_backends.backend import SessionLayer, SimulatedBackend
 from simulated_backends.content import Rank, ascending
 from simulated_backends.fabric import Fabric
-from simulated_backends.faults import FaultInjector
+from simulated_backends.faults import FAULTS_OF_ANY_PROTOCOL, FaultInjector
 from simulated_backends.foreground import Lane
 from simulated_backends.host_links import HostLinks
 from simulated_backends.hosts import Hosts
@@ -59,8 +59,7 @@ class SimulatedTestbed(Testbed):
     families: ClassVar[Mapping[str, str]]
     """The driver family of each backend, by the backend's name."""
 
-    impossible_faults: ClassVar[frozenset[str]] = frozenset({"session.reinstate", "session.logout"})
-    """The kinds of fault that the protocol does not know."""
+    faults: ClassVar[frozenset[str]] = FAULTS_OF_ANY_PROTOCOL
 
     def __init__(self, seed: int = 0, options: Mapping[str, Any] | None = None) -> None:
         self.seed = seed
@@ -91,7 +90,7 @@ class SimulatedTestbed(Testbed):
                 self._fabric, self._network, self._links_of, {n: b.store.medium for n, b in self._backends.items()}
             ),
             self._callers,
-            self.impossible_faults,
+            self.faults,
             self.protocol_faults(),
         )
 

@@ -4,74 +4,28 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from conformance.lab import Lab
-from conformance.schedules.plan import FAULTS, SIXTEENTHS, Deed, Plan, Strike
-from harness.backup_store import ImageService
+from conformance.schedules.plan import SIXTEENTHS, Deed, Plan
+from conformance.schedules.stage import Done, Stage
+from conformance.schedules.strikes import arm
 from harness.contract import BackendActivityError
-from harness.model import Backup, Context, Volume
-from harness.recorder import Event
-from harness.runtime import Expired, Signal, Task
-from harness.storage import Image, StorageError
+from harness.model import Backup, Context
+from harness.runtime import Abandoned, Expired, Task
+from harness.storage import PoolFull, StorageError
 from harness.taskflow.errors import Refused, TaskflowError
 from harness.testbed import Attachment
 
-BLOCKS = 12
-"""Blocks of a volume that are written: few, so that a run is short; spread over the volume, so that a copy is torn."""
+BLOCKS = 48
+"""Blocks of a volume that are written, spread over it, so that a copy is torn. A host writes each of them once only, so
+that no lost write is written over before anybody has looked."""
+A_FEW = 4
+"""One in so many of them holds something before, which is enough for a copy to have content."""
 
 STREAMS = 2
 MOST_DEATHS = 4
 """After so many deaths the taskflow is left alone; a schedule has no more anyway."""
-
-
-@dataclass
-class Done:
-    """What came of a deed: the id that it made, what it was made from, the image that it was to equal where that is
-    known, whether its caller was told that it went well, the error that it ended with if any, and what a stranger was
-    told of a handle and of none."""
-
-    deed: Deed
-    made: str = ""
-    source: str = ""
-    went_well: bool = False
-    expected: Image | None = None
-    error: BaseException | None = None
-    told: tuple[str, str] | None = None
-
-
-@dataclass
-class Stage:
-    """The run of a schedule, as far as it has come."""
-
-    lab: Lab
-    plan: Plan
-    enough: Signal[None]
-    volumes: list[Volume] = field(default_factory=list)
-    snapshots: list[str] = field(default_factory=list)
-    done: list[Done] = field(default_factory=list)
-    images: ImageService = field(default_factory=ImageService)
-    writers: list[Task[None]] = field(default_factory=list)
-    unwritten: list[str] = field(default_factory=list)
-    deaths: int = 0
-    first_event: int = 0
-
-    @property
-    def faults(self) -> list[Event]:
-        """The faults that have happened."""
-        return [e for e in self.lab.recorder.events[self.first_event :] if e.kind == "fault"]
-
-    def events(self, kind: str, **fields: Any) -> list[Event]:
-        """The events of a kind since the stage was set."""
-        return [e for e in self.lab.recorder.find(kind, **fields) if e.place >= self.first_place]
-
-    @property
-    def first_place(self) -> int:
-        """The place of the first event since the stage was set."""
-        events = self.lab.recorder.events
-        return events[self.first_event].place if len(events) > self.first_event else 0
 
 
 def carry_out(lab: Lab, plan: Plan) -> Stage:
@@ -80,7 +34,7 @@ def carry_out(lab: Lab, plan: Plan) -> Stage:
     stage = Stage(lab, plan, lab.runtime.signal("the writers have written enough"))
     _set(stage)
     tasks: list[Task[Any]] = []
-    end = _arm(stage, tasks)
+    end = arm(stage, tasks)
     _begin_writing(stage)
     for caller in (0, 1):
         deeds = [deed for deed in plan.deeds if deed.caller == caller]
@@ -98,25 +52,24 @@ def carry_out(lab: Lab, plan: Plan) -> Stage:
     lab.runtime.sleep(2 * lab.profile.whole_copy_ns)  # longer than any fault lasts
     lab.taskflow.recover()
     stage.enough.set(None)
+    # a host may still hold, and may still have to find out that its session was lost
+    patience_ns = lab.profile.max_hold_ns + 2 * lab.profile.loss.bound_ns(lab.profile.longest_activity_ns)
     for writer in stage.writers:
-        try:
-            writer.wait(lab.profile.max_hold_ns + 4 * lab.profile.quiesce_timeout_ns)
-        except (Expired, StorageError) as error:
-            stage.unwritten.append(f"{type(error).__name__}: {error}")
+        with contextlib.suppress(Expired, StorageError):  # what was never acknowledged is judged by the record
+            writer.wait(patience_ns + 4 * lab.profile.quiesce_timeout_ns)
     return stage
 
 
 def _set(stage: Stage) -> None:
     lab, plan = stage.lab, stage.plan
     for number in range(plan.volumes):
-        volume = lab.volume(f"volume {number}")
+        volume = lab.volume(f"volume {number}", every=A_FEW)
         stage.volumes.append(volume)
         of_it = [deed.kind for deed in plan.deeds if deed.subject % plan.volumes == number]
         if ("replicate" in of_it or "delete_snapshot" in of_it) and lab.implements("create_snapshot"):
             snapshot = lab.identifier(f"snapshot {number}")
             lab.taskflow.methods.create_snapshot(volume.id, snapshot)
-            stage.snapshots.append(snapshot)
-            lab.write_over(volume)
+            lab.write_over(volume, every=3 * A_FEW)
     stage.first_event = len(lab.recorder.events)
 
 
@@ -132,90 +85,38 @@ def _begin_writing(stage: Stage) -> None:
                 stage.writers.append(
                     lab.runtime.spawn(
                         f"writer {number}.{stream}",
-                        lambda a=attachment, o=own, s=source: _write(stage, a, o, s),  # type: ignore[misc]
+                        lambda a=attachment, o=own, s=source, n=stream: _write(stage, a, o, s, n > 0),  # type: ignore[misc]
                     )
                 )
 
 
-def _write(stage: Stage, attachment: Attachment, blocks: tuple[int, ...], source: random.Random) -> None:
-    """Write until told to stop, ever more seldom: densely while the deeds are done, and still in long recoveries."""
+def _write(
+    stage: Stage, attachment: Attachment, blocks: tuple[int, ...], source: random.Random, pauses_first: bool
+) -> None:
+    """Write each block once, or until told to stop, ever more seldom: densely while the deeds are done, and still in
+    long recoveries.
+
+    A stream that pauses first has no write under way when the first deed begins, and one to be held soon after.
+    """
     lab = stage.lab
     pause_ns = lab.profile.whole_copy_ns // SIXTEENTHS
-    while True:
-        attachment.write(source.choice(blocks), lab.recorder.next_stamp())
-        with contextlib.suppress(Expired):
-            stage.enough.wait(1 + int(source.expovariate(1.0) * pause_ns))
-            return
-        pause_ns += pause_ns // 8
+    for number, block in enumerate(source.sample(blocks, len(blocks))):
+        if number or pauses_first:
+            with contextlib.suppress(Expired):
+                stage.enough.wait(1 + int(source.expovariate(1.0) * pause_ns))
+                return
+            pause_ns += pause_ns // 4
+        stamp = lab.recorder.next_stamp()
+        try:
+            attachment.write(block, stamp)
+        except PoolFull:
+            stage.refused.append(stamp)
 
 
 def _wait_for(tasks: list[Task[Any]]) -> None:
     for task in tasks:
-        try:
+        with contextlib.suppress(Abandoned):  # it died, as the schedule wanted
             task.wait()
-        except Exception:
-            raise
-        except BaseException:
-            continue  # it died, as the schedule wanted
-
-
-# ---- what goes wrong -------------------------------------------------------------------------------------------------
-
-
-def _arm(stage: Stage, tasks: list[Task[Any]]) -> Callable[[], None]:
-    """Arm the schedule's strikes; returns what disarms the deaths."""
-    ends = [_arm_one(stage, tasks, strike) for strike in stage.plan.strikes]
-
-    def end() -> None:
-        for each in ends:
-            each()
-
-    return end
-
-
-def _arm_one(stage: Stage, tasks: list[Task[Any]], strike: Strike) -> Callable[[], None]:
-    lab = stage.lab
-    if strike.kind == FAULTS[0]:
-        return _arm_death(stage, tasks, strike)
-    backend = ("primary", "sibling")[strike.backend]
-    part, time_ns = strike.size / SIXTEENTHS, lab.profile.whole_copy_ns * strike.size // SIXTEENTHS
-    fields: dict[str, Any] = {"on": strike.on, "nth": strike.nth}
-    match strike.kind:
-        case "connection.break" | "session.reinstate" | "start.reply_lost":
-            fields |= {"caller": lab.node}
-        case "reply.lost":
-            fields |= {"caller": lab.node, "verb": ("", "start", "status", "abort")[strike.size % 4]}
-        case "job.fail":
-            fields |= {"backend": backend, "fraction": part}
-        case "backend.restart":
-            fields |= {"backend": backend, "for_ns": time_ns}
-        case "partition":
-            fields |= {"caller": lab.node, "backend": backend, "for_ns": time_ns}
-        case "link.slow":
-            fields |= {"backend": backend, "fraction": 1 / (1 + strike.size), "for_ns": time_ns}
-        case "drain.stall":
-            volume = stage.volumes[strike.backend % len(stage.volumes)].id
-            fields |= {"volume": volume, "for_ns": time_ns + 2 * lab.profile.quiesce_timeout_ns * (strike.size > 8)}
-    with contextlib.suppress(ValueError):  # this testbed can't make it
-        lab.inject(strike.kind, **fields)
-    return lambda: None
-
-
-def _arm_death(stage: Stage, tasks: list[Task[Any]], strike: Strike) -> Callable[[], None]:
-    lab = stage.lab
-    seen = 0
-
-    def look(event: Event) -> None:
-        nonlocal seen
-        seen += event.kind == strike.on
-        if event.kind != strike.on or seen != strike.nth or all(task.is_over for task in tasks):
-            return
-        stage.deaths += 1
-        lab.recorder.emit("fault", fault=strike.kind, at=event.kind)
-        for task in tasks:
-            task.abandon()
-
-    return lab.recorder.listen(look)
 
 
 # ---- what callers do -------------------------------------------------------------------------------------------------
@@ -248,7 +149,7 @@ def _do(stage: Stage, deed: Deed, done: Done) -> None:
         case "create_cloned_volume":
             flows.methods.clone(volume.id, done.made)
         case "backup_volume":
-            techniques = (["zlib", "none"], ["bz2"], ["none"])[deed.option]
+            techniques = (["zlib", "none"], ["zstd"], ["none"])[deed.option]
             flows.backups.backup(volume.id, done.made, techniques)
         case "copy_volume_to_image":
             flows.methods.upload(volume.id, stage.images, done.made)

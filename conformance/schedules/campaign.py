@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from conformance.lab import Lab
 from conformance.schedules import oracle
 from conformance.schedules.callers import carry_out
-from conformance.schedules.markers import MARKERS, reached
+from conformance.schedules.markers import MARKERS, Tally, count
 from conformance.schedules.plan import Block, Plan, to_text
 from conformance.schedules.shrink import shrink
 from conformance.worlds import Worlds
 from harness.contract import BackendActivityError
+from harness.results import RarePaths, Reached
 from harness.runtime import RuntimeLimit
 from harness.storage import StorageError
 from harness.taskflow.errors import TaskflowError
@@ -31,14 +32,12 @@ class Campaign:
         self.runs = 0
         self.judged: set[str] = set()
         self.failed: dict[str, tuple[oracle.Finding, list[Block]]] = {}
-        self.markers: dict[str, int] = dict.fromkeys(MARKERS, 0)
+        self.markers: dict[str, Tally] = {name: Tally() for name in MARKERS}
 
     def run(self, blocks: Sequence[Block]) -> list[oracle.Finding]:
         """Run one schedule and count it; the findings that are failures."""
         self.runs += 1
-        findings, markers = self._once(blocks)
-        for marker in markers:
-            self.markers[marker] += 1
+        findings = self._once(blocks, self.markers)
         self.judged.update(finding.clause for finding in findings)
         broken = [finding for finding in findings if finding.message]
         for finding in broken:
@@ -52,35 +51,40 @@ class Campaign:
             if self.run(blocks):
                 return
 
-    def _once(self, blocks: Sequence[Block]) -> tuple[list[oracle.Finding], list[str]]:
+    def _once(self, blocks: Sequence[Block], markers: Mapping[str, Tally] | None = None) -> list[oracle.Finding]:
         plan = Plan.of(blocks)
 
-        def body(lab: Lab) -> tuple[list[oracle.Finding], list[str]]:
+        def body(lab: Lab) -> list[oracle.Finding]:
             stage = carry_out(lab, plan)
             lab.settled()
-            return list(oracle.judge(stage)), reached(stage)
+            if markers is not None:
+                count(stage, markers)
+            return list(oracle.judge(stage))
 
         try:
             return self._worlds.run(self._name, body)
         except (TaskflowError, BackendActivityError, RuntimeLimit, StorageError) as error:
             text = f"the run broke off: {type(error).__name__}: {error}"
-            return [oracle.Finding("R-9", text)], []
+            return [oracle.Finding("R-9", text)]
 
     def _smallest(self, finding: oracle.Finding, blocks: list[Block]) -> tuple[oracle.Finding, list[Block]]:
         smallest = finding
 
         def fails(candidate: list[Block]) -> bool:
             nonlocal smallest
-            found = next((f for f in self._once(candidate)[0] if f.clause == finding.clause and f.message), None)
+            found = next((f for f in self._once(candidate) if f.clause == finding.clause and f.message), None)
             smallest = found or smallest
             return found is not None
 
         small = shrink(blocks, fails)
         return smallest, small
 
-    def report(self, clauses: Iterable[str], missing_markers: Iterable[str] = ()) -> None:
-        """Put what was found into the check's ledger."""
+    def report(self, clauses: Iterable[str], missing_markers: Iterable[str] = (), drawn: bool = False) -> None:
+        """Put what was found into the check's ledger; `drawn` as in `harness.results.RarePaths`."""
         ledger = self._worlds.ledger
+        seen = {name: tally for name, tally in self.markers.items() if tally.aimed or tally.reached}
+        paths = {name: Reached(aimed=tally.aimed, reached=tally.reached) for name, tally in seen.items()}
+        ledger.rare_paths = RarePaths(drawn=drawn, schedules=self.runs, paths=paths)
         lacking = sorted(missing_markers)
         for clause in clauses:
             if clause in self.failed:

@@ -7,7 +7,7 @@ A block is a tuple of whole numbers, one for the stage, one for each deed and ea
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from conformance.schedules.choices import Choices, RecordedChoices
@@ -27,25 +27,47 @@ DEEDS = (
 )
 """What a caller may do; `look_up` is that of a stranger who tries the newest handle."""
 
-FAULTS = (
-    "caller.crash",
+DEATH = "caller.crash"
+"""The death of the taskflow, which comes back and recovers."""
+HOST_RESTART = "host.restart"
+"""The same, and the host on which it ran restarts."""
+
+OF_CONNECTIONS = (
     "connection.break",
-    "job.fail",
-    "backend.restart",
-    "reply.lost",
-    "start.reply_lost",
-    "drain.stall",
-    "partition",
+    "connection.reset",
+    "connection.half_open",
     "session.reinstate",
-    "link.slow",
+    "session.logout",
 )
-"""What may go wrong; what a testbed can't make is left out there. `caller.crash` is the death of the taskflow."""
+"""Faults of connections: of those of the drivers, or of what carries the hosts' foreground I/O."""
+
+FAULTS = (
+    DEATH,
+    HOST_RESTART,
+    "caller.pause",
+    *OF_CONNECTIONS,
+    "reservation.preempt",
+    "partition",
+    "link.slow",
+    "start.reply_lost",
+    "reply.lost",
+    "reply.late",
+    "backend.restart",
+    "server.restart",
+    "pool.full",
+    "job.fail",
+    "job.unsupported",
+    "job.pause",
+    "drain.stall",
+)
+"""What may go wrong; what a testbed can't make is left out there."""
 
 MOMENTS = (
     "step.started",
     "method.invoked",
     "activity.started",
     "activity.accepted",
+    "activity.aborting",
     "activity.ended",
     "method.returned",
     "step.done",
@@ -57,10 +79,13 @@ MOMENTS = (
 )
 """The recorded events at which something may go wrong."""
 
-MOST_DEEDS, MOST_STRIKES, MOST_NTH = 4, 2, 6
+MOST_DEEDS, MOST_STRIKES, MOST_NTH = 4, 3, 6
+A_DEATH_IN = 4
 LAST_NTH = 99
 """The latest occurrence that a strike can name; those drawn at random name at most `MOST_NTH`."""
 SIXTEENTHS = 16
+LONG = 8
+"""From more than so many sixteenths on, a fault outlasts what it is measured by: a quiesce time-out, a hold."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +102,11 @@ class Deed:
 
 @dataclass(frozen=True)
 class Strike:
-    """One fault, at the `nth` event of kind `on`; `backend` 0 is the primary, 1 the sibling; `size` sixteenths say how
-    much of it: of a job's bytes, or of a whole copy's time."""
+    """One fault, at the `nth` event of kind `on`.
+
+    `backend` 0 is the primary, 1 the sibling; of faults of connections 0 hits those of the drivers, 1 those under the
+    hosts' foreground I/O. `size` sixteenths say how much of it: of a job's bytes, or of a whole copy's time.
+    """
 
     kind: str
     on: str
@@ -116,7 +144,10 @@ class Plan:
             after = f" after {deed.wait}/16 of a copy" if deed.wait else ""
             lines.append(f"caller {deed.caller}{after}: {deed.kind} of volume {deed.subject % self.volumes}")
         for strike in self.strikes:
-            where = ("primary", "sibling")[strike.backend]
+            ends = (
+                ("drivers' connections", "foreground I/O") if strike.kind in OF_CONNECTIONS else ("primary", "sibling")
+            )
+            where = ends[strike.backend]
             lines.append(f"{strike.kind} at {where}, size {strike.size}/16, at {strike.on} number {strike.nth}")
         return lines
 
@@ -132,17 +163,29 @@ def _strike(numbers: Sequence[int]) -> Strike:
     return Strike(kind, on, draw(1, LAST_NTH), draw(0, 1), draw(1, SIXTEENTHS))
 
 
-def draw_blocks(choices: Choices) -> list[Block]:
-    """Draw a schedule: a stage, one to four deeds, none to two strikes."""
+def possible_faults(of_testbed: Collection[str]) -> tuple[str, ...]:
+    """What may go wrong on a testbed that makes those faults: these, and the death of the taskflow."""
+    return tuple(kind for kind in FAULTS if kind == DEATH or kind in of_testbed)
+
+
+def draw_blocks(choices: Choices, faults: Sequence[str] = FAULTS) -> list[Block]:
+    """Draw a schedule: a stage, one to four deeds, none to three strikes of those kinds, `DEATH` among them.
+
+    One strike in `A_DEATH_IN` is a death, since whatever recovers is reached by nothing else. Early occurrences of a
+    moment are drawn more often than late ones, which few schedules have.
+    """
     integer = choices.integer
+    others = [FAULTS.index(kind) for kind in faults if kind != DEATH]
     blocks: list[Block] = [(integer(1, 2), integer(0, 3))]
     for _ in range(integer(1, MOST_DEEDS)):
         blocks.append(
             (0, integer(0, 1), integer(0, len(DEEDS) - 1), integer(0, 1), integer(0, 2), integer(0, SIXTEENTHS))
         )
     for _ in range(integer(0, MOST_STRIKES)):
-        kind, moment = integer(0, len(FAULTS) - 1), integer(0, len(MOMENTS) - 1)
-        blocks.append((1, kind, moment, integer(1, MOST_NTH), integer(0, 1), integer(1, SIXTEENTHS)))
+        is_death = integer(1, A_DEATH_IN) == 1 or not others
+        kind = FAULTS.index(DEATH) if is_death else others[integer(0, len(others) - 1)]
+        moment, nth = integer(0, len(MOMENTS) - 1), integer(1, integer(1, MOST_NTH))
+        blocks.append((1, kind, moment, nth, integer(0, 1), integer(1, SIXTEENTHS)))
     return blocks
 
 

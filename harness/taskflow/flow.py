@@ -18,7 +18,7 @@ from harness.taskflow.catalog import Catalog
 from harness.taskflow.ends import DriverEnd
 from harness.taskflow.errors import DriverError, OutcomeUnknown, TaskflowError
 from harness.taskflow.journal import FlowRecord, Journal, Undo
-from harness.taskflow.quiesce import Quiesces
+from harness.taskflow.quiesce import Hold, Quiesces
 from harness.taskflow.statuses import VolumeStatuses
 from harness.testbed import Attachment, Profile
 
@@ -51,6 +51,8 @@ class Flow:
     def __init__(self, core: FlowCore, record: FlowRecord) -> None:
         self._core = core
         self.record = record
+        self.hold: Hold | None = None
+        """The quiesce under which the flow's method runs now, if it needs one."""
 
     def undo_with(self, action: str, **arguments: Any) -> Undo:
         """Write down how to undo the step that comes next."""
@@ -149,6 +151,8 @@ class Flow:
                 raise
         # H-8: a start whose answer was lost is repeated with the same request and yields the same handle
         end.reopen()
+        if self.hold is not None and self.hold.lost_at():  # it may not have arrived, and must not begin now (Q-1)
+            raise ConnectionLost("the hosts released the volume before the start could be repeated")
         return end.call("start_activity", end.context, method, given, request_id=request_id)
 
     def wait_for(self, end: DriverEnd, handle: str, since_ns: int) -> ActivityStatus:

@@ -35,7 +35,8 @@ class FlowRecord:
     `reads` and `changes` are the ids that it works on: others may read with it, nobody changes (Q-5, Q-13).
     `undo` is in the order of the steps, `completes` the ids that become available at the end. `request_id`,
     `handle`, `backend`, `scope` and `started_ns` tell of the activity under way: the request, the handle once known,
-    whose it is, where the handle works, and when it was started.
+    whose it is, where the handle works, and when it was started. `released`: hosts may have written while it ran, since
+    the hold of its flow was given back; what it makes is not used, whoever recovers (Q-3).
     """
 
     id: str
@@ -52,6 +53,7 @@ class FlowRecord:
     backend: str | None = None
     scope: str | None = None
     started_ns: int | None = None
+    released: bool = False
 
 
 class Journal:

@@ -12,7 +12,7 @@ from harness.contract import NotSupported
 from harness.model import Backup, Snapshot, Volume, backend_name
 from harness.taskflow.answers import kind_of_answer
 from harness.taskflow.ends import DriverEnd
-from harness.taskflow.errors import DriverError, OutcomeUnknown, Refused
+from harness.taskflow.errors import DriverError, OutcomeUnknown, QuiesceLost, Refused
 from harness.taskflow.flow import Flow, FlowCore
 from harness.taskflow.journal import Undo
 from harness.testbed import Attachment
@@ -56,8 +56,9 @@ def quiesced(core: FlowCore, flow: Flow, volume: Volume, status: str | None) -> 
             undo = flow.undo_with("release", volume=volume.id, owner=owner, attached_before=before)
             stack.callback(flow.drop_undo, undo)
 
-        with core.quiesces.held(volume.id, flow.record.id, announce):
+        with core.quiesces.held(volume.id, flow.record.id, announce) as flow.hold:
             yield
+        flow.hold = None
 
 
 def apply_update(end: DriverEnd, method: str, record: Volume | Snapshot, update: Any) -> None:
@@ -151,8 +152,12 @@ class Methods:
         arguments = {"volume": volume, "new_size": new_size}
         running = self._core.flow("extend_volume", changes=[volume_id], volume=volume_id)
         with running as flow, flow.step("extend_volume"):
-            with self._forward(flow, flow.undo_with("extend", id=volume_id, size=new_size)):
-                run_quiesced(self._core, flow, self._end(volume), "extend_volume", arguments, volume)
+            try:
+                with self._forward(flow, flow.undo_with("extend", id=volume_id, size=new_size)):
+                    run_quiesced(self._core, flow, self._end(volume), "extend_volume", arguments, volume)
+            except QuiesceLost:
+                volume.size = new_size  # it has grown all the same, and can't be made to shrink
+                raise
             volume.size = new_size
 
     def migrate(self, volume_id: str, backend: str, method: str = "migrate_volume") -> Volume:

@@ -40,16 +40,15 @@ class Recovery:
     def _end(self, record: FlowRecord) -> Recovered:
         core = self._core
         core.recorder.emit("recovery", flow=record.id, kind=record.kind)
-        # the hosts' writes come first; what still runs unquiesced must not be reported successful (Q-3)
-        was_quiesced = any(self._could_be_written(undo) for undo in record.undo if undo.action == "release")
-        for undo in [u for u in record.undo if u.action in ("release", "restore_status")]:
-            core.carry_out(undo, record)
-            record.undo.remove(undo)
+        # the hosts' writes come first, unless the volume may be on its way: what is written then would stay behind
+        may_move = any(undo.action == "locate" for undo in record.undo)
+        if not may_move:
+            self._release(record)
         reattached = False
         if record.handle is not None and record.backend is not None:
             end = core.ends[record.backend]
             if record.scope != HandleScope.CONNECTION.value:
-                if record.kind in REATTACHABLE and not was_quiesced:
+                if record.kind in REATTACHABLE and not record.released:
                     reattached = self._reattach(end, record)
                     if reattached:
                         core.finish(record)
@@ -59,8 +58,22 @@ class Recovery:
         if record.request_id is not None and not reattached:
             # nobody can tell whether the activity still runs: wait until it surely does not (H-8)
             core.runtime.sleep(core.policy.lost_activity_ns)
+        if may_move:
+            self._release(record)
         done = core.undo(record)
         return Recovered(record.id, record.kind, "undone" if done else "pending", reattached)
+
+    def _release(self, record: FlowRecord) -> None:
+        """Give the flow's hold back and restore what it had set.
+
+        What still runs unquiesced must not be reported successful (Q-3), not by another recovery either, should this
+        one die: so that is written down before.
+        """
+        if any(self._could_be_written(undo) for undo in record.undo if undo.action == "release"):
+            record.released = True
+        for undo in [u for u in record.undo if u.action in ("release", "restore_status")]:
+            self._core.carry_out(undo, record)
+            record.undo.remove(undo)
 
     def _could_be_written(self, release: Undo) -> bool:
         """Whether a host had the volume attached at some time since it was to be held."""

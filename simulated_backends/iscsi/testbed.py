@@ -10,6 +10,7 @@ from harness.runtime import SECOND
 from harness.runtime.agenda import Agenda
 from harness.schedule import Fault, later_source, random_source
 from harness.testbed import LossPolicy
+from simulated_backends.faults import FAULTS_OF_ANY_PROTOCOL
 from simulated_backends.iscsi.session import CarrierSession, IscsiTarget, SessionTimes
 from simulated_backends.iscsi.third_party_copy import CopyManager, ThirdPartyCopies
 from simulated_backends.lines import KeepAlive
@@ -38,7 +39,11 @@ class IscsiTestbed(SimulatedTestbed):
         "initiator_time2wait_s",
         "initiator_time2retain_s",
     )
-    impossible_faults: ClassVar[frozenset[str]] = frozenset()
+    faults: ClassVar[frozenset[str]] = FAULTS_OF_ANY_PROTOCOL | {
+        "session.reinstate",
+        "session.logout",
+        "reservation.preempt",
+    }
     families: ClassVar[Mapping[str, str]] = {
         "primary": "simulated-iscsi",
         "sibling": "simulated-iscsi",

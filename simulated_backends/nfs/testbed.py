@@ -10,6 +10,7 @@ from harness.schedule import Fault, later_source, random_source
 from harness.testbed import Capability, LossPolicy
 from simulated_backends.backend import SessionLayer
 from simulated_backends.content import Rank
+from simulated_backends.faults import FAULTS_OF_ANY_PROTOCOL
 from simulated_backends.nfs.copies import CopyRules, CopyService, scattered
 from simulated_backends.nfs.jobs import NfsJobEngine
 from simulated_backends.nfs.server import LeaseTimes, NfsServer
@@ -29,6 +30,7 @@ class NfsTestbed(SimulatedTestbed):
 
     name: ClassVar[str] = "nfs-sim"
     offers: ClassVar[frozenset[Capability]] = frozenset(Capability) - {Capability.REINSTATEMENT}
+    faults: ClassVar[frozenset[str]] = FAULTS_OF_ANY_PROTOCOL | {"server.restart"}
     protocol_keys: ClassVar[tuple[str, ...]] = (
         "lease_ns",
         "grace_ns",

@@ -21,7 +21,7 @@ from harness.model import Caller
 from harness.real_targets.files.testbed import FilesTestbed
 from harness.recorder import Event
 from harness.runtime import SECOND
-from harness.schedule import Fault
+from harness.schedule import FAULT_KINDS, Fault
 from harness.testbed import Backend, Job, Testbed
 
 from .support import FIRST, LAST, files_of, hold, make_volume, process_state
@@ -71,6 +71,7 @@ def test_is_a_testbed(bed: FilesTestbed) -> None:
     testbed: Testbed = bed
     backends: list[Backend] = [testbed.backend(name) for name in ("primary", "sibling", "stranger")]
     assert backends[0].family == backends[1].family != backends[2].family
+    assert testbed.faults < set(FAULT_KINDS)
     with pytest.raises(KeyError):
         testbed.backend("nobody")
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from conformance.schedules import oracle
 from conformance.schedules.markers import MARKERS
 from conformance.schedules.plan import Plan, deed_block, draw_blocks, from_text, strike_block, to_text
-from conformance.test_schedules import FLOWS, REQUIRED
+from conformance.schedules.single_faults import FLOWS, REQUIRED
 from harness.cell import Cell, Kind
 from harness.contract import METHODS
 from harness.loading import CandidateSpec
@@ -125,6 +125,35 @@ def test_schedules_find_a_faulty_taskflow_and_make_it_small(flaw: str) -> None:
         assert len(plan.deeds) <= 3 and len(plan.strikes) <= 2, plan.in_words()
         again = run(function, parameters, saved)
         assert set(broken) & {c["clause"] for c in again["clauses"] if c["outcome"] == "failed"}
+
+
+@pytest.mark.parametrize(
+    ("flaw", "flow", "testbed", "clause"),
+    [
+        ("forgets_why_it_released", "reattachment", "iscsi-sim", "Q-3"),
+        ("releases_what_moves", "migration in use", "iscsi-sim", "R-12"),
+        ("forgets_what_has_grown", "extension", "nfs-sim", "R-6"),
+    ],
+)
+def test_single_faults_find_what_they_once_found(flaw: str, flow: str, testbed: str, clause: str) -> None:
+    """A flaw of the taskflow that schedules brought to light is found by the flow that it concerns."""
+    spec = CandidateSpec.for_driver("reference").to_dict() | {
+        "config": {"publication": {"handle_scope": "user-specific"}}
+    }
+    arguments = {
+        "module": "conformance.test_schedules",
+        "function": "test_every_single_fault_at_every_step",
+        "parameters": {"flow": flow},
+        "candidate": spec,
+        "testbed": testbed,
+        "seed": 1,
+        "flaw": flaw,
+        "saved": "",
+    }
+    with cell() as where:
+        outcome = where.call("tests.schedules.worlds:check_once", arguments, flaw, 60.0)
+    assert outcome.kind is Kind.RETURNED, outcome
+    assert clause in [c["clause"] for c in outcome.value["clauses"] if c["outcome"] == "failed"], outcome.value
 
 
 def test_required_markers_exist_and_clauses_are_judged(here: Cell) -> None:

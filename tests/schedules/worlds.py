@@ -13,6 +13,7 @@ from conformance.worlds import Worlds
 from harness.loading import CandidateSpec
 from harness.results import Evidence
 from harness.schedule import Schedule
+from tests.schedules.flaws import FLAWS
 
 _broken: list[str] = []
 
@@ -36,16 +37,17 @@ def judged(texts: list[str], publication: dict[str, Any], testbed: str = "iscsi-
     return {
         "judged": sorted(campaign.judged),
         "failed": {clause: [finding.message, to_text(blocks)] for clause, (finding, blocks) in campaign.failed.items()},
-        "markers": [name for name, count in campaign.markers.items() if count],
+        "markers": [name for name, tally in campaign.markers.items() if tally.reached],
         "runs": campaign.runs,
         "digest": worlds.digest,
     }
 
 
 def check_once(flaw: str, saved: str, **arguments: Any) -> dict[str, Any]:
-    """Run a check with a faulty taskflow; `saved` are the blocks to replay, or ""."""
+    """Run a check with a faulty taskflow, of the catalogue or of `flaws`; `saved` are the blocks to replay, or ""."""
     if not _broken:
-        next(each for each in catalogue() if each.name == flaw).apply()
+        known = FLAWS | {each.name: each.apply for each in catalogue()}
+        known[flaw]()
         _broken.append(flaw)
     schedule = {"seed": 1, "choices": {CHOICE: saved}} if saved else None
     return run_check(**arguments, schedule=schedule)

@@ -80,6 +80,17 @@ def run(kind: str, name: str, **trigger: Any) -> World:
 CASES = [(kind, name) for name in sorted(NOT_OF) for kind in FAULT_KINDS if kind not in NOT_OF[name]]
 
 
+@pytest.mark.parametrize("name", sorted(NOT_OF))
+def test_a_testbed_names_the_faults_that_it_makes(name: str) -> None:
+    """A testbed's `faults` are those kinds that it takes, and it refuses the others."""
+    bed = World(name).testbed
+    assert bed.faults == set(FAULT_KINDS) - set(NOT_OF[name])
+    for kind in NOT_OF[name]:
+        with pytest.raises(ValueError, match="can't make"):
+            bed.inject(Fault(kind, caller="host-a", backend="primary"))
+    bed.close()
+
+
 @pytest.mark.parametrize(("kind", "name"), CASES)
 def test_a_fault_at_an_instant_names_itself(kind: str, name: str) -> None:
     """A fault strikes at its instant, or hits the first thing after it, and is in the record by its name."""

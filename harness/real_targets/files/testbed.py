@@ -200,6 +200,7 @@ class FilesTestbed:
             Capability.LIVE_MOVE,
         }
     )
+    faults: ClassVar[frozenset[str]] = frozenset(KINDS)
 
     def __init__(self, seed: int, options: Mapping[str, Any]) -> None:
         whole_copy_s, depend, directory = _read_options(options)

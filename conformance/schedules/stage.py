@@ -1,0 +1,60 @@
+"""The run of a schedule, as far as it has come: what its callers did, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from conformance.lab import Lab
+from conformance.schedules.plan import Deed, Plan
+from harness.backup_store import ImageService
+from harness.model import Volume
+from harness.recorder import Event
+from harness.runtime import Signal, Task
+from harness.storage import Image
+
+
+@dataclass
+class Done:
+    """What came of a deed: the id that it made, what it was made from, the image that it was to equal where that is
+    known, whether its caller was told that it went well, the error that it ended with if any, and what a stranger was
+    told of a handle and of none."""
+
+    deed: Deed
+    made: str = ""
+    source: str = ""
+    went_well: bool = False
+    expected: Image | None = None
+    error: BaseException | None = None
+    told: tuple[str, str] | None = None
+
+
+@dataclass
+class Stage:
+    """The run of a schedule, as far as it has come. `refused`: the stamps of writes for which a pool had no room."""
+
+    lab: Lab
+    plan: Plan
+    enough: Signal[None]
+    volumes: list[Volume] = field(default_factory=list)
+    done: list[Done] = field(default_factory=list)
+    images: ImageService = field(default_factory=ImageService)
+    writers: list[Task[None]] = field(default_factory=list)
+    refused: list[int] = field(default_factory=list)
+    deaths: int = 0
+    first_event: int = 0
+
+    @property
+    def faults(self) -> list[Event]:
+        """The faults that have happened."""
+        return [e for e in self.lab.recorder.events[self.first_event :] if e.kind == "fault"]
+
+    def events(self, kind: str, **fields: Any) -> list[Event]:
+        """The events of a kind since the stage was set."""
+        return [e for e in self.lab.recorder.find(kind, **fields) if e.place >= self.first_place]
+
+    @property
+    def first_place(self) -> int:
+        """The place of the first event since the stage was set."""
+        events = self.lab.recorder.events
+        return events[self.first_event].place if len(events) > self.first_event else 0
