@@ -85,7 +85,8 @@ def _late(course: Course, deadline_ns: int) -> int:
 
 
 def _links(world: World) -> _Figures:
-    crossed = {link.name: size for link, size in world.backends.fabric.crossed().items()}
+    crossed = dict.fromkeys(world.backends.link_names(), 0)
+    crossed.update({link.name: size for link, size in world.backends.fabric.crossed().items()})
     for link, size in foreground_bytes(world).items():
         crossed[link] = crossed.get(link, 0) + size
     for name in sorted(crossed):

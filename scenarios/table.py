@@ -8,16 +8,20 @@ from rich.table import Table
 from harness.study_results import Difference, Estimate, Study
 
 _PREFIXES = (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3))
+_MOST_COMPARED = 3
+"""For more variants the differences are left to the files: no terminal is wide enough."""
 _SMALL = (("", 1.0), ("m", 1e-3), ("µ", 1e-6), ("n", 1e-9))
 
 
 def study_table(study: Study, everything: bool = False) -> tuple[Table, int]:
     """The table, and how many measures were left out: those that are 0, or nothing, in every variant."""
     table = Table(title=escape(study.question), title_justify="left")
-    table.add_column("measure")
+    table.add_column("measure", no_wrap=True)
+    table.add_column("of")
+    others = study.variants[1:] if len(study.variants) <= _MOST_COMPARED else ()
     for variant in study.variants:
         table.add_column(escape(variant), justify="right")
-    for variant in study.variants[1:]:
+    for variant in others:
         table.add_column(f"{escape(variant)} − {escape(study.baseline)}", justify="right")
     found = {(estimate.key, estimate.variant): estimate for estimate in study.estimates}
     apart = {(difference.key, difference.variant): difference for difference in study.differences}
@@ -27,8 +31,11 @@ def study_table(study: Study, everything: bool = False) -> tuple[Table, int]:
         if not everything and not any(cell is not None and cell.mean for cell in cells):
             left_out += 1
             continue
-        rest = [apart.get((key, variant)) for variant in study.variants[1:]]
-        table.add_row(escape(key), *[shown(cell) for cell in cells], *[shown(cell) for cell in rest])
+        rest = [apart.get((key, variant)) for variant in others]
+        name, _, of = key.partition("[")
+        table.add_row(
+            name, escape(of.removesuffix("]")), *[shown(cell) for cell in cells], *[shown(cell) for cell in rest]
+        )
     return table, left_out
 
 
