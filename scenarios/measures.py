@@ -216,7 +216,9 @@ def work_lost(world: World) -> int:
             undone[event.fields["flow"]] = None
     lost = 0
     for key, activity in world.activities.over.items():
-        stays = activity.verb == "move"  # where a volume has been moved to it stays, whatever becomes of the flow
+        stays = (
+            activity.verb == "move"
+        )  # where a volume has been moved to it stays, whatever becomes of the flow
         if activity.state != "done" or (flow_of.get(key) in undone and not stays):
             lost += activity.moved
     return lost

@@ -44,10 +44,15 @@ def shown(figure: Estimate | Difference | None) -> str:
     if figure is None or figure.mean is None:
         return "–"
     scale, unit = _scale(figure.mean, figure.unit)
-    text = f"{figure.mean / scale:.4g}"
+    text = _digits(figure.mean / scale, 4)
     if figure.low is not None and figure.high is not None and figure.high > figure.low:
         text += f" ± {(figure.high - figure.low) / 2 / scale:.2g}"
     return f"{text} {unit}".rstrip()
+
+
+def _digits(value: float, count: int) -> str:
+    """A number with so many digits, without an exponent where a person would not write one."""
+    return f"{value:,.0f}" if 10**count <= abs(value) < 1e7 else f"{value:.{count}g}"
 
 
 def _scale(value: float, unit: str) -> tuple[float, str]:

@@ -9,8 +9,8 @@ from typing import Any
 
 from harness.names import did_you_mean
 from scenarios.model import AS_IT_STANDS, Scenario
+from scenarios.parsing import ScenarioError, parse_data, scenario_data
 from scenarios.problems import keys_of, table_at
-from scenarios.reading import ScenarioError, parse_scenario, scenario_data
 
 
 def with_value(scenario: Scenario, path: str, value: Any) -> Scenario:
@@ -39,9 +39,9 @@ def with_values(scenario: Scenario, values: Mapping[str, Any]) -> Scenario:
             except ScenarioError:
                 try:
                     data = scenario_data(_changed(scenario, data, {path: read_as_toml[path]}))
-                except ScenarioError:
-                    raise as_written from None
-        return parse_scenario(data, scenario.name)
+                except ScenarioError as error:
+                    raise (as_written if read_as_toml[path] == value else error) from None
+        return parse_data(data, scenario.name)
 
 
 def variant_of(scenario: Scenario, name: str) -> Scenario:
@@ -53,7 +53,7 @@ def variant_of(scenario: Scenario, name: str) -> Scenario:
     data.pop("variant", None)
     data["scenario"].pop("baseline", None)
     if name == AS_IT_STANDS and name not in scenario.variant:
-        return parse_scenario(data, scenario.name)
+        return parse_data(data, scenario.name)
     variant = scenario.variant[name]
     changes = dict.fromkeys(variant.unset) | dict(variant.set)
     try:
@@ -66,7 +66,7 @@ def _changed(scenario: Scenario, data: dict[str, Any], values: Mapping[str, Any]
     for path, value in values.items():
         for place in _places(scenario, data, path, value):
             _set(data, place, value)
-    return parse_scenario(data, scenario.name)
+    return parse_data(data, scenario.name)
 
 
 def _places(scenario: Scenario, data: Mapping[str, Any], path: str, value: Any) -> list[list[str]]:

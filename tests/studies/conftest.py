@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any
 
@@ -13,8 +13,7 @@ from harness.study_results import RunMeasures
 from scenarios.model import Scenario
 from scenarios.run import simulate
 from scenarios.study import RunMany
-
-Simulate = Callable[..., RunMeasures]
+from tests.studies.small import Simulate
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ the difference before you commit it: each figure that moved needs a reason.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from scenarios.model import Scenario
 from scenarios.reading import library, load_scenario
 from scenarios.run import simulate
 from scenarios.vary import with_values
+
+Simulate = Callable[..., RunMeasures]
+"""As `scenarios.run.simulate`."""
 
 GOLDEN = Path(__file__).parent / "golden"
 SEED = 7

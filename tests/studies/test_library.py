@@ -9,19 +9,29 @@ import pytest
 
 from harness.study_results import RunMeasures
 from scenarios.reading import library
-from tests.studies.conftest import Simulate
-from tests.studies.small import GOLDEN, SEED, SMALL, golden_text, small
+from tests.studies.small import GOLDEN, SEED, SMALL, Simulate, golden_text, small
 
 GIB = 1 << 30
 DISK = 1e9
 """Bytes a second of the disks that the library assumes, reading and writing."""
 
 
+@pytest.fixture(scope="module")
+def played() -> dict[str, dict[str, RunMeasures]]:
+    """What was run already."""
+    return {}
+
+
 @pytest.fixture
-def variants(request: pytest.FixtureRequest, run: Simulate) -> dict[str, RunMeasures]:
+def variants(
+    request: pytest.FixtureRequest, run: Simulate, played: dict[str, dict[str, RunMeasures]]
+) -> dict[str, RunMeasures]:
     """Every variant of the scenario that the test names, at its small size."""
-    plan = small(request.param)
-    return {variant: run(plan, variant, SEED) for variant in plan.variants}
+    name = request.param
+    if name not in played:
+        plan = small(name)
+        played[name] = {variant: run(plan, variant, SEED) for variant in plan.variants}
+    return played[name]
 
 
 def of(name: str) -> pytest.MarkDecorator:
@@ -178,8 +188,8 @@ def test_disks_are_shared_fairly(variants: dict[str, RunMeasures]) -> None:
 
 @of("evacuation")
 def test_the_slowest_part_empties_a_backend(variants: dict[str, RunMeasures]) -> None:
-    """Within the family the fleet takes N · S / disk and a poll for each round; to the slower family it does not make it
-    before the backend is switched off, and what is late is counted."""
+    """Within the family the fleet takes N · S / disk and a poll for each round; to the slower family it does not make
+    it before the backend is switched off, and what is late is counted."""
     fleet, poll = 12 * 20 * GIB, 2.0
     many, one = variants["eight-at-a-time"], variants["one-at-a-time"]
     assert fleet / DISK <= figure(many, "completion", "evacuate") <= fleet / DISK + 2 * poll
