@@ -78,6 +78,14 @@ class Backends:
         assert isinstance(self.world.fabric, MeteredFabric)
         return self.world.fabric
 
+    def bed_of(self, backend: str, volume: str) -> SimulatedTestbed:
+        """The testbed of a backend, or else of the backend on which a volume is first; the first one for neither."""
+        if not backend and volume:
+            for name, group in self.scenario.volume.items():
+                if volume.rpartition("-")[0] == name:
+                    backend = group.backend
+        return self.beds[backend] if backend else next(iter(self.beds.values()))
+
     def link_names(self) -> list[str]:
         """The names of all links but those that stand for processors and rates."""
         scenario = self.scenario

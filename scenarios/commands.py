@@ -66,6 +66,9 @@ def run(
 
 
 def _study(plan: Scenario, replications: int | None, seed: int | None) -> Study:
+    from harness.contract import BackendActivityError
+    from harness.loading import CandidateError
+    from harness.taskflow.errors import TaskflowError
     from scenarios.fio_log import FioLogError
     from scenarios.parsing import ScenarioError
     from scenarios.study import run_study
@@ -73,8 +76,11 @@ def _study(plan: Scenario, replications: int | None, seed: int | None) -> Study:
     try:
         with _progress(plan, replications) as run_many:
             return run_study(plan, replications, seed, run_many)
-    except (ScenarioError, FioLogError) as error:
+    except (ScenarioError, FioLogError, CandidateError) as error:
         _refuse(str(error))
+    except (TaskflowError, BackendActivityError) as error:
+        typer.echo(f"activity-harness run: a run of {plan.name} could not begin: {error}", err=True)
+        raise typer.Exit(HARNESS_ERROR) from None
     except RuntimeLimit as error:
         typer.echo(f"activity-harness run: a run of {plan.name} came to no end: {error}", err=True)
         raise typer.Exit(HARNESS_ERROR) from None

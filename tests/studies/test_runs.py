@@ -17,7 +17,7 @@ import pytest
 from harness.study_results import Measure, RunMeasures, Study
 from scenarios.frames import differences_frame, estimates_frame, runs_frame
 from scenarios.model import Scenario
-from scenarios.reading import load_scenario, parse_scenario
+from scenarios.reading import ScenarioError, load_scenario, parse_scenario
 from scenarios.study import RunMany, differences, estimates, run_study
 from scenarios.vary import with_value, with_values
 from tests.studies.small import SEED, Simulate, small
@@ -149,12 +149,18 @@ def test_a_replayed_log_is_carried_out_in_its_own_time(run: Simulate, tmp_path: 
 
 def test_a_failure_is_a_result(run: Simulate) -> None:
     """An operation that can't succeed is counted and explained, and its completion has no value."""
-    result = run(plain(backend__array__pool="1 GiB"))
+    result = run(plain(backend__array__pool="1 GiB", operation__copy__retry=1))
     assert result.value("failed", "copy") == 1
     assert result.value("completion", "copy") is None
     (sentence,) = result.failures
     assert sentence.startswith("operation copy, data-0: ")
     assert "bytes left" in sentence
+
+
+def test_a_fault_that_can_not_be_made_is_told(run: Simulate) -> None:
+    """A fault that lacks what its kind needs is refused by its key path when the run begins."""
+    with pytest.raises(ScenarioError, match=r"fault\.cut: partition needs a time"):
+        run(plain(fault__cut={"kind": "partition", "backend": "array", "at": "1 s"}))
 
 
 def test_operations_follow_the_timetable(run: Simulate) -> None:
