@@ -27,6 +27,7 @@ from scenarios.model import (
     Driver,
     FaultTable,
     Host,
+    Line,
     Operation,
     Stream,
     TaskflowTable,
@@ -63,6 +64,7 @@ class _Draft:
         self.about = _table(About, data.get("scenario"))
         self.taskflow = _table(TaskflowTable, data.get("taskflow", {})) or TaskflowTable()
         self.backends = self._tables("backend", Backend)
+        self.lines = self._tables("line", Line)
         self.drivers = self._tables("driver", Driver)
         self.hosts = self._tables("host", Host)
         self.volumes = self._tables("volume", VolumeGroup)
@@ -168,6 +170,15 @@ def _backends(draft: _Draft) -> Iterator[str]:
             )
 
 
+def _lines(draft: _Draft) -> Iterator[str]:
+    for name, line in draft.lines.items():
+        for backend in line.between:
+            if backend not in draft.names("backend"):
+                yield _unknown(f"line.{name}.between", backend, "backend", draft.names("backend"))
+        if line.between[0] == line.between[1]:
+            yield f"line.{name}.between names {line.between[0]} twice; expected two backends"
+
+
 def _drivers(draft: _Draft) -> Iterator[str]:
     for name, driver in draft.drivers.items():
         try:
@@ -264,6 +275,7 @@ def _names(draft: _Draft) -> Iterator[str]:
         ("backend", Backend),
         ("driver", Driver),
         ("host", Host),
+        ("line", Line),
         ("volume", VolumeGroup),
         ("workload", Workload),
         ("stream", Stream),
@@ -283,6 +295,7 @@ _CHECKS: tuple[Callable[[_Draft], Iterator[str]], ...] = (
     _references,
     _about,
     _backends,
+    _lines,
     _drivers,
     _volumes,
     _workloads,

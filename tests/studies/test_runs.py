@@ -163,6 +163,23 @@ def test_a_fault_that_can_not_be_made_is_told(run: Simulate) -> None:
         run(plain(fault__cut={"kind": "partition", "backend": "array", "at": "1 s"}))
 
 
+@pytest.mark.parametrize(("profile", "family"), [("iscsi-sim", "alpha"), ("nfs-sim", "beta")])
+def test_a_line_between_backends_is_crossed_once(profile: str, family: str, run: Simulate) -> None:
+    """What goes from one backend to the other crosses the line between them, moved by the driver or through a host, and
+    at the line's pace."""
+    text = PLAIN.replace('"create_cloned_volume"', '"migrate_volume"\nto = "other"').replace(
+        '[backend.other]\nfamily = "alpha"', f'[backend.other]\nfamily = "{family}"\nprofile = "{profile}"'
+    )
+    text = (
+        text.replace('host = "compute"', "").partition("[workload")[0] + "[operation" + text.partition("[operation")[2]
+    )
+    text += '[line.wan]\nbetween = ["other", "array"]\nbandwidth = "800 Mb/s"\n'
+    result = run(parse_scenario(tomllib.loads(text), "plain"))
+    assert result.value("link_bytes", "wan to other") == 1 << 30
+    assert result.value("link_bytes", "wan to array") == 0
+    assert result.value("completion", "copy") == pytest.approx((1 << 30) / 1e8, rel=0.02)
+
+
 def test_operations_follow_the_timetable(run: Simulate) -> None:
     """An operation begins at its time after the one that it follows, and is repeated as often as it says."""
     text = PLAIN + (
