@@ -161,6 +161,7 @@ def test_a_handle_that_outlives_its_connection_costs_a_login(variants: dict[str,
     assert figure(variants["user-specific"], "work_lost") == 0
     broken = variants["connection-specific"]
     assert figure(broken, "work_lost") == pytest.approx((10 + 90) * write, rel=0.01)
+    assert figure(broken, "link_bytes", "primary disk read") == 64 * GIB + figure(broken, "work_lost")
     assert figure(broken, "done", "migrate") == 1
     assert figure(broken, "completion", "migrate") > 10 + 90 + unbroken
 
