@@ -9,6 +9,7 @@ import pytest
 
 from harness.study_results import RunMeasures
 from scenarios.reading import library
+from scenarios.vary import with_values
 from tests.studies.small import GOLDEN, SEED, SMALL, Simulate, golden_text, small
 
 GIB = 1 << 30
@@ -149,6 +150,20 @@ def test_only_a_handle_that_works_again_saves_the_copy(variants: dict[str, RunMe
         else:
             # recovery waits for the longest activity, four copies by default, and then the copy is made again
             assert took > 4 + 1 + 5 * size / DISK
+
+
+@pytest.mark.parametrize("variant", ["unrestricted", "connection-specific"])
+def test_a_taskflow_that_dies_before_it_knows_the_handle_loses_the_copy(variant: str, run: Simulate) -> None:
+    """Where the death comes between the start and its answer no scope helps: the copy is waited out and made again."""
+    size = 4 * GIB
+    plan = with_values(
+        small("taskflow-restart"),
+        {"volume.data.size": "4 GiB", "fault.crash.at": None, "fault.crash.on": "activity.started"},
+    )
+    result = run(plan, variant, SEED)
+    assert figure(result, "work_lost") == size
+    assert figure(result, "link_bytes", "array disk write") == 2 * size
+    assert figure(result, "done", "clone") == 1
 
 
 @of("connection-loss")
