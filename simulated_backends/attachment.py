@@ -60,13 +60,13 @@ class SimulatedAttachment:
         self._lane = lane
         self._loads = later_source(seed, "load", held.id, host, str(number))
 
-    def write(self, block: int, stamp: int) -> None:
-        """See `harness.testbed.Attachment.write`.
+    def write(self, block: int, stamp: int, count: int = 1) -> None:
+        """See `harness.testbed.Attachment.write`; one command may write `count` blocks, see `Write`.
 
         Raises `ObjectUnknown` once the volume is detached or deleted, ValueError for a block beyond its end, `PathLost`
         once the host has given up waiting for its session, `PoolFull` in a thin pool without room for a new block.
         """
-        self.writes.write(block, stamp)
+        self.writes.write(block, stamp, count)
 
     def write_each(self, blocks: Sequence[int]) -> None:
         """See `harness.load.WritesEach`. Raises as `write` does."""
@@ -76,6 +76,12 @@ class SimulatedAttachment:
         """See `harness.testbed.Attachment.read`. Raises ValueError for parts of blocks or beyond the volume's end,
         `MediumError` for a block that the medium has lost, `PathLost` as `write` does.
         """
+        first, end = offset // BLOCK, (offset + length) // BLOCK
+        seen = self.look(offset, length)
+        return b"".join(stored_bytes(block, seen.get(block, 0)) for block in range(first, end))
+
+    def look(self, offset: int, length: int) -> dict[int, int]:
+        """As `read`, but shows the stamps of the blocks that are not zeros instead of making bytes of them."""
         self._runtime.checkpoint()
         self.writes.check(offset, length)
         first, end = offset // BLOCK, (offset + length) // BLOCK
@@ -94,7 +100,7 @@ class SimulatedAttachment:
             seen = self._held.content.between(first, end)
             self._runtime.sleep(half + rest)
             if route.carry(session):
-                return b"".join(stored_bytes(block, seen.get(block, 0)) for block in range(first, end))
+                return seen
 
     def extents(self) -> Iterator[tuple[int, int]]:
         """See `harness.testbed.Attachment.extents`."""
@@ -120,6 +126,7 @@ class SimulatedAttachment:
             here.disk_read,
             here.port_out,
             self._links.port_in,
+            *source.pool.lines_to(target.pool.name),
             destination._links.port_out,
             there.port_in,
             there.disk_write,

@@ -232,7 +232,8 @@ class BulkTransfers:
         here, there = self._objects.pool.medium, destination.pool.medium
         if destination is self._objects:
             return (here.disk_read, here.disk_write)
-        return (here.disk_read, here.port_out, there.port_in, there.disk_write)
+        lines = self._objects.pool.lines_to(destination.pool.name)
+        return (here.disk_read, here.port_out, *lines, there.port_in, there.disk_write)
 
 
 def _started(transfer: BulkTransfer, source: HeldObject) -> BulkTransfer:

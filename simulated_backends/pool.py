@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from simulated_backends.fabric import Path
 from simulated_backends.medium import Medium
 from simulated_backends.profiles import Figures
 
 
 @dataclass(eq=False)
 class Pool:
-    """A backend's pool. `is_full` is whether a fault has taken what is left of it."""
+    """A backend's pool. `is_full` is whether a fault has taken what is left of it.
+
+    `lines_to` tells the links between this backend's port and another one's, beyond the ports themselves.
+    """
 
     name: str
     family: str
     medium: Medium
     figures: Figures
     is_full: bool = False
+    lines_to: Callable[[str], Path] = lambda backend: ()

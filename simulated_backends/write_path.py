@@ -63,12 +63,12 @@ class WritePath:
         self._stall: tuple[int, int] | None = None
         self._reply_faults: list[Fault] = []
 
-    def write(self, block: int, stamp: int) -> None:
-        """Carry one write to its end. Blocks; raises as `SimulatedAttachment.write` does."""
+    def write(self, block: int, stamp: int, count: int = 1) -> None:
+        """Carry one write of `count` blocks to its end. Blocks; raises as `SimulatedAttachment.write` does."""
         self._runtime.checkpoint()
         write = Write()
         try:
-            self.issue(write, block, stamp)
+            self.issue(write, block, stamp, count)
             while write.phase != OVER:
                 pause_ns = self.advance(write)
                 if pause_ns:
@@ -124,13 +124,15 @@ class WritePath:
 
     # ---- a write, step by step -------------------------------------------------------------------------------------
 
-    def issue(self, write: Write, block: int, stamp: int) -> None:
+    def issue(self, write: Write, block: int, stamp: int, count: int = 1) -> None:
         """Record a write and bring it through the gate. Blocks while the gate holds. Raises as `write` does."""
-        self.check(block * BLOCK, BLOCK)
-        write.block, write.stamp = block, stamp
+        self.check(block * BLOCK, count * BLOCK)
+        write.block, write.stamp, write.count = block, stamp, count
         write.phase = AT_GATE
         self.outstanding += 1
         write.row = self._log.issue(block, stamp)
+        for more in range(1, count):
+            self._log.issue(block + more, stamp + more)
         self.gate.enter()
         write.phase = SEND
         write.sent_ns = self._runtime.now()
@@ -206,7 +208,7 @@ class WritePath:
         write.session = write.route.ready()
         write.back_ns = half + rest
         write.phase = ARRIVE
-        return half + self.service_ns(path, BLOCK)
+        return half + self.service_ns(path, write.count * BLOCK)
 
     def _arrive(self, write: Write) -> int:
         route = write.route
@@ -215,11 +217,13 @@ class WritePath:
             write.phase = SEND
             return 0
         if self.held.moved_away is not None:
-            self._move_away(write.block, self.held.moved_away)
+            for more in range(write.count):
+                self._move_away(write.block + more, self.held.moved_away)
         if self.held.suspension is not None:  # behind what takes time, so that nothing is applied meanwhile
             self.held.suspension.wait()
             return 0  # it arrives anew: the session may be lost by now
-        self._apply(write.block, write.stamp)
+        for more in range(write.count):
+            self._apply(write.block + more, write.stamp + more)
         if self._reply_faults:
             self._suffer(self._reply_faults.pop(0), route)
         write.phase = RETURN
@@ -236,7 +240,8 @@ class WritePath:
         return self._acknowledge(write)
 
     def _acknowledge(self, write: Write) -> int:
-        self._log.acknowledge(write.row)
+        for more in range(write.count):
+            self._log.acknowledge(write.row + more)
         self.drop(write)
         return 0
 
