@@ -47,7 +47,7 @@ def test_the_file_is_the_same_from_any_executor(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["parent killed", "interrupted"])
 def test_a_sweep_goes_on_where_it_was_stopped(tmp_path: Path, kind: str) -> None:
-    """After kill -9 of the parent, or Ctrl-C, its workers end; the same sweep then runs exactly what was not finished."""
+    """After kill -9 of the parent, or Ctrl-C, its workers end; the sweep then runs exactly what was not finished."""
     where, log = tmp_path / "out", tmp_path / "out.log"
     program = [sys.executable, str(Path(__file__).with_name("studies.py")), kind, str(where)]
     # returns once the workers, too, have let go of the pipes
