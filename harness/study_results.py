@@ -63,7 +63,7 @@ class QuiesceWindow(_Model):
 
 
 class Space(_Model):
-    """Bytes that the taskflow's temporary volumes took on all backends together, from each instant on (a step curve)."""
+    """Bytes that the taskflow's temporary volumes took on all backends, from each instant on (a step curve)."""
 
     at_ns: tuple[int, ...] = ()
     bytes: tuple[int, ...] = ()

@@ -236,8 +236,8 @@ class Operation(Table):
 class FaultTable(Table):
     """A fault, at the instant `at` or at the `nth` event `on`; kinds and what they use stand at `harness.schedule`.
 
-    `taskflow.restart` kills the taskflow and starts another `for` later, which recovers and goes on: on the same machine
-    and as the same user, or on `host` and as `user`.
+    `taskflow.restart` kills the taskflow and starts another `for` later, which recovers and goes on: on the same
+    machine and as the same user, or on `host` and as `user`.
     """
 
     kind: str
