@@ -21,8 +21,8 @@ shares are equal ones, so D = s c / min(b_i).
 
 where `snapshot` is the profile's fixed time for one that shares blocks, else a copy within B. Hence native replication
 is always ahead, by the clone above all: as s grows, by the share min(read_A, port_A, port_B, write_B) / min(read_A,
-write_A) of its own time, which is little over slow links. For a small s the fixed times of four jobs against one decide.
- To another family the volume is created at B and copied through a host with attachments at both ends:
+write_A) of its own time, which is little over slow links. For a small s the fixed times of four jobs against one
+decide. To another family the volume is created at B and copied through a host with attachments at both ends:
 
     fallback  T_A(clone) + T_A(0) + T_B(control) + 2 attach + D(read_A, port_A, host, host, port_B, write_B)
             + T_B(snapshot) + T_B(control) + T_A(control)

@@ -85,7 +85,7 @@ def costs(
 
 
 def table_of(costs: Sequence[Cost], ranked: Sequence[Cost], first: str, level: float) -> Table:
-    """A row for each attribute, the costliest first; columns for the measure ranked by and others that clearly differ."""
+    """A row for each attribute, the costliest first; columns for the measure ranked by and those that differ."""
     moved = dict.fromkeys([first, *(cost.measure for cost in costs if cost.is_clear)])
     columns = list(moved)[:_MOST_COLUMNS]
     table = Table(

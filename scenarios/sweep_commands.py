@@ -91,7 +91,7 @@ def sweep(
 
 
 def table_of(points: tuple[PointSummary, ...], keys: list[str], measure: str, level: float) -> Table:
-    """The means of a measure at each point with half the width of their intervals, and the variant that has the least."""
+    """The means of a measure at each point with half the width of their intervals, and which variant is best."""
     unit = next((each.unit for point in points for each in point.estimates if each.unit), "")
     variants = list(dict.fromkeys(each.variant for point in points for each in point.estimates))
     table = Table(
