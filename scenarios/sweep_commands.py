@@ -102,7 +102,7 @@ def table_of(points: tuple[PointSummary, ...], keys: list[str], measure: str, le
     for variant in variants:
         table.add_column(variant, justify="right")
     if len(variants) > 1:
-        table.add_column("least")
+        table.add_column("ahead")
     for point in points[:_MOST_ROWS]:
         cells = list(point.values)
         for variant in variants:
@@ -113,7 +113,7 @@ def table_of(points: tuple[PointSummary, ...], keys: list[str], measure: str, le
                 cells.append(f"{found.mean:.4g}")
             else:
                 cells.append(f"{found.mean:.4g} ± {found.mean - found.low:.2g}")
-        table.add_row(*cells, *([point.best or "not clear"] if len(variants) > 1 else []))
+        table.add_row(*cells, *([point.best or "none clearly"] if len(variants) > 1 else []))
     return table
 
 

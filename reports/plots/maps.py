@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reports.plots.curves import Scale, set_ticks, spread
-from reports.plots.style import BLACK, drawn, logarithmic, look, new_axes
+from reports.plots.style import BLACK, GRID, drawn, logarithmic, look, new_axes
 from reports.text import one_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 UNDECIDED = "no difference shown"
+_ALPHA = 0.28
 
 
 @dataclass(frozen=True)
@@ -27,51 +28,63 @@ class MapPoint:
 
 @dataclass(frozen=True)
 class Regions:
-    """What a model says: for each y (rows) and each x (columns) the index of the best option. `xs`, `ys` ascend."""
+    """What a model says: for each y (rows) and each x (columns) the index of the best option, None where none is.
+
+    `xs` and `ys` ascend.
+    """
 
     xs: tuple[float, ...]
     ys: tuple[float, ...]
-    best: tuple[tuple[int, ...], ...]
+    best: tuple[tuple[int | None, ...], ...]
 
 
 @drawn
 def draw_map(
-    options: Sequence[str], regions: Regions | None, points: Sequence[MapPoint], x: Scale, y: Scale, title: str
+    options: Sequence[str],
+    regions: Regions | None,
+    points: Sequence[MapPoint],
+    x: Scale,
+    y: Scale,
+    title: str,
+    undecided: str = UNDECIDED,
 ) -> Figure:
     """Regions coloured and hatched by option with a line between them, and a marker of each point's own best option.
 
-    A point that agrees with its region is filled with the region's colour; any other stands out by colour and shape.
+    A point that agrees with its region has the region's colour; any other stands out by colour and shape. `undecided`
+    are the words for where no option is best.
     """
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     figure, axes = new_axes(7.2, 5.0)
     entries: list[Patch | Line2D] = []
+    every: list[str | None] = [*options, None]
     if regions is not None:
         seen = {each for row in regions.best for each in row}
-        for number, option in enumerate(options):
-            if number not in seen:
+        for number, option in enumerate(every):
+            index = None if option is None else number
+            if index not in seen:
                 continue
-            mask = [[float(each == number) for each in row] for row in regions.best]
-            style = look(number)
-            drawn_area = axes.contourf(regions.xs, regions.ys, mask, levels=[0.5, 1.5], colors=[style.colour],
-                                       alpha=0.28, hatches=[style.hatch])  # fmt: skip
-            drawn_area.set_gid(f"region {option}")
-            entries.append(Patch(facecolor=style.colour, alpha=0.28, hatch=style.hatch, edgecolor=BLACK,
-                                 label=f"{one_line(option, 40)} best by the closed form"))  # fmt: skip
+            mask = [[float(each == index) for each in row] for row in regions.best]
+            colour, hatch = (look(number).colour, look(number).hatch) if option else (GRID, "")
+            area = axes.contourf(regions.xs, regions.ys, mask, levels=[0.5, 1.5], colors=[colour], alpha=_ALPHA,
+                                 hatches=[hatch])  # fmt: skip
+            area.set_gid(f"region {option or UNDECIDED}")
+            words = f"{one_line(option, 40)} best by the closed form" if option else f"{undecided}, by the closed form"
+            entries.append(Patch(facecolor=colour, alpha=_ALPHA, hatch=hatch, edgecolor=BLACK, label=words))
             if len(seen) > 1:
                 edge = axes.contour(regions.xs, regions.ys, mask, levels=[0.5], colors=[BLACK], linewidths=1.2)
-                edge.set_gid(f"edge {option}")
-    every: list[str | None] = [*options, None]
-    for number, best in enumerate(every):
-        at = [(point.x, point.y) for point in points if point.best == best]
+                edge.set_gid(f"edge {option or UNDECIDED}")
+    for number, option in enumerate(every):
+        at = [(point.x, point.y) for point in points if point.best == option]
         if not at:
             continue
-        style, name = look(number), f"{one_line(best, 40)} best, simulated" if best else f"{UNDECIDED}, simulated"
+        style = look(number)
         (line,) = axes.plot(
-            [px for px, _ in at], [py for _, py in at], linestyle="none", marker=style.marker if best else "*",
-            markersize=8, markerfacecolor=style.colour if best else "white", markeredgecolor=BLACK,
-            label=name, gid=f"points {best or UNDECIDED}", clip_on=False, zorder=3,
+            [px for px, _ in at], [py for _, py in at], linestyle="none", marker=style.marker if option else "*",
+            markersize=8 if option else 10, markerfacecolor=style.colour if option else "white", markeredgecolor=BLACK,
+            label=f"{one_line(option, 40)} best, simulated" if option else f"{undecided}, simulated",
+            gid=f"points {option or UNDECIDED}", clip_on=False, zorder=3,
         )  # fmt: skip
         entries.append(line)
     xs = [*(regions.xs if regions else ()), *(point.x for point in points)]
@@ -84,7 +97,7 @@ def draw_map(
     set_ticks(axes.yaxis, y)
     axes.set_xlabel(x.label)
     axes.set_ylabel(y.label)
-    axes.set_title(one_line(title, 90))
+    axes.set_title(one_line(title, 90), pad=12)
     axes.grid(visible=False)
     if entries:
         figure.legend(handles=entries, loc="outside lower center", ncols=2)

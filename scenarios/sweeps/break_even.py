@@ -17,7 +17,9 @@ from scenarios.sweeps.grid import Axis
 from scenarios.vary import variant_of
 
 _STEPS = 120
-"""Places along an axis at which the closed form is asked."""
+"""Places along an axis at which the closed form is asked for a curve."""
+_MAP_STEPS = 60
+"""The same along each axis of a map."""
 
 
 @dataclass(frozen=True)
@@ -108,11 +110,12 @@ def crossings(model: Model, axis: Axis, margin: float) -> list[Crossing]:
     return found
 
 
-def regions(model: Model, x: Axis, y: Axis, options: Sequence[str | None], margin: float) -> Regions:
-    """Which of the options (None: no variant is ahead by the margin) is best at each place of two axes."""
-    xs, ys = places(x), places(y)
+def regions(model: Model, x: Axis, y: Axis, options: Sequence[str], margin: float) -> Regions:
+    """Which of the options is best at each place of two axes, by the margin."""
+    xs, ys = places(x, _MAP_STEPS), places(y, _MAP_STEPS)
+    index = {option: number for number, option in enumerate(options)}
     best = tuple(
-        tuple(options.index(best_of(model.at({x.key: at_x, y.key: at_y}), margin)) for at_x in xs) for at_y in ys
+        tuple(index.get(best_of(model.at({x.key: at_x, y.key: at_y}), margin) or "") for at_x in xs) for at_y in ys
     )
     return Regions(xs, ys, best)
 

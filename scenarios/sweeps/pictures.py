@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.study_results import Estimate
 from reports.plots.curves import Curve, Scale, draw_curves
-from reports.plots.maps import MapPoint, Regions, draw_map
+from reports.plots.maps import UNDECIDED, MapPoint, Regions, draw_map
 from reports.plots.style import save
 from scenarios.measure_names import MEASURES
 from scenarios.model import Scenario
@@ -104,15 +104,11 @@ def best_variant(
     ]
     model, areas = Model(scenario, measure), None
     if model:
-        raw = regions(model, x, y, [*scenario.variants, None], margin)
+        raw = regions(model, x, y, scenario.variants, margin)
         areas = Regions(tuple(v / x_factor for v in raw.xs), tuple(v / y_factor for v in raw.ys), raw.best)
-    title = f"least {measure}" + (f", by more than {margin:.0%}" if margin else "")
-    return draw_map([*scenario.variants, none_ahead(margin)], areas, marks, x_scale, y_scale, title)
-
-
-def none_ahead(margin: float) -> str:
-    """What the region is called in which no variant is the best."""
-    return f"none by {margin:.0%}" if margin else "none"
+    title = f"Which variant has the least {measure}" + (f", by more than {margin:.0%}" if margin else "")
+    words = f"less than {margin:.0%} ahead" if margin else UNDECIDED
+    return draw_map(scenario.variants, areas, marks, x_scale, y_scale, title, words)
 
 
 def measure_scale(measure: str) -> Scale:
