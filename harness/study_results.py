@@ -47,7 +47,7 @@ class Bar(_Model):
 
 
 class FlowTimeline(_Model):
-    """A flow as it went: its bars, and the volume that it worked on."""
+    """A flow as it went: its bars, and the id of the volume or snapshot that it worked on."""
 
     title: str
     volume: str

@@ -78,6 +78,15 @@ class Backends:
         assert isinstance(self.world.fabric, MeteredFabric)
         return self.world.fabric
 
+    def link_names(self) -> list[str]:
+        """The names of all links but those that stand for processors and rates."""
+        scenario = self.scenario
+        groups = [group.host for group in scenario.volume.values()]
+        hosts = dict.fromkeys([*scenario.host, scenario.taskflow.host, *(host for host in groups if host is not None)])
+        names = [f"{host} port {way}" for host in hosts for way in ("in", "out")]
+        parts = ("disk read", "disk write", "port in", "port out")
+        return [*names, *(f"{backend} {part}" for backend in scenario.backend for part in parts), self.backup_link.name]
+
     def slowest(self) -> int:
         """The bandwidth of the slowest disk or port of all backends, in bytes a second."""
         least = self.scenario.link.bandwidth

@@ -62,7 +62,7 @@ from simulated_backends.nfs.testbed import NfsTestbed
 from simulated_backends.profiles import SHARING_KINDS, SimulatedProfile, load_profile
 
 TOLERANCE = 0.01
-"""By what share of the simulated time a prediction may be off, at volumes from 1 GiB and polls as scenarios have them by default."""
+"""By what share of the simulated time a prediction may be off, for volumes from 1 GiB and the default polls."""
 
 _LEAST_POLL_NS = 5_000_000
 

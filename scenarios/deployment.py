@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from harness.connection import BackendConnection
 from harness.loading import Candidate, CandidateSpec, DriverConfiguration
 from harness.model import GIB, Caller, Context, Volume
 from harness.runtime import SECOND, Runtime
@@ -44,6 +44,7 @@ class Deployment:
         self.user = scenario.taskflow.user
         self._lives = 0
         self._candidates: dict[str, Candidate] = {}
+        self._connections: dict[str, BackendConnection] = {}
         self.taskflow: Taskflow
 
     def start_taskflow(self, host: str | None = None, user: str | None = None) -> Taskflow:
@@ -70,6 +71,12 @@ class Deployment:
         bed = next(iter(self.backends.beds.values()))
         with contextlib.suppress(ValueError):
             bed.inject(Fault("connection.reset", caller=self.node))
+
+    def mend(self) -> None:
+        """Open new connections for drivers whose own is gone, as a driver's service does."""
+        for backend, end in self.taskflow.core.ends.items():
+            if not self._connections[backend].is_open:
+                end.reopen()
 
     def make_volumes(self) -> None:
         """Make every group's volumes and attach them to their hosts."""
@@ -104,7 +111,11 @@ class Deployment:
             options["publication"] = plan.publication.published()
         elif plan.target == "reference":
             options["publication"] = dict(NOTHING_PUBLISHED)
-        connect: Callable[[], Any] = lambda: self.backends.beds[backend].backend(backend).connect(caller)  # noqa: E731
+
+        def connect() -> BackendConnection:
+            connection = self._connections[backend] = self.backends.beds[backend].backend(backend).connect(caller)
+            return connection
+
         configuration = DriverConfiguration(options, connect)
         cls: Any = self._candidate(plan.target).driver_class()
         driver = cls(configuration=configuration, host=host)

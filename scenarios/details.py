@@ -38,13 +38,14 @@ def _timelines(world: World) -> tuple[tuple[FlowTimeline, ...], int]:
     flows: dict[str, _Course] = {}
     activities: dict[tuple[str, str], tuple[str, str]] = {}
     left_out: dict[str, None] = {}
+    volumes = {record.id: next(iter((*record.reads, *record.changes)), "") for record in world.deployment.journal.flows}
     for event in world.deployment.recorder.events:
         if event.at_ns < world.zero_ns:
             continue
         flow = event.fields.get("flow") or event.fields.get("owner") or ""
         if event.kind == "flow.started":
             if len(flows) < MOST_FLOWS:
-                flows[flow] = _Course(flow, event.at_ns, world.zero_ns)
+                flows[flow] = _Course(flow, volumes.get(flow, ""), event.at_ns, world.zero_ns)
             else:
                 left_out[flow] = None
         elif event.kind == "activity.accepted":
@@ -70,12 +71,12 @@ def _downtime(start_ns: int, end_ns: int) -> Bar:
 class _Course:
     """One flow as its events tell it; times count from `zero`."""
 
-    def __init__(self, flow: str, began_ns: int, zero: int) -> None:
+    def __init__(self, flow: str, volume: str, began_ns: int, zero: int) -> None:
         self._flow = flow
+        self._volume = volume
         self._zero = zero
         self._began_ns = began_ns
         self._ended_ns: int | None = None
-        self._volume = ""
         self._bars: list[Bar] = []
         self._open: dict[tuple[str, str], int] = {}
 
@@ -95,9 +96,6 @@ class _Course:
                 self.bar(f"writes of {fields['volume']} held", "quiesce", started_ns, event.at_ns)
             case "flow.done" | "flow.failed" | "flow.undone":
                 self._ended_ns = event.at_ns
-            case "method.invoked":
-                for key in ("source", "volume", "snapshot", "src_vref"):
-                    self._volume = self._volume or fields.get(key, "")
 
     def bar(self, label: str, kind: str, start_ns: int, end_ns: int) -> None:
         """Add a bar."""

@@ -85,7 +85,8 @@ def _late(course: Course, deadline_ns: int) -> int:
 
 
 def _links(world: World) -> _Figures:
-    crossed = {link.name: size for link, size in world.backends.fabric.crossed().items()}
+    crossed = dict.fromkeys(world.backends.link_names(), 0)
+    crossed.update({link.name: size for link, size in world.backends.fabric.crossed().items()})
     for link, size in foreground_bytes(world).items():
         crossed[link] = crossed.get(link, 0) + size
     for name in sorted(crossed):
@@ -215,7 +216,10 @@ def work_lost(world: World) -> int:
             undone[event.fields["flow"]] = None
     lost = 0
     for key, activity in world.activities.over.items():
-        if activity.state != "done" or flow_of.get(key) in undone:
+        stays = (
+            activity.verb == "move"
+        )  # where a volume has been moved to it stays, whatever becomes of the flow
+        if activity.state != "done" or (flow_of.get(key) in undone and not stays):
             lost += activity.moved
     return lost
 

@@ -176,6 +176,7 @@ class Timetable:
                     self._carry_out(plan, item)
             except (TaskflowError, BackendActivityError) as error:
                 if item.attempts <= plan.retry:
+                    self._deployment.mend()
                     continue
                 item.error = reason(error)
             item.ended_ns = self._runtime.now()

@@ -24,8 +24,8 @@ RunMany = Callable[[Callable[..., RunMeasures], Sequence[tuple[Any, ...]]], Iter
 """Calls a function with each tuple of arguments and gives the results in that order; a pool's `starmap` will do."""
 
 METHOD = (
-    "Student's t over independent replications; variants have common random numbers (run r has one seed in all of them) "
-    "and their differences are paired by seed"
+    "Student's t over independent replications; variants have common random numbers (run r has one seed in all of "
+    "them) and their differences are paired by seed"
 )
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from harness.names import did_you_mean
 from scenarios.model import AS_IT_STANDS, Scenario
+from scenarios.parsing import ScenarioError, parse_data, scenario_data
 from scenarios.problems import keys_of, table_at
-from scenarios.reading import ScenarioError, parse_scenario, scenario_data
 
 
 def with_value(scenario: Scenario, path: str, value: Any) -> Scenario:
@@ -18,7 +18,8 @@ def with_value(scenario: Scenario, path: str, value: Any) -> Scenario:
 
     A path that leaves the name out (`volume.size`) sets the key in every table of that kind. Values are written as in a
     file ("25Gb", "1 TiB", true, 8); a text that is no text there is read as TOML reads it ("true", "8"), as a command
-    line has only texts. None takes the key away. Raises `ScenarioError`, with the same messages as a file's.
+    line has only texts. None takes the key away; a table under a new name adds it. Raises `ScenarioError`, with the
+    same messages as a file's.
     """
     return with_values(scenario, {path: value})
 
@@ -38,9 +39,9 @@ def with_values(scenario: Scenario, values: Mapping[str, Any]) -> Scenario:
             except ScenarioError:
                 try:
                     data = scenario_data(_changed(scenario, data, {path: read_as_toml[path]}))
-                except ScenarioError:
-                    raise as_written from None
-        return parse_scenario(data, scenario.name)
+                except ScenarioError as error:
+                    raise (as_written if read_as_toml[path] == value else error) from None
+        return parse_data(data, scenario.name)
 
 
 def variant_of(scenario: Scenario, name: str) -> Scenario:
@@ -52,7 +53,7 @@ def variant_of(scenario: Scenario, name: str) -> Scenario:
     data.pop("variant", None)
     data["scenario"].pop("baseline", None)
     if name == AS_IT_STANDS and name not in scenario.variant:
-        return parse_scenario(data, scenario.name)
+        return parse_data(data, scenario.name)
     variant = scenario.variant[name]
     changes = dict.fromkeys(variant.unset) | dict(variant.set)
     try:
@@ -63,19 +64,23 @@ def variant_of(scenario: Scenario, name: str) -> Scenario:
 
 def _changed(scenario: Scenario, data: dict[str, Any], values: Mapping[str, Any]) -> Scenario:
     for path, value in values.items():
-        for place in _places(scenario, data, path):
+        for place in _places(scenario, data, path, value):
             _set(data, place, value)
-    return parse_scenario(data, scenario.name)
+    return parse_data(data, scenario.name)
 
 
-def _places(scenario: Scenario, data: Mapping[str, Any], path: str) -> list[list[str]]:
-    """The key paths that a path means: with names where it leaves them out."""
+def _places(scenario: Scenario, data: Mapping[str, Any], path: str, value: Any) -> list[list[str]]:
+    """The key paths that a path means: with names where it leaves them out. A new table has to come as a whole."""
     kind, *rest = path.split(".")
     field = Scenario.model_fields.get(kind)
     if field is None or not rest:
         hint = did_you_mean(kind, keys_of(Scenario))
         raise ScenarioError(scenario.name, [f"{path}: there is no such key; {hint}"])
-    if typing.get_origin(field.annotation) is not dict or rest[0] in data.get(kind, {}):
+    if (
+        typing.get_origin(field.annotation) is not dict
+        or rest[0] in data.get(kind, {})
+        or (len(rest) == 1 and isinstance(value, dict))
+    ):
         places = [[kind, *rest]]
     else:
         table = table_at(Scenario, [kind, "NAME"])

@@ -1,7 +1,7 @@
 """The Parquet file of a sweep: a row for each run, in the order of the grid, whoever ran them in whatever order.
 
 The file's metadata has, under `backend_activity`, a JSON text that says what was swept: the scenario's name and digest,
-the grid, the version of the harness. Nothing in the file depends on when or where it was made.
+the grid, the version of the harness; a measure's column has its `unit`. Nothing in the file depends on when or where it was made.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import pandas
 import pyarrow
 from pyarrow import parquet
 
+from scenarios.measure_names import MEASURES
 from scenarios.sweeps.errors import SweepError
 from scenarios.sweeps.journal import Row
 
@@ -30,9 +31,18 @@ def table_of(rows: Mapping[int, Row], sweep: Mapping[str, Any]) -> pyarrow.Table
     names: dict[str, None] = {}
     for row in ordered:
         names.update(dict.fromkeys(row))
-    columns = {name: pyarrow.array([row.get(name) for row in ordered]) for name in names}
+    columns = [pyarrow.array([row.get(name) for row in ordered]) for name in names]
+    fields = [
+        pyarrow.field(name, column.type, metadata=_about(name)) for name, column in zip(names, columns, strict=True)
+    ]
     text = json.dumps(dict(sweep), sort_keys=True).encode()
-    return pyarrow.table(columns).replace_schema_metadata({METADATA_KEY: text})
+    return pyarrow.table(columns, schema=pyarrow.schema(fields, metadata={METADATA_KEY: text}))
+
+
+def _about(column: str) -> dict[str, str] | None:
+    """The metadata of a measure's column: its unit."""
+    known = MEASURES.get(column.partition("[")[0])
+    return {"unit": known.unit} if known else None
 
 
 def write_runs(path: Path, rows: Mapping[int, Row], sweep: Mapping[str, Any]) -> None:

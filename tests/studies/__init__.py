@@ -1,0 +1,1 @@
+"""Tests of scenarios, their files and their results."""

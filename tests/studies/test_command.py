@@ -1,0 +1,84 @@
+"""The verb `run`, and the example, as their users meet them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from harness.study_results import Study
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+SMALL = ("--set", "volume.size=1GiB", "--set", "workload.oltp.think=20 ms")
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    """Run `activity-harness run` in an empty directory, in a process of its own."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        program = [sys.executable, "-m", "harness.cli", "run", *arguments]
+        return subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+
+    return run
+
+
+def test_run_prints_a_table_and_writes_results(command: Command, tmp_path: Path) -> None:
+    """The table has a column for each variant, JSON and Parquet have every run with the seed that makes it again."""
+    done = command("native-or-fallback", *SMALL, "--seed", "3", "--replications", "2", "--out", "study")
+    assert done.returncode == 0, done.stderr
+    for text in ("native", "fallback", "completion", "2 replications (seeds 3 to 4)", "Student's t"):
+        assert text in done.stdout
+    study = Study.model_validate_json((tmp_path / "study" / "study.json").read_text(encoding="utf-8"))
+    assert study.scenario == "native-or-fallback"
+    assert json.loads(study.scenario_text)["volume"]["data"]["size"] == "1 GiB"
+    table = pq.read_table(tmp_path / "study" / "runs.parquet")
+    written = [(row["variant"], row["seed"], row["completion[replicate]"]) for row in table.to_pylist()]
+    assert written == [(row.variant, row.seed, row.value("completion", "replicate")) for row in study.rows]
+    assert table.schema.field("completion[replicate]").metadata[b"unit"] == b"s"
+    assert table.schema.metadata[b"scenario"] == b"native-or-fallback"
+    assert {row["seed"] for row in table.to_pylist()} == {3, 4}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("no-such",), "give a .toml file, or the name of a scenario of the library"),
+        (("bad.toml",), "bad.toml: link.bandwith: there is no such key; did you mean 'bandwidth'?"),
+        (("native-or-fallback", "--set", "volume.size"), "write it as KEY=VALUE"),
+        (("native-or-fallback", "--set", "volume.size=big"), "volume.data.size is 'big'"),
+        (("native-or-fallback", "--replications", "0"), "--replications"),
+        (("native-or-fallback", *SMALL, "--replications", "1", "--out", "bad.toml"), "give another --out"),
+    ],
+)
+def test_what_can_not_be_run_is_refused(
+    arguments: tuple[str, ...], told: str, command: Command, tmp_path: Path
+) -> None:
+    """A usage error ends with status 4 and a message that says what to do, without a traceback."""
+    (tmp_path / "bad.toml").write_text('[link]\nbandwith = "1 Gb/s"\n')
+    done = command(*arguments)
+    assert done.returncode == 4
+    assert told in " ".join(done.stderr.replace("│", " ").split())
+    assert "Traceback" not in done.stderr
+
+
+def test_a_run_that_comes_to_no_end_is_a_harness_error(command: Command) -> None:
+    """A run past its horizon ends with status 3 and says who was waiting for what."""
+    done = command("native-or-fallback", "--set", "scenario.horizon=5s", "--replications", "1")
+    assert done.returncode == 3
+    assert "came to no end" in done.stderr
+    assert "horizon" in done.stderr
+
+
+def test_the_example_does_its_study(tmp_path: Path) -> None:
+    """The example for notebooks prints what the omission costs at each size, proportional to it."""
+    program = [sys.executable, "-m", "scenarios.examples.replication_costs"]
+    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True)
+    costs = [line.split() for line in done.stdout.splitlines() if line.endswith("more than natively")]
+    found = {int(words[0]): float(words[5]) for words in costs}
+    assert found == {size: pytest.approx(size * 1.0737, rel=0.1) for size in (1, 8, 64)}

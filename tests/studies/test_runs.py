@@ -1,0 +1,235 @@
+"""Runs: that they repeat, what their workloads do, what their details hold, and studies of several."""
+
+from __future__ import annotations
+
+import math
+import os
+import pickle
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from harness.study_results import Measure, RunMeasures, Study
+from scenarios.frames import differences_frame, estimates_frame, runs_frame
+from scenarios.model import Scenario
+from scenarios.reading import load_scenario, parse_scenario
+from scenarios.study import RunMany, differences, estimates, run_study
+from scenarios.vary import with_value, with_values
+from tests.studies.small import SEED, Simulate, small
+
+PLAIN = """
+[scenario]
+name = "plain"
+question = "What do hosts feel?"
+[backend.array]
+family = "alpha"
+[backend.other]
+family = "alpha"
+[driver.reference.publication]
+stateless_activities = ["create_snapshot"]
+handle_scope = "user-specific"
+[host.compute]
+[volume.data]
+backend = "array"
+size = "1 GiB"
+host = "compute"
+[workload.load]
+volume = "data"
+streams = 2
+think = "5 ms"
+area = "64 MiB"
+[operation.copy]
+do = "create_cloned_volume"
+volume = "data"
+at = "2 s"
+"""
+
+
+def plain(**values: Any) -> Scenario:
+    """A scenario with one volume, one workload and one clone, with other values."""
+    return with_values(
+        parse_scenario(tomllib.loads(PLAIN), "plain"), {k.replace("__", "."): v for k, v in values.items()}
+    )
+
+
+def test_a_run_repeats_in_another_process() -> None:
+    """Equal arguments give equal measures, details and digests under another hash seed; another seed does not."""
+    code = (
+        "import hashlib, sys; from scenarios.run import simulate; from tests.studies.small import small;"
+        "r = simulate(small('quiesced-or-stateless-backup'), 'quiesced', int(sys.argv[1]), True);"
+        "print(hashlib.sha256(r.model_dump_json().encode()).hexdigest())"
+    )
+    found = []
+    for seed, hash_seed in (("7", "1"), ("7", "4242"), ("8", "1")):
+        environment = os.environ | {"PYTHONHASHSEED": hash_seed}
+        done = subprocess.run(
+            [sys.executable, "-c", code, seed], env=environment, capture_output=True, text=True, check=True,
+            cwd=Path(__file__).parents[2],
+        )  # fmt: skip
+        found.append(done.stdout)
+    assert found[0] == found[1] != found[2]
+
+
+def test_arguments_and_results_can_be_pickled(run: Simulate) -> None:
+    """A scenario and a result with details are the same after pickling."""
+    scenario = small("native-or-fallback")
+    assert pickle.loads(pickle.dumps(scenario)) == scenario
+    result = run(scenario, "native", SEED, True)
+    assert pickle.loads(pickle.dumps(result)) == result
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        # two streams, each with a cycle of 5 ms, a round trip of 0.2 ms and 0.16 ms at the disk
+        ({}, 2 / 5.36e-3),
+        ({"workload__read_share": 0.4}, 2 / 5.36e-3),
+        ({"workload__rate": "300 /s"}, 300),
+        ({"workload__burst": {"on": "100 ms", "off": "100 ms"}}, 1 / 5.36e-3),
+        ({"workload__block": "64 KiB"}, 2 / 5.41e-3),
+    ],
+    ids=["closed loops", "reads", "arrivals", "bursts", "large blocks"],
+)
+def test_workloads_have_the_rate_that_was_asked_for(values: dict[str, Any], expected: float, run: Simulate) -> None:
+    """I/Os a second are those of the closed loops or of the arrivals, within what chance explains, reads among them."""
+    stateless = {"driver__reference__publication__stateless_activities": ["create_cloned_volume"]}
+    result = run(plain(**values, **stateless))
+    done, end = result.value("io_done", "load"), result.value("end")
+    assert done is not None
+    assert end is not None
+    assert abs(done - expected * end) < 4 * math.sqrt(expected * end) + 2
+    assert (result.value("read_p50", "load") is not None) == ("workload__read_share" in values)
+
+
+def test_reads_go_on_while_writes_are_held(run: Simulate) -> None:
+    """During a quiesced clone writes wait for its end, and reads take what they take otherwise."""
+    result = run(plain(workload__read_share=0.5, workload__rate="300 /s"), details=True)
+    window, stall, reads = (
+        result.value("quiesce_total"),
+        result.value("longest_stall", "load"),
+        result.value("read_p999", "load"),
+    )
+    assert window is not None and stall is not None and reads is not None
+    assert window > 1
+    assert stall == pytest.approx(window, rel=0.05)
+    assert reads < 0.001
+
+
+def test_details_agree_with_measures(run: Simulate) -> None:
+    """Windows, latencies and bars of a run's details add up to its measures."""
+    result = run(plain(), details=True)
+    details = result.details
+    assert details is not None
+    total = sum(window.end_ns - window.start_ns for window in details.windows) / 1e9
+    assert total == pytest.approx(result.value("quiesce_total"))
+    latencies = details.latencies
+    assert latencies.inside_count + latencies.outside_count == result.value("io_done", "load")
+    assert max(latencies.inside_ns) / 1e9 == result.value("longest_stall", "load")
+    (flow,) = details.timelines
+    bars = {bar.kind: bar for bar in flow.bars}
+    assert flow.volume == "data-0"
+    assert (bars["operation"].end_ns - bars["operation"].start_ns) / 1e9 == result.value("completion", "copy")
+    assert bars["operation"].start_ns <= bars["quiesce"].start_ns < bars["activity"].start_ns
+    assert bars["activity"].end_ns <= bars["quiesce"].end_ns <= bars["operation"].end_ns
+    assert bars["quiesce"].start_ns == details.windows[0].start_ns == 2 * 10**9
+
+
+def test_a_replayed_log_is_carried_out_in_its_own_time(run: Simulate, tmp_path: Path) -> None:
+    """The I/Os of a log of fio are done at their times, reads and writes apart, and no others."""
+    lines = [f"{n * 10_000} /dev/sdb {'read' if n % 4 == 0 else 'write'} {n * 65536} 8192" for n in range(100)]
+    (tmp_path / "fio.log").write_text("fio version 3 iolog\n" + "\n".join(lines) + "\n")
+    (tmp_path / "mine.toml").write_text(PLAIN.replace('streams = 2\nthink = "5 ms"', 'replay = "fio.log"'))
+    result = run(load_scenario(tmp_path / "mine.toml"))
+    # a command of 8 KiB counts each of its two blocks as a write; it is over before the operation begins
+    assert result.value("io_done", "load") == 25 + 2 * 75
+    assert result.value("link_bytes", "compute port in") == 25 * 8192
+    assert result.value("link_bytes", "compute port out") == 75 * 8192
+
+
+def test_a_failure_is_a_result(run: Simulate) -> None:
+    """An operation that can't succeed is counted and explained, and its completion has no value."""
+    result = run(plain(backend__array__pool="1 GiB"))
+    assert result.value("failed", "copy") == 1
+    assert result.value("completion", "copy") is None
+    (sentence,) = result.failures
+    assert sentence.startswith("operation copy, data-0: ")
+    assert "bytes left" in sentence
+
+
+def test_operations_follow_the_timetable(run: Simulate) -> None:
+    """An operation begins at its time after the one that it follows, and is repeated as often as it says."""
+    text = PLAIN + (
+        '[operation.later]\ndo = "create_snapshot"\nvolume = "data"\nafter = "copy"\nat = "3 s"\n'
+        'times = 3\nevery = "10 s"\n'
+    )
+    result = run(parse_scenario(tomllib.loads(text), "plain"))
+    copied = result.value("completion", "copy")
+    assert copied is not None
+    assert result.value("done", "later") == 3
+    end, last = result.value("end"), result.value("volume_time_longest", "later")
+    assert end is not None
+    assert last is not None
+    assert 2 + copied + 3 + 20 < end < 2 + copied + 3 + 20 + last + 0.01
+
+
+def test_studies_pair_their_variants_by_seed(run_many: RunMany) -> None:
+    """A study has every variant with the same seeds, and its estimates and differences are those of its rows."""
+    scenario = with_value(small("native-or-fallback"), "volume.data.size", "2 GiB")
+    study = run_study(scenario, replications=4, seed=5, run_many=run_many)
+    assert study.seeds == (5, 6, 7, 8)
+    assert [(row.variant, row.seed) for row in study.rows] == [
+        (v, s) for v in ("native", "fallback") for s in study.seeds
+    ]
+    assert [row.details is not None for row in study.rows] == [True, False, False, False] * 2
+    assert Study.model_validate_json(study.model_dump_json()) == study
+    frame = runs_frame(study)
+    means = estimates_frame(study).set_index(["variant", "measure"])["mean"]
+    apart = differences_frame(study).set_index(["variant", "measure"])["mean"]
+    for key in ("completion[replicate]", "write_p50[oltp]", "io_done[oltp]"):
+        by_variant = frame.groupby("variant")[key].mean()
+        assert means["native", key] == pytest.approx(by_variant["native"])
+        assert apart["fallback", key] == pytest.approx(by_variant["fallback"] - by_variant["native"])
+
+
+def rows(values: dict[str, list[float | None]]) -> list[RunMeasures]:
+    """Runs with one measure, by variant; seeds count from 1."""
+    return [
+        RunMeasures(scenario="s", variant=variant, seed=seed, measures=(Measure(name="m", value=value),))
+        for variant, column in values.items()
+        for seed, value in enumerate(column, 1)
+    ]
+
+
+def test_intervals_hold_as_often_as_they_say() -> None:
+    """Of the 95 % intervals of means and of paired differences of normal figures about 95 in 100 hold the truth, and
+    what the pairs have in common is not in the width of their difference."""
+    random = np.random.default_rng(1)
+    held = held_apart = narrower = 0
+    for _ in range(400):
+        common = random.normal(0, 10, 6)
+        one, two = common + random.normal(5, 1, 6), common + random.normal(7, 1, 6)
+        data = rows({"one": [float(v) for v in one], "two": [float(v) for v in two]})
+        first = estimates(data)[0]
+        (apart,) = differences(data, "one")
+        assert first.low is not None and first.high is not None and apart.low is not None and apart.high is not None
+        held += first.low <= 5 <= first.high
+        held_apart += apart.low <= 2 <= apart.high
+        narrower += apart.high - apart.low < (first.high - first.low) / 2
+    assert 365 <= held <= 395
+    assert 365 <= held_apart <= 395
+    assert narrower > 350
+
+
+def test_what_has_no_value_does_not_count() -> None:
+    """Runs without a value are left out of the mean and named by the count; one value has no interval."""
+    data = rows({"one": [1.0, None, 3.0], "two": [None, None, 5.0]})
+    one, two = estimates(data)
+    assert (one.count, one.mean) == (2, 2.0)
+    assert (two.count, two.mean, two.low, two.high) == (1, 5.0, None, None)
+    (apart,) = differences(data, "one")
+    assert (apart.count, apart.mean, apart.low) == (1, 2.0, None)
