@@ -36,13 +36,18 @@ def _rows(details: RunDetails) -> tuple[list[tuple[FlowTimeline, str]], int]:
     rows: list[tuple[FlowTimeline, str]] = []
     shown = 0
     for flow in flows[:MAX_FLOWS]:
-        bars = sorted((bar for bar in flow.bars if bar.kind != "quiesce"), key=lambda bar: (bar.start_ns, -bar.end_ns))
+        bars = sorted((bar for bar in flow.bars if bar.kind != "quiesce"), key=_order)
         labels = list(dict.fromkeys(bar.label for bar in bars))
         if rows and len(rows) + len(labels) > MAX_ROWS:
             break
         rows += [(flow, label) for label in labels[:MAX_ROWS]]
         shown += 1
     return rows, len(flows) - shown + details.left_out
+
+
+def _order(bar: Bar) -> tuple[int, int, int]:
+    """By start; of those that begin at once an operation comes before its steps, and those before their activities."""
+    return bar.start_ns, list(_KINDS).index(bar.kind), -bar.end_ns
 
 
 def _windows(flow: FlowTimeline, details: RunDetails) -> list[tuple[int, int]]:

@@ -1,7 +1,8 @@
 """The Parquet file of a sweep: a row for each run, in the order of the grid, whoever ran them in whatever order.
 
 The file's metadata has, under `backend_activity`, a JSON text that says what was swept: the scenario's name and digest,
-the grid, the version of the harness; a measure's column has its `unit`. Nothing in the file depends on when or where it was made.
+the grid, the version of the harness; a measure's column has its `unit`. Nothing in the file depends on when or where it
+was made.
 """
 
 from __future__ import annotations
@@ -79,4 +80,5 @@ def read_runs(path: str | Path) -> pandas.DataFrame:
         raise SweepError(f"{path}: there is no such file; give the runs.parquet of a sweep")
     if swept(path) is None:
         raise SweepError(f"{path}: it is no Parquet file of a sweep; give the runs.parquet of one")
-    return parquet.read_table(path).to_pandas()
+    frame: pandas.DataFrame = parquet.read_table(path).to_pandas()
+    return frame
