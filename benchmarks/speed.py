@@ -12,7 +12,7 @@ import importlib
 
 from benchmarks.measure import print_head, print_rows
 
-GROUPS = ("bulk", "fabric", "foreground", "stamps", "fallback", "scale")
+GROUPS = ("bulk", "fabric", "foreground", "stamps", "fallback", "scale", "sweeps")
 
 
 def main() -> None:

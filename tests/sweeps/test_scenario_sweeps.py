@@ -93,6 +93,18 @@ def test_each_row_is_what_its_seed_gives(small: Scenario, swept: Path) -> None:
     assert set(frame["seed"]) == {7, 8}
 
 
+def test_the_verb_run_gives_the_same_row(swept: Path, tmp_path: Path) -> None:
+    """`run` with a row's values and seed measures what stands in that row, with the same digest."""
+    row = read_runs(swept).to_dict("records")[-1]
+    settings = [part for key in VARY for part in ("--set", f"{key}={row[key]}")]
+    ended = run_line(tmp_path, "run", "small.toml", "--seed", str(row["seed"]), "--replications", "1", *settings)
+    assert ended.exit_code == 0, ended.output
+    runs = pandas.read_parquet(tmp_path / "backend-activity-study" / "runs.parquet").to_dict("records")
+    (again,) = [run for run in runs if run["variant"] == row["variant"]]
+    assert again["digest"] == row["digest"]
+    assert again["completion[copy]"] == row["completion[copy]"]
+
+
 def test_a_cluster_gives_the_same_rows(small: Scenario, swept: Path, tmp_path: Path) -> None:
     """A Dask cluster of two workers writes the same file as the process pool, row by row and byte for byte."""
     distributed = pytest.importorskip("distributed", reason="needs the extra cluster")
@@ -223,6 +235,7 @@ def test_the_line_tells_which_omission_costs_most(tmp_path: Path) -> None:
     assert wrong.exit_code == USAGE_ERROR and "did you mean 'vendor'?" in wrong.stderr
 
 
+@pytest.mark.long
 def test_break_even_by_codec(small: Scenario) -> None:
     """Over a slow link the strongest codec wins, over a fast one none; the closed form says where that changes, and the
     simulation agrees on either side."""
