@@ -104,6 +104,20 @@ def test_lines_that_are_cut_off_do_not_count(tmp_path: Path) -> None:
         (tmp_path / RUNS_NAME).unlink()
 
 
+def test_a_journal_that_was_cut_off_goes_on(tmp_path: Path) -> None:
+    """What is appended after a line that was cut off is found again: the rest of that line does not stand before it."""
+    rows = [(number, plain(grid().run(number))) for number in range(4)]
+    path = tmp_path / JOURNAL_NAME
+    with Journal(path, SWEEP) as journal:
+        journal.append(rows[:2])
+    path.write_bytes(path.read_bytes()[:-20])
+    with Journal(path, SWEEP) as journal:
+        assert list(journal.rows) == [0]
+        journal.append(rows[2:])
+    with Journal(path, SWEEP) as journal:
+        assert journal.rows == dict([rows[0], *rows[2:]])
+
+
 def test_damage_is_not_taken_for_a_result(tmp_path: Path) -> None:
     """A digit of a row that was changed on the disk makes that row and what follows it be run again."""
     with Journal(tmp_path / JOURNAL_NAME, SWEEP) as journal:
