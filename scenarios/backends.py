@@ -71,6 +71,7 @@ class Backends:
         self.largest_bytes = max(group.size for group in scenario.volume.values())
         for name, backend in scenario.backend.items():
             self.beds[name] = self._bed(name, backend, seed)
+        self.lines = self._lay_lines()
 
     @property
     def fabric(self) -> MeteredFabric:
@@ -78,23 +79,45 @@ class Backends:
         assert isinstance(self.world.fabric, MeteredFabric)
         return self.world.fabric
 
+    def bed_of(self, backend: str, volume: str) -> SimulatedTestbed:
+        """The testbed of a backend, or else of the backend on which a volume is first; the first one for neither."""
+        if not backend and volume:
+            for name, group in self.scenario.volume.items():
+                if volume.rpartition("-")[0] == name:
+                    backend = group.backend
+        return self.beds[backend] if backend else next(iter(self.beds.values()))
+
     def link_names(self) -> list[str]:
         """The names of all links but those that stand for processors and rates."""
         scenario = self.scenario
         groups = [group.host for group in scenario.volume.values()]
         hosts = dict.fromkeys([*scenario.host, scenario.taskflow.host, *(host for host in groups if host is not None)])
         names = [f"{host} port {way}" for host in hosts for way in ("in", "out")]
+        names += [line.name for line in self.lines]
         parts = ("disk read", "disk write", "port in", "port out")
         return [*names, *(f"{backend} {part}" for backend in scenario.backend for part in parts), self.backup_link.name]
 
     def slowest(self) -> int:
         """The bandwidth of the slowest disk or port of all backends, in bytes a second."""
-        least = self.scenario.link.bandwidth
+        least = min(self.scenario.link.bandwidth, *(line.capacity for line in self.lines), 1 << 62)
         for bed in self.beds.values():
             for backend in bed.families:
                 medium = bed.backend(backend).store.medium
                 least = min(least, *(link.capacity for link in (medium.disk_read, medium.disk_write, medium.port_in)))
         return least
+
+    def _lay_lines(self) -> list[Link]:
+        """Put the scenario's lines between the backends; returns both directions of each."""
+        to: dict[tuple[str, str], tuple[Link, ...]] = {}
+        lines = []
+        for name, line in self.scenario.line.items():
+            for here, there in (line.between, line.between[::-1]):
+                link = Link(f"{name} to {there}", line.bandwidth)
+                to[here, there] = (*to.get((here, there), ()), link)
+                lines.append(link)
+        for backend, bed in self.beds.items():
+            bed.backend(backend).store.lines_to = lambda there, here=backend: to.get((here, there), ())  # type: ignore[misc]
+        return lines
 
     def _port_of(self, host: str) -> int | None:
         plan = self.scenario.host.get(host)
@@ -129,7 +152,8 @@ class Backends:
     def _poll_ns(self, plan: Backend) -> int:
         if plan.poll is not None:
             return max(1_000_000, plan.poll)
-        slowest = min(self.scenario.link.bandwidth, plan.port or plan.read or SECOND)
-        for bandwidth in (plan.port, plan.read, plan.write):
-            slowest = min(slowest, bandwidth or slowest)
+        given = (plan.port, plan.read, plan.write)
+        slowest = min(
+            self.scenario.link.bandwidth, *(bandwidth for bandwidth in given if bandwidth is not None), 1 << 62
+        )
         return max(_LEAST_POLL_NS, max(self.largest_bytes, GIB) * SECOND // slowest // POLLS)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from harness.compression import TECHNIQUES, canonical
 from harness.contract import METHODS
+from harness.loading import CandidateError, CandidateSpec
 from harness.model import GIB
 from harness.names import did_you_mean
 from harness.schedule import FAULT_KINDS
@@ -26,6 +27,7 @@ from scenarios.model import (
     Driver,
     FaultTable,
     Host,
+    Line,
     Operation,
     Stream,
     TaskflowTable,
@@ -33,6 +35,7 @@ from scenarios.model import (
     VolumeGroup,
     Workload,
 )
+from scenarios.quantities import size_text
 from simulated_backends.iscsi.testbed import IscsiTestbed
 from simulated_backends.nfs.testbed import NfsTestbed
 from simulated_backends.profiles import ProfileError, load_profile
@@ -61,6 +64,7 @@ class _Draft:
         self.about = _table(About, data.get("scenario"))
         self.taskflow = _table(TaskflowTable, data.get("taskflow", {})) or TaskflowTable()
         self.backends = self._tables("backend", Backend)
+        self.lines = self._tables("line", Line)
         self.drivers = self._tables("driver", Driver)
         self.hosts = self._tables("host", Host)
         self.volumes = self._tables("volume", VolumeGroup)
@@ -153,13 +157,34 @@ def _backends(draft: _Draft) -> Iterator[str]:
                 path = f"backend.{name}.figures.{figure}"
                 yield f"{path}: it is set by backend.{name}.{_SET_ELSEWHERE[figure]}, with its unit"
         try:
-            load_profile(backend.profile, _PROTOCOL_KEYS[backend.profile], backend.figures)
+            profile = load_profile(backend.profile, _PROTOCOL_KEYS[backend.profile], backend.figures)
         except ProfileError as error:
             yield f"backend.{name}.figures: {error}"
+            continue
+        pool = backend.pool or profile.figures.pool_bytes
+        wanted = sum(group.size * group.count for group in draft.volumes.values() if group.backend == name)
+        if wanted > pool:
+            yield (
+                f"backend.{name}.pool is {size_text(pool)}, too few for its volumes, which take {size_text(wanted)} "
+                "together; make it larger, or the volumes fewer"
+            )
+
+
+def _lines(draft: _Draft) -> Iterator[str]:
+    for name, line in draft.lines.items():
+        for backend in line.between:
+            if backend not in draft.names("backend"):
+                yield _unknown(f"line.{name}.between", backend, "backend", draft.names("backend"))
+        if line.between[0] == line.between[1]:
+            yield f"line.{name}.between names {line.between[0]} twice; expected two backends"
 
 
 def _drivers(draft: _Draft) -> Iterator[str]:
     for name, driver in draft.drivers.items():
+        try:
+            CandidateSpec.for_driver(driver.target)
+        except CandidateError as error:
+            yield f"driver.{name}.target is {driver.target!r}: {error}"
         publication = driver.publication
         if publication is None:
             continue
@@ -250,6 +275,7 @@ def _names(draft: _Draft) -> Iterator[str]:
         ("backend", Backend),
         ("driver", Driver),
         ("host", Host),
+        ("line", Line),
         ("volume", VolumeGroup),
         ("workload", Workload),
         ("stream", Stream),
@@ -269,6 +295,7 @@ _CHECKS: tuple[Callable[[_Draft], Iterator[str]], ...] = (
     _references,
     _about,
     _backends,
+    _lines,
     _drivers,
     _volumes,
     _workloads,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -15,13 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from harness.cli import INTERRUPTED, USAGE_ERROR
 from harness.runtime import RuntimeLimit
 from harness.study_results import RunMeasures, Study
-from scenarios.fio_log import FioLogError
-from scenarios.model import Scenario
-from scenarios.reading import ScenarioError, library, load_scenario
-from scenarios.study import RunMany, run_study
-from scenarios.table import study_table
-from scenarios.vary import with_values
-from scenarios.writing import draw_study, write_study
+
+if TYPE_CHECKING:
+    from scenarios.model import Scenario
+    from scenarios.study import RunMany
 
 HARNESS_ERROR = 3
 _SHOWN_FAILURES = 5
@@ -43,6 +40,11 @@ def run(
 
     Exit status: 0 done, whatever the operations came to; 2 interrupted; 3 a run came to no end; 4 usage error.
     """
+    # loaded here, as every verb of the command line loads this module, and pandas and PyArrow take a second
+    from scenarios.reading import ScenarioError, library, load_scenario
+    from scenarios.vary import with_values
+    from scenarios.writing import draw_study, write_study
+
     try:
         plan = load_scenario(scenario)
         if set_:
@@ -64,11 +66,21 @@ def run(
 
 
 def _study(plan: Scenario, replications: int | None, seed: int | None) -> Study:
+    from harness.contract import BackendActivityError
+    from harness.loading import CandidateError
+    from harness.taskflow.errors import TaskflowError
+    from scenarios.fio_log import FioLogError
+    from scenarios.parsing import ScenarioError
+    from scenarios.study import run_study
+
     try:
         with _progress(plan, replications) as run_many:
             return run_study(plan, replications, seed, run_many)
-    except (ScenarioError, FioLogError) as error:
+    except (ScenarioError, FioLogError, CandidateError) as error:
         _refuse(str(error))
+    except (TaskflowError, BackendActivityError) as error:
+        typer.echo(f"activity-harness run: a run of {plan.name} could not begin: {error}", err=True)
+        raise typer.Exit(HARNESS_ERROR) from None
     except RuntimeLimit as error:
         typer.echo(f"activity-harness run: a run of {plan.name} came to no end: {error}", err=True)
         raise typer.Exit(HARNESS_ERROR) from None
@@ -93,6 +105,8 @@ def _progress(plan: Scenario, replications: int | None) -> Iterator[RunMany]:
 
 
 def _print(study: Study, everything: bool) -> None:
+    from scenarios.table import study_table
+
     console = Console()
     table, left_out = study_table(study, everything)
     console.print(table)

@@ -67,6 +67,16 @@ class NetworkLink(Table):
     round_trip: Time | None = None
 
 
+class Line(Table):
+    """A line between two backends, such as one between two sites: in each direction this bandwidth for all together.
+
+    Transfers from the one backend to the other cross it, those through a host's copy too; hosts' own I/O does not.
+    """
+
+    between: tuple[Name, Name]
+    bandwidth: Bandwidth
+
+
 class Backend(Table):
     """A backend. `profile` names the protocol and the figures to start from, the other keys set single figures.
 
@@ -267,6 +277,7 @@ class Scenario(Table):
 
     scenario: About
     link: NetworkLink = NetworkLink()
+    line: dict[Name, Line] = Field(default_factory=dict)
     taskflow: TaskflowTable = TaskflowTable()
     backend: dict[Name, Backend] = Field(min_length=1)
     driver: dict[Name, Driver] = Field(default_factory=dict)

@@ -16,6 +16,7 @@ from scenarios.measures import measure
 from scenarios.metering import ActivityMeter, SpaceMeter
 from scenarios.model import FaultTable, Scenario
 from scenarios.operations import Timetable
+from scenarios.parsing import ScenarioError
 from scenarios.vary import variant_of
 from scenarios.workloads import Foreground, Streams
 
@@ -90,8 +91,8 @@ def _play(world: World) -> None:
     world.zero_ns = world.deployment.runtime.now()
     world.backends.fabric.forget()
     world.deployment.recorder.emit("scenario.begins")
-    for fault in world.scenario.fault.values():
-        _arm(world, fault)
+    for name, fault in world.scenario.fault.items():
+        _arm(world, name, fault)
     streams = Streams(world.backends, world.scenario.stream)
     world.foreground.start()
     world.timetable.run()
@@ -103,31 +104,26 @@ def _play(world: World) -> None:
     streams.stop()
 
 
-def _arm(world: World, plan: FaultTable) -> None:
+def _arm(world: World, name: str, plan: FaultTable) -> None:
     """Let a fault happen at its instant, counted from the scenario's beginning, or at its event."""
     recorder, clock = world.deployment.recorder, world.backends.world.clock
     if plan.kind != RESTART:
-        bed = next(iter(world.backends.beds.values()))
-        backend = plan.backend
-        if not backend and plan.volume:
-            groups = world.scenario.volume
-            backend = next((g.backend for n, g in groups.items() if plan.volume.startswith(f"{n}-")), "")
-        if backend:
-            bed = world.backends.beds[backend]
-        bed.inject(
-            Fault(
-                plan.kind,
-                on=plan.on,
-                nth=plan.nth,
-                backend=plan.backend,
-                caller=plan.caller,
-                volume=plan.volume,
-                verb=plan.verb,
-                fraction=plan.fraction,
-                for_ns=plan.lasts,
-                at_ns=None if plan.at is None else world.zero_ns + plan.at,
-            )
+        fault = Fault(
+            plan.kind,
+            on=plan.on,
+            nth=plan.nth,
+            backend=plan.backend,
+            caller=plan.caller,
+            volume=plan.volume,
+            verb=plan.verb,
+            fraction=plan.fraction,
+            for_ns=plan.lasts,
+            at_ns=None if plan.at is None else world.zero_ns + plan.at,
         )
+        try:
+            world.backends.bed_of(plan.backend, plan.volume).inject(fault)
+        except ValueError as error:
+            raise ScenarioError(world.scenario.name, [f"fault.{name}: {error}"]) from None
         return
     if plan.at is not None:
         clock.env.alarm(plan.at, lambda: world.timetable.restart(plan))

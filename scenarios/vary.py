@@ -76,22 +76,18 @@ def _places(scenario: Scenario, data: Mapping[str, Any], path: str, value: Any) 
     if field is None or not rest:
         hint = did_you_mean(kind, keys_of(Scenario))
         raise ScenarioError(scenario.name, [f"{path}: there is no such key; {hint}"])
-    if (
-        typing.get_origin(field.annotation) is not dict
-        or rest[0] in data.get(kind, {})
-        or (len(rest) == 1 and isinstance(value, dict))
-    ):
-        places = [[kind, *rest]]
-    else:
-        table = table_at(Scenario, [kind, "NAME"])
-        keys = keys_of(table) if table is not None else []
-        if rest[0] not in keys:
-            known = [*data.get(kind, {}), *keys]
-            raise ScenarioError(scenario.name, [f"{path}: there is no such key; {did_you_mean(rest[0], known)}"])
-        if not data.get(kind):
-            raise ScenarioError(scenario.name, [f"{path}: the scenario has no [{kind}.NAME] to set it in"])
-        places = [[kind, name, *rest] for name in data[kind]]
-    return places
+    tables = data.get(kind, {})
+    if typing.get_origin(field.annotation) is not dict or rest[0] in tables:
+        return [[kind, *rest]]
+    table = table_at(Scenario, [kind, "NAME"])
+    keys = keys_of(table) if table is not None else []
+    if rest[0] in keys and tables:
+        return [[kind, name, *rest] for name in tables]
+    if rest[0] in keys:
+        raise ScenarioError(scenario.name, [f"{path}: the scenario has no [{kind}.NAME] to set it in"])
+    if len(rest) == 1 and isinstance(value, dict):
+        return [[kind, *rest]]
+    raise ScenarioError(scenario.name, [f"{path}: there is no such key; {did_you_mean(rest[0], [*tables, *keys])}"])
 
 
 def _set(data: dict[str, Any], place: list[str], value: Any) -> None:

@@ -160,6 +160,7 @@ class SimulatedAttachment:
             here.disk_read,
             here.port_out,
             self._links.port_in,
+            *source.store.lines_to(target.store.name),
             destination._links.port_out,
             there.port_in,
             there.disk_write,

@@ -65,6 +65,8 @@ class SimulatedStore:
         self._fabric = fabric
         self._mint_identity = mint_identity
         self._copy_order = copy_order
+        self.lines_to: Callable[[str], tuple[Link, ...]] = lambda backend: ()
+        """The links between this backend's port and another one's, beyond the ports themselves."""
         self.is_full = False
         """Whether a fault has taken what is left of the pool."""
         self._objects = HeldObjects()
@@ -349,7 +351,8 @@ class SimulatedStore:
         here, there = self.medium, destination.medium
         if destination is self:
             return (here.disk_read, here.disk_write)
-        return (here.disk_read, here.port_out, there.port_in, there.disk_write)
+        lines = self.lines_to(destination.name)
+        return (here.disk_read, here.port_out, *lines, there.port_in, there.disk_write)
 
     def _within_family(self, into: VolumeStore) -> SimulatedStore:
         if not isinstance(into, SimulatedStore) or into.family != self.family:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from harness.cli import main
 from harness.study_results import Study
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -53,17 +54,32 @@ def test_run_prints_a_table_and_writes_results(command: Command, tmp_path: Path)
         (("native-or-fallback", "--set", "volume.size"), "write it as KEY=VALUE"),
         (("native-or-fallback", "--set", "volume.size=big"), "volume.data.size is 'big'"),
         (("native-or-fallback", "--replications", "0"), "--replications"),
-        (("native-or-fallback", *SMALL, "--replications", "1", "--out", "bad.toml"), "give another --out"),
     ],
 )
 def test_what_can_not_be_run_is_refused(
-    arguments: tuple[str, ...], told: str, command: Command, tmp_path: Path
+    arguments: tuple[str, ...],
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A usage error ends with status 4 and a message that says what to do, without a traceback."""
+    """A usage error ends with status 4 and a message that says what to do."""
     (tmp_path / "bad.toml").write_text('[link]\nbandwith = "1 Gb/s"\n')
-    done = command(*arguments)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["activity-harness", "run", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 4
+    assert told in " ".join(capsys.readouterr().err.replace("│", " ").split())
+
+
+def test_results_that_can_not_be_written_are_told(command: Command, tmp_path: Path) -> None:
+    """Where results can't be written the table is printed all the same, and the message asks for another place."""
+    (tmp_path / "taken").write_text("")
+    done = command("native-or-fallback", *SMALL, "--replications", "1", "--out", "taken")
     assert done.returncode == 4
-    assert told in " ".join(done.stderr.replace("│", " ").split())
+    assert "completion" in done.stdout
+    assert "give another --out" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -105,6 +105,8 @@ def problems(text: str, folder: Path) -> list[str]:
         ("question =", "questoin =", ["scenario.questoin", "did you mean 'question'?", "scenario.question is missing"]),
         ("[scenario]", "[scenario]\nmeasures = ['completions']", ["'completions'", "did you mean 'completion'?"]),
         ("[scenario]", "[scenario", ["it is not TOML"]),
+        ('size = "4 GiB"', 'size = "2 TiB"', ["backend.left.pool is 1 TiB", "2 TiB together"]),
+        ("[host.compute]", "[host.compute]\n[driver.mine]\ntarget = 'referenze'", ["did you mean 'reference'?"]),
     ],
 )
 def test_an_error_names_key_path_value_and_remedy(old: str, new: str, parts: list[str], tmp_path: Path) -> None:
