@@ -22,7 +22,6 @@ from benchmarks.measure import Missing, Row, peer_process
 from scenarios.reading import load_scenario
 from scenarios.sweeps.grid import Grid, axes_from
 from scenarios.sweeps.scenario_runs import ScenarioRuns, grid_of
-from scenarios.sweeps.sweep import write_sweep
 from scenarios.sweeps.work import Done, Work, run_batch
 
 CORES = 2
@@ -64,6 +63,8 @@ def in_sequence(tiny: bool) -> Spent:
 
 def as_a_sweep(tiny: bool) -> Spent:
     """The whole sweep, from the scenario's file to the Parquet file."""
+    from scenarios.sweeps.sweep import write_sweep  # what this module imports, each worker imports as its main module
+
     with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
         began = _now()
         write_sweep(

@@ -13,19 +13,19 @@ shares are equal ones, so D = s c / min(b_i).
 
 **Replication of a snapshot of s bytes from A to B**, in the same family:
 
-    native    T_A(s c / min(read_A, port_A, port_B, write_B))
+    native    T_A(s c / way), way = min(read_A, port_A, lines between A and B, port_B, write_B)
     fallback  T_A(s c / min(read_A, write_A))                  clone a volume from the snapshot, at A
-            + T_A(s c / min(read_A, port_A, port_B, write_B))  move it
+            + T_A(s c / way)                                   move it
             + T_B(snapshot)                                    take a snapshot at B
             + T_B(control)                                     delete the moved volume; the clone went when it moved
 
 where `snapshot` is the profile's fixed time if snapshots share blocks there and the driver lists `create_snapshot` (the
-reference driver takes an unlisted one block by block), else a copy within B. Hence native replication
-is always ahead, by the clone above all: as s grows, by the share min(read_A, port_A, port_B, write_B) / min(read_A,
-write_A) of its own time, which is little over slow links. For a small s the fixed times of four jobs against one
-decide. To another family the volume is created at B and copied through a host with attachments at both ends:
+reference driver takes an unlisted one block by block), else a copy within B. Hence native replication is always ahead,
+by the clone above all: as s grows, by the share way / min(read_A, write_A) of its own time, which is little over slow
+links. For a small s the fixed times of four jobs against one decide. To another family the volume is created at B and
+copied through a host with attachments at both ends:
 
-    fallback  T_A(clone) + T_A(0) + T_B(control) + 2 attach + D(read_A, port_A, host, host, port_B, write_B)
+    fallback  T_A(clone) + T_A(0) + T_B(control) + 2 attach + D(read_A, port_A, host, lines, port_B, write_B)
             + T_B(snapshot) + T_B(control) + T_A(control)
 
 T_A(0) being the driver's refusal to move it.
@@ -97,8 +97,8 @@ def _one_of(scenario: Scenario, operation: Operation, group: VolumeGroup) -> _On
             if there.family != here.family:
                 return lambda c: _through_host(scenario, here, there, group.size, c)
             if here.replicates and there.replicates:
-                return lambda c: here.job(_across(here, there, group.size, c))
-            return lambda c: _fallback(here, there, group.size, c)
+                return lambda c: here.job(_across(scenario, here, there, group.size, c))
+            return lambda c: _fallback(scenario, here, there, group.size, c)
         case Do.BACKUP_SNAPSHOT:
             return lambda c: _backup(scenario, operation, here, group.size, c)
         case Do.BACKUP if group.host is None:
@@ -111,6 +111,7 @@ def _one_of(scenario: Scenario, operation: Operation, group: VolumeGroup) -> _On
 class _Place:
     """A backend: bandwidths in bytes a second, times in nanoseconds."""
 
+    name: str
     family: str
     read: float
     write: float
@@ -138,10 +139,10 @@ class _Place:
         shares = figures.snapshot_kind in SHARING_KINDS and listed
         own = {str(canonical(k)): CodecFigure(float(v.speed), v.ratio) for k, v in scenario.codec.items()}
         largest = max(group.size for group in scenario.volume.values())
-        slowest = min(scenario.link.bandwidth, *(b for b in (plan.port, plan.read, plan.write) if b is not None), port)
+        slowest = min(b for b in (scenario.link.bandwidth, plan.port, plan.read, plan.write) if b is not None)
         poll = plan.poll if plan.poll is not None else max(_LEAST_POLL_NS, max(largest, GIB) * SECOND / slowest / POLLS)
         return cls(
-            family=plan.family, read=read, write=write, port=port, poll=poll,
+            name=name, family=plan.family, read=read, write=write, port=port, poll=poll,
             round_trip=figures.round_trip_ns if scenario.link.round_trip is None else scenario.link.round_trip,
             control=figures.control_ns, attach=figures.attach_ns, snapshot=figures.snapshot_ns if shares else None,
             job_slots=plan.job_slots or figures.job_slots,
@@ -169,20 +170,26 @@ def _transfer(size: float, side_by_side: int, *capacities: float) -> float:
     return size * side_by_side * SECOND / min(capacities)
 
 
-def _across(here: _Place, there: _Place, size: float, side_by_side: int) -> float:
-    return _transfer(size, side_by_side, here.read, here.port, there.port, there.write)
+def _lines(scenario: Scenario, here: _Place, there: _Place) -> list[int]:
+    ends = {here.name, there.name}
+    return [line.bandwidth for line in scenario.line.values() if set(line.between) == ends]
 
 
-def _fallback(here: _Place, there: _Place, size: float, c: int) -> float:
+def _across(scenario: Scenario, here: _Place, there: _Place, size: float, side_by_side: int) -> float:
+    lines = _lines(scenario, here, there)
+    return _transfer(size, side_by_side, here.read, here.port, *lines, there.port, there.write)
+
+
+def _fallback(scenario: Scenario, here: _Place, there: _Place, size: float, c: int) -> float:
     clone = here.job(_transfer(size, c, here.read, here.write))
-    move = here.job(_across(here, there, size, c))
+    move = here.job(_across(scenario, here, there, size, c))
     return clone + move + there.job(there.snapshot_ns(size, c)) + there.job(there.control)
 
 
 def _through_host(scenario: Scenario, here: _Place, there: _Place, size: float, c: int) -> float:
     host = _host_port(scenario)
     clone = here.job(_transfer(size, c, here.read, here.write)) + here.job(0.0)
-    copy = _transfer(size, c, here.read, here.port, host, there.port, there.write)
+    copy = _transfer(size, c, here.read, here.port, host, *_lines(scenario, here, there), there.port, there.write)
     copy += there.job(there.control) + here.attach + there.attach
     snapshot = there.job(there.snapshot_ns(size, c))
     return clone + copy + snapshot + there.job(there.control) + here.job(here.control)

@@ -67,6 +67,8 @@ def error(found: Scenario) -> float:
         {"link.bandwidth": "100 Gb/s", "volume.data.size": "1 GiB"} | FALLBACK,
         {"backend.sibling.write": "200 MB/s", "backend.primary.port": "2 Gb/s"},
         {"backend.sibling.family": "beta"},
+        {"line.wan": {"between": ["primary", "sibling"], "bandwidth": "500 Mb/s"}} | FALLBACK,
+        {"line.wan": {"between": ["sibling", "primary"], "bandwidth": "500 Mb/s"}, "backend.sibling.family": "beta"},
         {"backend.sibling.profile": "nfs-sim", "backend.primary.profile": "nfs-sim"} | FALLBACK,
         {"volume.data.count": 7, "operation.copy.concurrency": 3} | FALLBACK,
         {"volume.data.count": 4, "operation.copy.concurrency": 4},
