@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reports.plots.curves import Scale, set_ticks, spread
-from reports.plots.style import BLACK, GRID, drawn, logarithmic, look, new_axes
+from reports.plots.style import BLACK, drawn, logarithmic, look, new_axes
 from reports.text import one_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 UNDECIDED = "no difference shown"
-_ALPHA = 0.28
+_NOBODYS = "#f0f2f4"
+_LEAST_LEAD = 1e-6
+"""Less than that is no lead, but rounding."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +30,22 @@ class MapPoint:
 
 @dataclass(frozen=True)
 class Regions:
-    """What a model says: for each y (rows) and each x (columns) the index of the best option, None where none is.
+    """What a model says: for each option, y (rows) and x (columns) by which share it is ahead of the next best one.
 
-    `xs` and `ys` ascend.
+    That is the next best's cost over its own, less 1: below 0 where another option is better. `xs` and `ys` ascend. An
+    option is best where it is ahead by more than `margin`.
     """
 
     xs: tuple[float, ...]
     ys: tuple[float, ...]
-    best: tuple[tuple[int | None, ...], ...]
+    ahead: tuple[tuple[tuple[float, ...], ...], ...]
+    margin: float = 0.0
+
+
+def _places(regions: Regions) -> Iterator[tuple[float, ...]]:
+    """For each place the leads of all options."""
+    for rows in zip(*regions.ahead, strict=True):
+        yield from zip(*rows, strict=True)
 
 
 @drawn
@@ -60,31 +70,32 @@ def draw_map(
     entries: list[Patch | Line2D] = []
     every: list[str | None] = [*options, None]
     if regions is not None:
-        seen = {each for row in regions.best for each in row}
-        for number, option in enumerate(every):
-            index = None if option is None else number
-            if index not in seen:
+        axes.set_facecolor(_NOBODYS)
+        least = regions.margin + _LEAST_LEAD
+        for number, (option, field) in enumerate(zip(options, regions.ahead, strict=True)):
+            most = max(max(row) for row in field)
+            if most <= least:
                 continue
-            mask = [[float(each == index) for each in row] for row in regions.best]
-            colour, hatch = (look(number).colour, look(number).hatch) if option else (GRID, "")
-            area = axes.contourf(regions.xs, regions.ys, mask, levels=[0.5, 1.5], colors=[colour], alpha=_ALPHA,
-                                 hatches=[hatch])  # fmt: skip
-            area.set_gid(f"region {option or UNDECIDED}")
-            words = f"{one_line(option, 40)} best by the closed form" if option else f"{undecided}, by the closed form"
-            entries.append(Patch(facecolor=colour, alpha=_ALPHA, hatch=hatch, edgecolor=BLACK, label=words))
-            if len(seen) > 1:
-                edge = axes.contour(regions.xs, regions.ys, mask, levels=[0.5], colors=[BLACK], linewidths=1.2)
-                edge.set_gid(f"edge {option or UNDECIDED}")
-    for number, option in enumerate(every):
-        at = [(point.x, point.y) for point in points if point.best == option]
+            style = look(number)
+            paint: dict[str, Any] = {"colors": [style.pale], "hatches": [style.hatch]}
+            axes.contourf(regions.xs, regions.ys, field, levels=[least, most + 1], **paint).set_gid(f"region {option}")
+            edge = axes.contour(regions.xs, regions.ys, field, levels=[least], colors=[BLACK], linewidths=1.2)
+            edge.set_gid(f"edge {option}")
+            words = f"{one_line(option, 40)} best by the closed form"
+            entries.append(Patch(facecolor=style.pale, hatch=style.hatch, edgecolor=BLACK, label=words))
+        between = regions.margin > 0 and len(entries) > 1
+        if between or any(all(at <= least for at in each) for each in _places(regions)):
+            entries.append(Patch(facecolor=_NOBODYS, edgecolor=BLACK, label=f"{undecided}, by the closed form"))
+    for number, best in enumerate(every):
+        at = [(point.x, point.y) for point in points if point.best == best]
         if not at:
             continue
         style = look(number)
         (line,) = axes.plot(
-            [px for px, _ in at], [py for _, py in at], linestyle="none", marker=style.marker if option else "*",
-            markersize=8 if option else 10, markerfacecolor=style.colour if option else "white", markeredgecolor=BLACK,
-            label=f"{one_line(option, 40)} best, simulated" if option else f"{undecided}, simulated",
-            gid=f"points {option or UNDECIDED}", clip_on=False, zorder=3,
+            [px for px, _ in at], [py for _, py in at], linestyle="none", marker=style.marker if best else "*",
+            markersize=8 if best else 10, markerfacecolor=style.colour if best else "white", markeredgecolor=BLACK,
+            label=f"{one_line(best, 40)} best, simulated" if best else f"{undecided}, simulated",
+            gid=f"points {best or UNDECIDED}", clip_on=False, zorder=3,
         )  # fmt: skip
         entries.append(line)
     xs = [*(regions.xs if regions else ()), *(point.x for point in points)]

@@ -39,6 +39,12 @@ class Look:
     marker: str
     hatch: str
 
+    @property
+    def pale(self) -> str:
+        """The colour mixed with white, for areas."""
+        parts = [int(self.colour[at : at + 2], 16) for at in (1, 3, 5)]
+        return "#" + "".join(f"{255 - (255 - part) * 28 // 100:02x}" for part in parts)
+
 
 LOOKS = (
     Look(BLUE, "-", "o", ""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -22,14 +23,7 @@ _KINDS: Mapping[str, tuple[Callable[[str], float], str]] = MappingProxyType(
     }
 )
 
-_SHOWN: Mapping[str, tuple[tuple[str, float], ...]] = MappingProxyType(
-    {
-        "bytes": (("TiB", 2.0**40), ("GiB", 2.0**30), ("MiB", 2.0**20), ("KiB", 2.0**10)),
-        "bytes/s": (("Gb/s", 125e6), ("Mb/s", 125e3)),
-        "ns": (("h", 3600e9), ("min", 60e9), ("s", 1e9), ("ms", 1e6), ("µs", 1e3)),
-    }
-)
-"""Units for people, the largest first, in the unit that files are written in."""
+_WRITTEN = re.compile(r"([0-9.]+(?:[eE][+-]?[0-9]+)?)\s*(\S.*)?")
 
 
 def unit_of(key: str) -> str:
@@ -49,16 +43,17 @@ def numbers(axis: Axis) -> tuple[float, ...] | None:
 
 
 def scale_of(axis: Axis) -> tuple[Scale, float]:
-    """How the axis is labelled, and by what its numbers are divided for that."""
-    found = numbers(axis) or tuple(map(float, range(len(axis.values))))
-    unit, factor = unit_of(axis.key), 1.0
-    for name, size in _SHOWN.get(unit, ()):
-        if all(number >= size for number in found) or name in ("KiB", "Mb/s", "µs"):
-            unit, factor = name, size
-            break
+    """How the axis is labelled, in the unit in which its last value is written, and what its numbers are divided by."""
+    found = numbers(axis)
+    if found is None:
+        return Scale(axis.key, "", tuple((float(place), text) for place, text in enumerate(axis.values))), 1.0
+    written = _WRITTEN.fullmatch(axis.values[-1])
+    unit, factor = "", 1.0
+    if written is not None and written[2] and float(written[1]):
+        unit, factor = written[2], found[-1] / float(written[1])
+        if unit_of(axis.key) == "bytes/s" and not unit.endswith("/s"):
+            unit += "/s"
     ticks = tuple((number / factor, _short(number / factor)) for number in sorted(found))
-    if numbers(axis) is None:
-        ticks = tuple((float(place), text) for place, text in enumerate(axis.values))
     return Scale(axis.key, unit, ticks), factor
 
 

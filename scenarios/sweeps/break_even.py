@@ -111,13 +111,15 @@ def crossings(model: Model, axis: Axis, margin: float) -> list[Crossing]:
 
 
 def regions(model: Model, x: Axis, y: Axis, options: Sequence[str], margin: float) -> Regions:
-    """Which of the options is best at each place of two axes, by the margin."""
+    """By how much each option is ahead of the next best at each place of two axes."""
     xs, ys = places(x, _MAP_STEPS), places(y, _MAP_STEPS)
-    index = {option: number for number, option in enumerate(options)}
-    best = tuple(
-        tuple(index.get(best_of(model.at({x.key: at_x, y.key: at_y}), margin) or "") for at_x in xs) for at_y in ys
-    )
-    return Regions(xs, ys, best)
+    costs = [[model.at({x.key: at_x, y.key: at_y}) for at_x in xs] for at_y in ys]
+    ahead = tuple(tuple(tuple(_lead(cost, option) for cost in row) for row in costs) for option in options)
+    return Regions(xs, ys, ahead, margin)
+
+
+def _lead(costs: Mapping[str, float], option: str) -> float:
+    return min(cost for other, cost in costs.items() if other != option) / costs[option] - 1
 
 
 def _bisect(best: Callable[[float], str | None], low: float, high: float, below: str | None) -> float:

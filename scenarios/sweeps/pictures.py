@@ -105,7 +105,8 @@ def best_variant(
     model, areas = Model(scenario, measure), None
     if model:
         raw = regions(model, x, y, scenario.variants, margin)
-        areas = Regions(tuple(v / x_factor for v in raw.xs), tuple(v / y_factor for v in raw.ys), raw.best)
+        xs, ys = tuple(v / x_factor for v in raw.xs), tuple(v / y_factor for v in raw.ys)
+        areas = Regions(xs, ys, raw.ahead, raw.margin)
     title = f"Which variant has the least {measure}" + (f", by more than {margin:.0%}" if margin else "")
     words = f"less than {margin:.0%} ahead" if margin else UNDECIDED
     return draw_map(scenario.variants, areas, marks, x_scale, y_scale, title, words)

@@ -133,14 +133,17 @@ def test_a_model_is_drawn_with_the_points() -> None:
 
 def test_a_map_has_the_model_s_regions_and_the_points() -> None:
     """Each place lies in the region of the option that the model says is best there, each point has its own mark."""
-    regions = Regions((1, 2, 3, 4), (1, 2, 3), ((0, 0, 1, 1), (0, 0, 1, 1), (0, 0, 1, 1)))
+    regions = Regions(
+        (1, 2, 3, 4), (1, 2, 3), (((0.4, 0.2, -0.2, -0.4),) * 3, ((-0.4, -0.2, 0.2, 0.4),) * 3), margin=0.1
+    )
     points = [MapPoint(1, 1, "native"), MapPoint(4, 3, "native"), MapPoint(2, 2, None)]
     figure = draw_map(["native", "fallback"], regions, points, X, Y, "t")
-    for option, inside, outside in (("native", (1.2, 2), (3.8, 2)), ("fallback", (3.8, 2), (1.2, 2))):
+    for option, inside, outside in (("native", (2.2, 2), (2.3, 2)), ("fallback", (2.8, 2), (2.7, 2))):
         (region,) = artists(figure, f"region {option}")
         paths = region.get_paths()
         assert any(path.contains_point(inside) for path in paths)
         assert not any(path.contains_point(outside) for path in paths)
+    assert f"{UNDECIDED}, by the closed form" in legend(figure)
     assert lines(figure, "points native") == [[(1, 1), (4, 3)]]
     assert lines(figure, f"points {UNDECIDED}") == [[(2, 2)]]
     assert lines(figure, "points fallback") == []
