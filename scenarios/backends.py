@@ -18,7 +18,7 @@ from scenarios.model import Backend, Scenario
 from simulated_backends.fabric import Link
 from simulated_backends.iscsi.testbed import IscsiTestbed
 from simulated_backends.nfs.testbed import NfsTestbed
-from simulated_backends.profiles import SimulatedProfile
+from simulated_backends.profiles import SimulatedProfile, load_profile
 from simulated_backends.testbed import SimulatedTestbed
 from simulated_backends.world import SimulatedWorld
 
@@ -124,7 +124,7 @@ class Backends:
         return plan.port if plan is not None and plan.port is not None else self.scenario.link.bandwidth
 
     def _bed(self, name: str, plan: Backend, seed: int) -> SimulatedTestbed:
-        base = _Nfs if plan.profile == "nfs-sim" else _Iscsi
+        base = self._base(plan)
         members: dict[str, Any] = {"plan": plan, "codecs": self.codecs, "poll_ns": self._poll_ns(plan)}
         bed: SimulatedTestbed = type(base.__name__, (base,), members)(
             seed, self._options(plan), self.world, {name: plan.family}
@@ -136,6 +136,10 @@ class Backends:
         way = BackupPath(lambda: bed._links_of(host), self.backup_link, self.taskflow_cores)
         engine.stream_backups(self.fabric, way, cores)
         return bed
+
+    @staticmethod
+    def _base(plan: Backend) -> type[SimulatedTestbed]:
+        return _Nfs if plan.profile == "nfs-sim" else _Iscsi
 
     def _options(self, plan: Backend) -> dict[str, Any]:
         options: dict[str, Any] = dict(plan.figures)
@@ -152,8 +156,7 @@ class Backends:
     def _poll_ns(self, plan: Backend) -> int:
         if plan.poll is not None:
             return max(1_000_000, plan.poll)
-        given = (plan.port, plan.read, plan.write)
-        slowest = min(
-            self.scenario.link.bandwidth, *(bandwidth for bandwidth in given if bandwidth is not None), 1 << 62
-        )
+        figures = load_profile(plan.profile, self._base(plan).protocol_keys, self._options(plan)).figures
+        disks = (figures.disk_read_bytes_per_s, figures.disk_write_bytes_per_s)
+        slowest = min(figures.link_bytes_per_s, *disks)
         return max(_LEAST_POLL_NS, max(self.largest_bytes, GIB) * SECOND // slowest // POLLS)

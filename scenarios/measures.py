@@ -206,7 +206,12 @@ def _losses(world: World) -> _Figures:
 
 
 def work_lost(world: World) -> int:
-    """Bytes moved by activities that did not end well, or that belong to a flow that was undone."""
+    """Bytes moved by activities that did not end well, that belong to a flow that was undone, or whose taskflow died
+    before it knew their handle.
+
+    Of a driver without activity hooks only those count that did not end well, or ran when the taskflow died: its
+    blocking calls don't say which activity they started.
+    """
     flow_of: dict[tuple[str, str], str] = {}
     undone: dict[str, None] = {}
     for event in world.deployment.recorder.events:
@@ -219,7 +224,10 @@ def work_lost(world: World) -> int:
         stays = (
             activity.verb == "move"
         )  # where a volume has been moved to it stays, whatever becomes of the flow (R-12)
-        if activity.state != "done" or (flow_of.get(key) in undone and not stays):
+        orphaned = key not in flow_of and any(
+            activity.started_ns <= died_ns < activity.ended_ns for died_ns, _ in world.timetable.restarts
+        )
+        if activity.state != "done" or ((orphaned or flow_of.get(key) in undone) and not stays):
             lost += activity.moved
     return lost
 

@@ -9,6 +9,7 @@ import pytest
 
 from harness.study_results import RunMeasures
 from scenarios.reading import library
+from scenarios.vary import with_values
 from tests.studies.small import GOLDEN, SEED, SMALL, Simulate, golden_text, small
 
 GIB = 1 << 30
@@ -151,6 +152,20 @@ def test_only_a_handle_that_works_again_saves_the_copy(variants: dict[str, RunMe
             assert took > 4 + 1 + 5 * size / DISK
 
 
+@pytest.mark.parametrize("variant", ["unrestricted", "connection-specific"])
+def test_a_taskflow_that_dies_before_it_knows_the_handle_loses_the_copy(variant: str, run: Simulate) -> None:
+    """Where the death comes between the start and its answer no scope helps: the copy is waited out and made again."""
+    size = 4 * GIB
+    plan = with_values(
+        small("taskflow-restart"),
+        {"volume.data.size": "4 GiB", "fault.crash.at": None, "fault.crash.on": "activity.started"},
+    )
+    result = run(plan, variant, SEED)
+    assert figure(result, "work_lost") == size
+    assert figure(result, "link_bytes", "array disk write") == 2 * size
+    assert figure(result, "done", "clone") == 1
+
+
 @of("connection-loss")
 def test_a_handle_that_outlives_its_connection_costs_a_login(variants: dict[str, RunMeasures]) -> None:
     """After the loss a user-specific handle goes on; a connection-specific one loses what was moved until the server's
@@ -161,6 +176,7 @@ def test_a_handle_that_outlives_its_connection_costs_a_login(variants: dict[str,
     assert figure(variants["user-specific"], "work_lost") == 0
     broken = variants["connection-specific"]
     assert figure(broken, "work_lost") == pytest.approx((10 + 90) * write, rel=0.01)
+    assert figure(broken, "link_bytes", "primary disk read") == 64 * GIB + figure(broken, "work_lost")
     assert figure(broken, "done", "migrate") == 1
     assert figure(broken, "completion", "migrate") > 10 + 90 + unbroken
 
