@@ -12,7 +12,7 @@ import importlib
 
 from benchmarks.measure import print_head, print_rows
 
-GROUPS = ("bulk", "fabric", "foreground", "stamps", "fallback", "schedules", "scale")
+GROUPS = ("bulk", "fabric", "foreground", "stamps", "fallback", "schedules", "scale", "sweeps")
 
 
 def main() -> None:

@@ -1,0 +1,235 @@
+"""How long replications and backups take, worked out by hand instead of simulated: what the simulation is held against.
+
+**One job.** A backend's work of D takes its caller T(D), who starts the job, asks for its status at once and then each
+time p after the last answer; a call takes a round trip r. The job begins half a round trip after the start and is asked
+for at r + r/2, then every p + r. Its end is seen at the next of those instants, and known half a round trip later:
+
+    T(D) = 2 r                          if D <= r, the first answer;
+    T(D) = 3 r + p                      if D <= p + 2 r, the second;
+    T(D) = D + r + (p + r) / 2          else: on average half an interval passes before it is asked for.
+
+**One transfer.** s bytes over links of capacities b_i, c such transfers side by side with the same path: max-min fair
+shares are equal ones, so D = s c / min(b_i).
+
+**Replication of a snapshot of s bytes from A to B**, in the same family:
+
+    native    T_A(s c / way), way = min(read_A, port_A, lines between A and B, port_B, write_B)
+    fallback  T_A(s c / min(read_A, write_A))                  clone a volume from the snapshot, at A
+            + T_A(s c / way)                                   move it
+            + T_B(snapshot)                                    take a snapshot at B
+            + T_B(control)                                     delete the moved volume; the clone went when it moved
+
+where `snapshot` is the profile's fixed time if snapshots share blocks there and the driver lists `create_snapshot` (the
+reference driver takes an unlisted one block by block), else a copy within B. Hence native replication is always ahead,
+by the clone above all: as s grows, by the share way / min(read_A, write_A) of its own time, which is little over slow
+links. For a small s the fixed times of four jobs against one decide. To another family the volume is created at B and
+copied through a host with attachments at both ends:
+
+    fallback  T_A(clone) + T_A(0) + T_B(control) + 2 attach + D(read_A, port_A, host, lines, port_B, write_B)
+            + T_B(snapshot) + T_B(control) + T_A(control)
+
+T_A(0) being the driver's refusal to move it.
+
+**A backup of s bytes** is cut into n segments; while one is on its way from the compressor, the next one comes to it.
+With P = s c / min(plain links, speed of a core c, all cores) and S = (s / ratio) c / min(links of the stored bytes),
+
+    D = P / n + (n - 1) / n max(P, S) + S / n          compressed
+    D = P                                              not compressed
+
+where the plain links are the disk and, if the taskflow compresses, A's port and the host's; the rest of the way to the
+store carries stored bytes.
+
+**N volumes, c at a time**: N // c rounds of c, then one of the rest. Foreground I/O takes what bulk transfers leave, so
+it slows none of this down. Faults, other streams, volumes that have to be quiesced and further operations are not
+covered: `predicted` then has no answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from harness.compression import Limits, canonical, negotiate
+from harness.model import GIB
+from harness.reference_driver import EVERYTHING
+from harness.runtime import SECOND
+from harness.testbed import CodecFigure
+from scenarios.backends import POLLS
+from scenarios.backup_stream import SEGMENTS
+from scenarios.model import Backend, Do, Operation, Publication, Scenario, VolumeGroup
+from simulated_backends.iscsi.testbed import IscsiTestbed
+from simulated_backends.nfs.testbed import NfsTestbed
+from simulated_backends.profiles import SHARING_KINDS, SimulatedProfile, load_profile
+
+TOLERANCE = 0.01
+"""By what share of the simulated time a prediction may be off, for volumes from 1 GiB and the default polls."""
+
+_LEAST_POLL_NS = 5_000_000
+
+
+def predicted(scenario: Scenario, measure: str) -> float | None:
+    """The seconds of `completion[operation]` of a scenario without variants; None where no closed form covers it."""
+    if len(scenario.operation) != 1 or scenario.stream or scenario.fault:
+        return None
+    ((name, operation),) = scenario.operation.items()
+    group = scenario.volume.get(operation.volume)
+    if measure != f"completion[{name}]" or group is None or operation.times != 1 or operation.at:
+        return None
+    one = _one_of(scenario, operation, group)
+    if one is None:
+        return None
+    rounds, rest = divmod(group.count, operation.concurrency)
+    nanoseconds = rounds * one(operation.concurrency) if rounds else 0.0
+    return (nanoseconds + (one(rest) if rest else 0.0)) / SECOND
+
+
+_OneOf = Callable[[int], float]
+"""The nanoseconds of one volume while so many are worked on side by side."""
+
+
+def _one_of(scenario: Scenario, operation: Operation, group: VolumeGroup) -> _OneOf | None:
+    here = _Place.of(scenario, group.backend)
+    if operation.concurrency > here.job_slots or not _is_reference(scenario, group.backend):
+        return None
+    match operation.do:
+        case Do.REPLICATE if operation.to is not None and _is_reference(scenario, operation.to):
+            there = _Place.of(scenario, operation.to)
+            if there.family != here.family:
+                return lambda c: _through_host(scenario, here, there, group.size, c)
+            if here.replicates and there.replicates:
+                return lambda c: here.job(_across(scenario, here, there, group.size, c))
+            return lambda c: _fallback(scenario, here, there, group.size, c)
+        case Do.BACKUP_SNAPSHOT:
+            return lambda c: _backup(scenario, operation, here, group.size, c)
+        case Do.BACKUP if group.host is None:
+            return lambda c: _backup(scenario, operation, here, group.size, c)
+        case _:
+            return None
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A backend: bandwidths in bytes a second, times in nanoseconds."""
+
+    name: str
+    family: str
+    read: float
+    write: float
+    port: float
+    poll: float
+    round_trip: float
+    control: float
+    attach: float
+    snapshot: float | None
+    job_slots: int
+    replicates: bool
+    techniques: tuple[str, ...]
+    cores: int
+    codecs: dict[str, CodecFigure]
+
+    @classmethod
+    def of(cls, scenario: Scenario, name: str) -> _Place:
+        plan = scenario.backend[name]
+        profile = _profile(plan)
+        figures = profile.figures
+        read, write = plan.read or figures.disk_read_bytes_per_s, plan.write or figures.disk_write_bytes_per_s
+        port = plan.port or scenario.link.bandwidth
+        published = _publication(scenario, plan)
+        listed = "create_snapshot" in (published.stateless_activities or ())
+        shares = figures.snapshot_kind in SHARING_KINDS and listed
+        own = {str(canonical(k)): CodecFigure(float(v.speed), v.ratio) for k, v in scenario.codec.items()}
+        largest = max(group.size for group in scenario.volume.values())
+        slowest = min(b for b in (scenario.link.bandwidth, plan.port, plan.read, plan.write) if b is not None)
+        poll = plan.poll if plan.poll is not None else max(_LEAST_POLL_NS, max(largest, GIB) * SECOND / slowest / POLLS)
+        return cls(
+            name=name, family=plan.family, read=read, write=write, port=port, poll=poll,
+            round_trip=figures.round_trip_ns if scenario.link.round_trip is None else scenario.link.round_trip,
+            control=figures.control_ns, attach=figures.attach_ns, snapshot=figures.snapshot_ns if shares else None,
+            job_slots=plan.job_slots or figures.job_slots,
+            replicates=bool(published.snapshot_replication),
+            techniques=published.backup_compression_techniques or (),
+            cores=plan.cores, codecs={**profile.codecs, **own},
+        )  # fmt: skip
+
+    def job(self, duration_ns: float) -> float:
+        """T(D)."""
+        if duration_ns <= self.round_trip:
+            return 2 * self.round_trip
+        if duration_ns <= self.poll + 2 * self.round_trip:
+            return 3 * self.round_trip + self.poll
+        return duration_ns + self.round_trip + (self.poll + self.round_trip) / 2
+
+    def snapshot_ns(self, size: float, side_by_side: int) -> float:
+        """A snapshot's D."""
+        if self.snapshot is not None:
+            return self.snapshot
+        return _transfer(size, side_by_side, self.read, self.write)
+
+
+def _transfer(size: float, side_by_side: int, *capacities: float) -> float:
+    return size * side_by_side * SECOND / min(capacities)
+
+
+def _lines(scenario: Scenario, here: _Place, there: _Place) -> list[int]:
+    ends = {here.name, there.name}
+    return [line.bandwidth for line in scenario.line.values() if set(line.between) == ends]
+
+
+def _across(scenario: Scenario, here: _Place, there: _Place, size: float, side_by_side: int) -> float:
+    lines = _lines(scenario, here, there)
+    return _transfer(size, side_by_side, here.read, here.port, *lines, there.port, there.write)
+
+
+def _fallback(scenario: Scenario, here: _Place, there: _Place, size: float, c: int) -> float:
+    clone = here.job(_transfer(size, c, here.read, here.write))
+    move = here.job(_across(scenario, here, there, size, c))
+    return clone + move + there.job(there.snapshot_ns(size, c)) + there.job(there.control)
+
+
+def _through_host(scenario: Scenario, here: _Place, there: _Place, size: float, c: int) -> float:
+    host = _host_port(scenario)
+    clone = here.job(_transfer(size, c, here.read, here.write)) + here.job(0.0)
+    copy = _transfer(size, c, here.read, here.port, host, *_lines(scenario, here, there), there.port, there.write)
+    copy += there.job(there.control) + here.attach + there.attach
+    snapshot = there.job(there.snapshot_ns(size, c))
+    return clone + copy + snapshot + there.job(there.control) + here.job(here.control)
+
+
+def _backup(scenario: Scenario, operation: Operation, here: _Place, size: float, c: int) -> float:
+    limits = Limits(operation.least_ratio, operation.least_throughput)
+    decision = negotiate(operation.techniques, here.techniques, here.codecs, limits)
+    host, flow = _host_port(scenario), scenario.taskflow
+    store = flow.backup_link or scenario.link.bandwidth
+    used = decision.taskflow_technique or decision.technique or "none"
+    figure = here.codecs.get(used)
+    if used == "none" or figure is None:
+        return here.job(_transfer(size, c, here.read, here.port, host, store))
+    by_taskflow = decision.where == "taskflow"
+    cores = min(c, flow.cores if by_taskflow else here.cores)
+    plain_links, stored_links = [here.read, cores * figure.throughput], [host, store]
+    (plain_links if by_taskflow else stored_links).extend([here.port, host])
+    plain = _transfer(size, c, *plain_links)
+    stored = _transfer(size / figure.ratio, c, *stored_links)
+    return here.job((plain + (SEGMENTS - 1) * max(plain, stored) + stored) / SEGMENTS)
+
+
+def _host_port(scenario: Scenario) -> float:
+    plan = scenario.host.get(scenario.taskflow.host)
+    return plan.port if plan is not None and plan.port is not None else scenario.link.bandwidth
+
+
+def _profile(plan: Backend) -> SimulatedProfile:
+    bed = NfsTestbed if plan.profile == "nfs-sim" else IscsiTestbed
+    return load_profile(bed.name, bed.protocol_keys, plan.figures)
+
+
+def _is_reference(scenario: Scenario, backend: str) -> bool:
+    plan = scenario.driver.get(scenario.backend[backend].driver)
+    return plan is None or plan.target == "reference"
+
+
+def _publication(scenario: Scenario, plan: Backend) -> Publication:
+    driver = scenario.driver.get(plan.driver)
+    if driver is None or driver.publication is None:
+        return Publication.model_validate(dict(EVERYTHING))
+    return driver.publication

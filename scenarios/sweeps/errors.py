@@ -1,0 +1,7 @@
+"""What goes wrong with a sweep and is for the user to put right."""
+
+from __future__ import annotations
+
+
+class SweepError(ValueError):
+    """A sweep can't begin or go on; the message says what is wrong, where, and what to do."""

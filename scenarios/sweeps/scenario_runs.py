@@ -1,0 +1,163 @@
+"""The runs of a scenario's grid as rows, and what identifies a sweep of it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import __version__
+from harness.study_results import Measure, RunMeasures
+from scenarios.measure_names import MEASURES
+from scenarios.model import Scenario
+from scenarios.reading import scenario_data
+from scenarios.run import simulate
+from scenarios.sweeps.axis_values import numbers, unit_of
+from scenarios.sweeps.errors import SweepError
+from scenarios.sweeps.grid import Axis, Grid, RunSpec
+from scenarios.sweeps.journal import Row
+from scenarios.vary import with_value, with_values
+
+LEADING = ("run", "scenario", "variant", "replication", "seed")
+"""Columns of every row before those of the axes; `run` is the number in the grid."""
+TRAILING = ("failures", "first_failure", "digest")
+"""Columns of every row after the measures: failed operations, the first one's sentence, the record's SHA-256."""
+
+
+@dataclass(frozen=True)
+class ScenarioRuns:
+    """Simulates runs of a scenario; implements `scenarios.sweeps.work.RunOne`. Pickles."""
+
+    scenario: Scenario
+    axes: tuple[Axis, ...]
+
+    def __call__(self, spec: RunSpec) -> Row:
+        """The row of that run."""
+        return row_of(spec, simulate(_varied(self.scenario, spec.values), spec.variant, spec.seed), self._numbers)
+
+    @functools.cached_property
+    def _numbers(self) -> Mapping[str, Mapping[str, float]]:
+        """For each axis of numbers, by the name of its column of numbers, what each of its texts is worth."""
+        found = {}
+        for axis in self.axes:
+            worth = numbers(axis)
+            if worth is not None:
+                found[number_column(axis.key)] = dict(zip(axis.values, worth, strict=True))
+        return found
+
+
+_latest: tuple[Scenario, tuple[tuple[str, str], ...], Scenario] | None = None
+
+
+def _varied(scenario: Scenario, values: tuple[tuple[str, str], ...]) -> Scenario:
+    """The scenario with those values; the runs of a point follow each other, so the latest one is kept."""
+    global _latest
+    if _latest is None or _latest[0] is not scenario or _latest[1] != values:
+        _latest = scenario, values, with_values(scenario, dict(values)) if values else scenario
+    return _latest[2]
+
+
+def number_column(key: str) -> str:
+    """The column that has an axis's values as numbers, with their unit: `link.bandwidth (bytes/s)`."""
+    return f"{key} ({unit_of(key) or 'number'})"
+
+
+def row_of(spec: RunSpec, result: RunMeasures, worth: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """The row of a run: what it was, what was varied as text and as number, what was measured."""
+    row: dict[str, Any] = dict(
+        zip(LEADING, (spec.number, result.scenario, spec.variant, spec.replication, spec.seed), strict=True)
+    )
+    for key, value in spec.values:
+        row[key] = value
+        if number_column(key) in worth:
+            row[number_column(key)] = float(worth[number_column(key)][value])
+    row.update((measure.key, measure.value) for measure in result.measures)
+    return row | dict(zip(TRAILING, (len(result.failures), "".join(result.failures[:1]), result.digest), strict=True))
+
+
+def measures_of(rows: Sequence[Mapping[str, Any]], axes: Sequence[Axis]) -> list[RunMeasures]:
+    """The rows back as results, for the estimates of `scenarios.study`."""
+    return [
+        RunMeasures(
+            scenario=row["scenario"],
+            variant=row["variant"],
+            seed=row["seed"],
+            measures=tuple(_measure(key, row[key]) for key in measure_columns(rows[:1], axes)),
+        )
+        for row in rows
+    ]
+
+
+def measure_columns(rows: Sequence[Mapping[str, Any]], axes: Sequence[Axis]) -> list[str]:
+    """The columns of measures."""
+    others = {*LEADING, *TRAILING, *(axis.key for axis in axes), *(number_column(axis.key) for axis in axes)}
+    return [column for column in (rows[0] if rows else ()) if column not in others]
+
+
+def _measure(key: str, value: float | None) -> Measure:
+    name, _, of = key.partition("[")
+    known = MEASURES.get(name)
+    missing = value is None or value != value  # a data frame has NaN for what is not there
+    return Measure(
+        name=name, of=of.removesuffix("]"), unit=known.unit if known else "", value=None if missing else value
+    )
+
+
+def grid_of(
+    scenario: Scenario, axes: tuple[Axis, ...], replications: int | None = None, first_seed: int | None = None
+) -> Grid:
+    """The grid of a scenario; replications and seed default to the scenario's own.
+
+    Raises `SweepError`, or `ScenarioError` for a key or value that the scenario can't have.
+    """
+    about = scenario.scenario
+    grid = Grid(
+        axes,
+        scenario.variants,
+        about.replications if replications is None else replications,
+        about.seed if first_seed is None else first_seed,
+    )
+    for axis in axes:
+        for value in axis.values:
+            with_value(scenario, axis.key, value)
+        _check_variants(scenario, axis)
+    return grid
+
+
+def _check_variants(scenario: Scenario, axis: Axis) -> None:
+    """A variant that sets a key itself would undo what the sweep sets there, unseen."""
+    swept = _place(scenario, axis.key)
+    for name, variant in scenario.variant.items():
+        for path in (*variant.set, *variant.unset):
+            if all(a == b or "*" in (a, b) for a, b in zip(swept, _place(scenario, path), strict=False)):
+                raise SweepError(
+                    f"--vary {axis.key}: variant {name!r} sets {path} itself, so varying it would do nothing there; "
+                    "vary another key, or take that one out of the variant"
+                )
+
+
+def _place(scenario: Scenario, path: str) -> list[str]:
+    """The parts of a key path, with * for a name that it leaves out."""
+    kind, *rest = path.split(".")
+    tables = getattr(scenario, kind, None)
+    return (
+        [kind, *rest] if not isinstance(tables, dict) or rest[:1] in [[name] for name in tables] else [kind, "*", *rest]
+    )
+
+
+def identity(scenario: Scenario, grid: Grid) -> dict[str, Any]:
+    """What a journal and a file of runs belong to, as JSON: version, scenario, the digest of its contents, grid."""
+    content = hashlib.sha256(json.dumps(scenario_data(scenario), sort_keys=True).encode())
+    for name, workload in sorted(scenario.workload.items()):
+        if workload.replay is not None:
+            content.update(name.encode() + Path(workload.replay).read_bytes())
+    return {
+        "harness": __version__,
+        "scenario": scenario.name,
+        "digest": content.hexdigest(),
+        "grid": grid.to_dict(),
+    }

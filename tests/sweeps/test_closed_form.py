@@ -1,0 +1,126 @@
+"""The closed form and the simulation agree within the stated tolerance, over sizes, bandwidths, kinds and codecs."""
+
+from __future__ import annotations
+
+import copy
+import random
+from typing import Any
+
+import pytest
+
+from scenarios.closed_form import TOLERANCE, predicted
+from scenarios.model import Scenario
+from scenarios.reading import parse_scenario
+from scenarios.run import simulate
+
+REPLICATE = "completion[copy]"
+
+SCENARIO: dict[str, Any] = {
+    "scenario": {"name": "by-hand", "question": "How long?"},
+    "link": {"bandwidth": "10 Gb/s"},
+    "backend": {
+        "primary": {"family": "alpha", "driver": "vendor", "pool": "100 TiB"},
+        "sibling": {"family": "alpha", "driver": "vendor", "pool": "100 TiB"},
+    },
+    "driver": {"vendor": {"publication": {"snapshot_replication": True, "stateless_activities": ["create_snapshot"]}}},
+    "volume": {"data": {"backend": "primary", "size": "32 GiB"}},
+    "operation": {"copy": {"do": "replicate_snapshot", "volume": "data", "to": "sibling"}},
+}
+"""A replication of one snapshot."""
+
+BACKUP: dict[str, Any] = {
+    "operation.copy": {"do": "backup_snapshot", "volume": "data"},
+    "driver.vendor.publication.backup_compression_techniques": ["zstd", "zlib"],
+}
+"""What makes a backup of it."""
+
+FALLBACK = {"driver.vendor.publication.snapshot_replication": False}
+
+
+def scenario(**values: Any) -> Scenario:
+    """The scenario with other values and further tables."""
+    data = copy.deepcopy(SCENARIO)
+    for path, value in values.items():
+        *tables, key = path.split(".")
+        here = data
+        for table in tables:
+            here = here.setdefault(table, {})
+        here[key] = copy.deepcopy(value)
+    return parse_scenario(data, "by-hand")
+
+
+def error(found: Scenario) -> float:
+    """By what share of the simulated time the prediction is off."""
+    simulated = simulate(found, found.variants[0], 1).value("completion", "copy")
+    guess = predicted(found, REPLICATE)
+    assert guess is not None and simulated is not None
+    return abs(guess / simulated - 1)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        FALLBACK,
+        {"link.bandwidth": "1 Gb/s"} | FALLBACK,
+        {"driver.vendor.publication.stateless_activities": []} | FALLBACK,
+        {"link.bandwidth": "100 Gb/s", "volume.data.size": "1 GiB"} | FALLBACK,
+        {"backend.sibling.write": "200 MB/s", "backend.primary.port": "2 Gb/s"},
+        {"backend.sibling.family": "beta"},
+        {"line.wan": {"between": ["primary", "sibling"], "bandwidth": "500 Mb/s"}} | FALLBACK,
+        {"line.wan": {"between": ["sibling", "primary"], "bandwidth": "500 Mb/s"}, "backend.sibling.family": "beta"},
+        {"backend.sibling.profile": "nfs-sim", "backend.primary.profile": "nfs-sim"} | FALLBACK,
+        {"volume.data.count": 7, "operation.copy.concurrency": 3} | FALLBACK,
+        {"volume.data.count": 4, "operation.copy.concurrency": 4},
+        {"volume.data.host": "h", "host.h": {}, "workload.w": {"volume": "data", "think": "20 ms"}} | FALLBACK,
+        BACKUP,
+        BACKUP | {"operation.copy.techniques": ["zstd"]},
+        BACKUP | {"operation.copy.techniques": ["zlib"], "link.bandwidth": "100 Mb/s"},
+        BACKUP | {"operation.copy.techniques": ["bz2"], "codec.bz2": {"speed": "15 MB/s", "ratio": 3.5, "source": "x"}},
+        BACKUP | {"operation.copy.techniques": ["zlib"], "operation.copy.concurrency": 6, "volume.data.count": 6},
+        BACKUP | {"operation.copy.techniques": ["zstd"], "operation.copy.least_ratio": 5.0, "link.bandwidth": "1 Gb/s"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_the_closed_form_is_what_is_simulated(values: dict[str, Any]) -> None:
+    """Each way of copying takes as long as predicted, to within the tolerance: natively, by fallback, between families,
+    several at a time, under load, backed up by each codec, compressed by the backend or by the taskflow."""
+    assert error(scenario(**values)) <= TOLERANCE
+
+
+@pytest.mark.long
+def test_the_closed_form_on_many_grids() -> None:
+    """It holds at a hundred random points of size, bandwidths, counts, concurrency, codec and way of copying."""
+    source = random.Random("closed form")
+    worst = 0.0
+    for _ in range(100):
+        values: dict[str, Any] = {
+            "link.bandwidth": f"{source.choice((0.1, 1, 2.5, 10, 25, 100))} Gb/s",
+            "volume.data.size": f"{2 ** source.randrange(9)} GiB",
+            "volume.data.count": source.randrange(1, 9),
+            "operation.copy.concurrency": source.randrange(1, 5),
+            "backend.primary.read": f"{source.randrange(100, 3000)} MB/s",
+            "backend.sibling.write": f"{source.randrange(100, 3000)} MB/s",
+        }
+        if source.random() < 0.5:
+            values |= FALLBACK if source.random() < 0.5 else {"backend.sibling.family": "beta"}
+        else:
+            values = BACKUP | values | {"operation.copy.techniques": [source.choice(("none", "zlib", "zstd"))]}
+        worst = max(worst, error(scenario(**values)))
+    assert worst <= TOLERANCE
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"fault.f": {"kind": "job.fail", "verb": "replicate", "on": "activity.started"}},
+        {"stream.s": {"host": "h", "backend": "primary", "rate": "10 MB/s"}, "host.h": {}},
+        {"operation.second": {"do": "create_snapshot", "volume": "data"}},
+        {"operation.copy": {"do": "backup_volume", "volume": "data"}, "volume.data.host": "h", "host.h": {}},
+        {"volume.data.count": 9, "operation.copy.concurrency": 9},
+    ],
+    ids=lambda values: next(iter(values)),
+)
+def test_what_it_does_not_cover_has_no_prediction(values: dict[str, Any]) -> None:
+    """Faults, other streams, further operations, quiesced volumes and full job queues have no prediction."""
+    assert predicted(scenario(**values), REPLICATE) is None

@@ -1,0 +1,255 @@
+"""Sweeps of real scenarios: rows that a seed reproduces, the same from a cluster, costs, and errors for people."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pandas
+import pytest
+from typer.testing import CliRunner
+
+from harness.cli import USAGE_ERROR, make_app
+from harness.compression import TECHNIQUES
+from scenarios.model import Scenario
+from scenarios.omissions import AS_PUBLISHED, costliest, costs_of, toggles_of
+from scenarios.reading import load_scenario, parse_scenario
+from scenarios.run import simulate
+from scenarios.sweeps.break_even import break_evens
+from scenarios.sweeps.grid import axes_from
+from scenarios.sweeps.runs_file import read_runs
+from scenarios.sweeps.summary import summarize
+from scenarios.sweeps.sweep import sweep, write_sweep
+from scenarios.vary import with_values
+
+VARY = {"link.bandwidth": ["1Gb", "10Gb"], "volume.size": ["1GiB", "4GiB"]}
+FILE = """
+[scenario]
+name = "small"
+question = "What does the fallback cost?"
+replications = 2
+[backend.primary]
+family = "alpha"
+driver = "vendor"
+[backend.sibling]
+family = "alpha"
+driver = "vendor"
+[driver.vendor.publication]
+stateless_activities = ["create_snapshot"]
+snapshot_replication = true
+[host.compute]
+[volume.data]
+backend = "primary"
+size = "1 GiB"
+host = "compute"
+[workload.load]
+volume = "data"
+streams = 2
+think = "50 ms"
+[operation.copy]
+do = "replicate_snapshot"
+volume = "data"
+to = "sibling"
+[variant.native]
+[variant.fallback]
+set = { "driver.vendor.publication.snapshot_replication" = false }
+"""
+
+
+@pytest.fixture(scope="module")
+def small() -> Scenario:
+    """A replication under load, natively and by fallback."""
+    return parse_scenario(tomllib.loads(FILE), "small")
+
+
+@pytest.fixture(scope="module")
+def swept(small: Scenario, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a sweep of it in two processes."""
+    return write_sweep(small, VARY, tmp_path_factory.mktemp("swept"), replications=2, seed=7, jobs=2)
+
+
+def run_line(directory: Path, *arguments: str) -> Any:
+    """What a command line ends with, in a directory with the scenario's file."""
+    (directory / "small.toml").write_text(FILE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)
+        patch.setenv("COLUMNS", "200")
+        return CliRunner().invoke(make_app(), list(arguments))
+
+
+def test_each_row_is_what_its_seed_gives(small: Scenario, swept: Path) -> None:
+    """A row has every measure of the run with the row's values, variant and seed, and that run's digest."""
+    frame = read_runs(swept)
+    assert len(frame) == 16
+    for row in frame.to_dict("records")[::5]:
+        values = {key: row[key] for key in VARY}
+        run = simulate(with_values(small, values), row["variant"], row["seed"])
+        assert row["digest"] == run.digest
+        for measure in run.measures:
+            assert row[measure.key] == measure.value or (measure.value is None and pandas.isna(row[measure.key]))
+    assert set(frame["link.bandwidth (bytes/s)"]) == {125e6, 1250e6}
+    assert set(frame["seed"]) == {7, 8}
+
+
+def test_the_verb_run_gives_the_same_row(swept: Path, tmp_path: Path) -> None:
+    """`run` with a row's values and seed measures what stands in that row, with the same digest."""
+    row = read_runs(swept).to_dict("records")[-1]
+    settings = [part for key in VARY for part in ("--set", f"{key}={row[key]}")]
+    ended = run_line(tmp_path, "run", "small.toml", "--seed", str(row["seed"]), "--replications", "1", *settings)
+    assert ended.exit_code == 0, ended.output
+    runs = pandas.read_parquet(tmp_path / "backend-activity-study" / "runs.parquet").to_dict("records")
+    (again,) = [run for run in runs if run["variant"] == row["variant"]]
+    assert again["digest"] == row["digest"]
+    assert again["completion[copy]"] == row["completion[copy]"]
+
+
+def test_a_cluster_gives_the_same_rows(small: Scenario, swept: Path, tmp_path: Path) -> None:
+    """A Dask cluster of two workers writes the same file as the process pool, row by row and byte for byte."""
+    distributed = pytest.importorskip("distributed", reason="needs the extra cluster")
+    with distributed.LocalCluster(
+        n_workers=2,
+        threads_per_worker=2,
+        processes=True,
+        dashboard_address=None,
+        local_directory=str(tmp_path / "dask"),
+    ) as cluster:
+        theirs = write_sweep(small, VARY, tmp_path / "out", 2, 7, cluster=cluster.scheduler_address)
+    pandas.testing.assert_frame_equal(read_runs(swept), read_runs(theirs))
+    assert swept.read_bytes() == theirs.read_bytes()
+
+
+def test_the_line_writes_runs_table_and_plots(tmp_path: Path) -> None:
+    """The verb prints each point with its variants, says where the break-even is, and writes runs and plots; again, it
+    runs nothing anew and prints the same."""
+    line = (
+        "sweep",
+        "small.toml",
+        "--vary",
+        "link.bandwidth=1,2,10Gb",
+        "--replications",
+        "2",
+        "--margin",
+        "0.3",
+        "--out",
+        "o",
+        "--jobs",
+        "1",
+    )
+    first = run_line(tmp_path, *line)
+    assert first.exit_code == 0, first.output
+    for part in ("10Gb", "fallback", "12 runs in o/runs.parquet", "break-even at link.bandwidth = 2.", "o/curves.svg"):
+        assert part in first.output
+    assert sorted(path.name for path in (tmp_path / "o").iterdir()) == ["curves.png", "curves.svg", "runs.parquet"]
+    before = (tmp_path / "o" / "runs.parquet").stat()
+    assert run_line(tmp_path, *line).stdout == first.stdout
+    assert (tmp_path / "o" / "runs.parquet").stat().st_mtime_ns == before.st_mtime_ns
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--vary", "link.bandwith=1,10Gb"], "did you mean 'bandwidth'?"),
+        (["--vary", "linc.bandwidth=1Gb"], "did you mean 'link'?"),
+        (["--vary", "link.bandwidth=1,fast"], "link.bandwidth is"),
+        (["--vary", "link.bandwidth=1,10parsec"], "is no unit of bandwidth"),
+        (["--vary", "link.bandwidth="], "the grid is empty"),
+        (["--replications", "0"], "the grid is empty"),
+        (["--vary", "driver.vendor.publication.snapshot_replication=true,false"], "variant 'fallback' sets"),
+        (["--jobs", "0"], "--jobs is 0"),
+        (["--jobs", "2", "--cluster", "tcp://127.0.0.1:1"], "leave one of them out"),
+        (["--out", "small.toml/below"], "the directory can't be made"),
+        (["--measure", "completoin"], "did you mean"),
+        (["--margin", "2"], "--margin is 2"),
+    ],
+)  # fmt: skip
+def test_what_people_get_wrong(tmp_path: Path, arguments: list[str], said: str) -> None:
+    """A wrong key, value, grid, place or measure ends with status 4 and a message that says which, and what to do."""
+    ended = run_line(tmp_path, "sweep", "small.toml", "--replications", "1", *arguments)
+    assert (ended.exit_code, said in ended.stderr) == (USAGE_ERROR, True), ended.stderr
+    assert "Traceback" not in ended.output
+
+
+def test_no_cluster_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address at which no scheduler answers, or that is none, is told with the address, and how to start one."""
+    pytest.importorskip("distributed", reason="needs the extra cluster")
+    monkeypatch.setattr("scenarios.sweeps.cluster.CONNECT_S", 1)
+    for address in ("tcp://127.0.0.1:1", "nowhere"):
+        ended = run_line(tmp_path, "sweep", "small.toml", "--replications", "1", "--cluster", address)
+        assert ended.exit_code == USAGE_ERROR, ended.output
+        assert f"--cluster {address}: no Dask scheduler answers there" in ended.stderr
+
+
+def test_the_cost_of_an_omission_is_the_paired_difference(small: Scenario) -> None:
+    """The cost is what the runs without an attribute take more than those with it, seed by seed."""
+    toggled, toggles = toggles_of(small)
+    assert [(t.attribute, t.published) for t in toggles] == [
+        ("stateless_activities", True),
+        ("snapshot_replication", True),
+        ("backup_compression_techniques", False),
+        ("handle_scope", False),
+    ]
+    frame = sweep(toggled, {}, replications=3, jobs=1)
+    costs = {(c.attribute, c.measure): c for c in costs_of(frame, toggles, 0.95)}
+    by_seed = frame.set_index(["variant", "seed"])["completion[copy]"]
+    for toggle in toggles:
+        pairs = by_seed[toggle.variant] - by_seed[AS_PUBLISHED]
+        cost = costs[toggle.attribute, "completion[copy]"]
+        assert cost.mean == pytest.approx(float(pairs.mean()) * (1 if toggle.published else -1))
+        assert cost.pairs == 3 and cost.low is not None and cost.high is not None and cost.low <= cost.mean <= cost.high
+    assert costliest(list(costs.values()), "completion[copy]")[0].attribute == "snapshot_replication"
+    without = parse_scenario(
+        json.loads(
+            json.dumps(
+                {**_data(small), "driver": {"vendor": {"publication": {"stateless_activities": ["create_snapshot"]}}}}
+            )
+        ),
+        "without",
+    )
+    toggled, toggles = toggles_of(without)
+    assert [toggle.attribute for toggle in toggles if toggle.published] == ["stateless_activities"]
+    other = {
+        c.attribute: c
+        for c in costs_of(sweep(toggled, {}, 2, jobs=1), toggles, 0.95)
+        if c.measure == "completion[copy]"
+    }
+    assert other["snapshot_replication"].mean == pytest.approx(costs["snapshot_replication", "completion[copy]"].mean)
+
+
+def _data(scenario: Scenario) -> dict[str, Any]:
+    from scenarios.reading import scenario_data
+
+    return {key: value for key, value in scenario_data(scenario).items() if key != "variant"}
+
+
+def test_the_line_tells_which_omission_costs_most(tmp_path: Path) -> None:
+    """The verb prints a row for each attribute, the costliest first, concludes with it, and writes all of it."""
+    ended = run_line(tmp_path, "costs", "small.toml", "--out", "c", "--jobs", "1")
+    assert ended.exit_code == 0, ended.output
+    assert "leaving out snapshot_replication would cost most: 1.1" in ended.stdout
+    table = pandas.read_csv(tmp_path / "c" / "costs.csv")
+    assert set(table["attribute"]) == {t.attribute for t in toggles_of(load_scenario(tmp_path / "small.toml"))[1]}
+    assert sorted(p.name for p in (tmp_path / "c").iterdir()) == ["costs.csv", "costs.png", "costs.svg", "runs.parquet"]
+    wrong = run_line(tmp_path, "costs", "small.toml", "--driver", "vendr")
+    assert wrong.exit_code == USAGE_ERROR and "did you mean 'vendor'?" in wrong.stderr
+
+
+@pytest.mark.long
+def test_break_even_by_codec(small: Scenario) -> None:
+    """Over a slow link the strongest codec wins, over a fast one none; the closed form says where that changes, and the
+    simulation agrees on either side."""
+    variants = {
+        technique: {"set": {"operation.copy.techniques": [technique]}} for technique in ("none", "zlib", "zstd")
+    }
+    assert set(variants) <= set(TECHNIQUES)
+    data = _data(small) | {"operation": {"copy": {"do": "backup_snapshot", "volume": "data"}}, "variant": variants}
+    data["driver"] = {"vendor": {"publication": {"backup_compression_techniques": ["zstd", "zlib"]}}}
+    codecs = parse_scenario(data, "codecs")
+    axes = axes_from(["link.bandwidth=0.1,1,3,6,10Gb"])
+    changes = break_evens(codecs, axes, "completion[copy]", 0.0)
+    assert [(change.below, change.above) for change in changes] == [("zstd", "none")]
+    frame = sweep(codecs, {axes[0].key: axes[0].values}, replications=2, jobs=1)
+    for point in summarize(frame, axes, "completion[copy]"):
+        below = float(point.values[0].removesuffix("Gb")) * 125e6 < changes[0].at
+        assert point.best == ("zstd" if below else "none")
