@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar
 
 from benchmarks.measure import Missing, Row, peer_process
 from harness.model import Caller
@@ -27,7 +26,7 @@ def run(backends: int, volumes: int, activities: int) -> dict[str, float]:
     names = [f"backend-{number}" for number in range(backends)]
 
     class Wide(IscsiTestbed):
-        families: ClassVar[Mapping[str, str]] = dict.fromkeys(names, "wide")
+        families: Mapping[str, str] = dict.fromkeys(names, "wide")
 
     bed = Wide(seed=1, options={"pool_bytes": 1 << 60})
     runtime = bed.runtime

@@ -9,28 +9,22 @@ from typing import Any, ClassVar
 
 from harness.backend_jobs import JobEngine
 from harness.connection import Jobs
-from harness.recorder import Recorder
 from harness.runtime import Runtime
 from harness.runtime.agenda import Agenda
-from harness.runtime.virtual import VirtualRuntime
 from harness.schedule import Fault, random_source
 from harness.storage import VolumeStore
-from harness.testbed import Capability, LossPolicy, Testbed
+from harness.testbed import Capability, LossPolicy, Profile, Testbed
 from simulated_backends.array_jobs import ArrayJobs
 from simulated_backends.attachment import HostLinks
 from simulated_backends.backend import SessionLayer, SimulatedBackend
 from simulated_backends.content import Rank, ascending
-from simulated_backends.fabric import Fabric
 from simulated_backends.faults import FaultInjector
-from simulated_backends.foreground import Lane
-from simulated_backends.hosts import Hosts
-from simulated_backends.lines import Network
 from simulated_backends.medium import Medium
 from simulated_backends.network_faults import NetworkFaults
 from simulated_backends.profiles import SimulatedProfile, load_profile
-from simulated_backends.reply_faults import ReplyFaults
 from simulated_backends.route import HARD_MOUNT, HostRoute, HostSession, Patience
 from simulated_backends.volume_store import SimulatedStore
+from simulated_backends.world import SimulatedWorld
 
 
 class _Stateless:
@@ -46,7 +40,9 @@ class _Stateless:
 class SimulatedTestbed(Testbed):
     """The testbed port for a protocol, which a subclass brings.
 
-    `options` override the figures and protocol numbers of the profile by their names; see `profiles`.
+    `options` override the figures and protocol numbers of the profile by their names; see `profiles`. With a `world`
+    the testbed stands beside others in it, whose backends it can reach, and with `families` it has those backends
+    instead of the three of its class; backend names are unique in a world.
     """
 
     __test__: ClassVar[bool] = False
@@ -54,44 +50,46 @@ class SimulatedTestbed(Testbed):
     virtual: ClassVar[bool] = True
     offers: ClassVar[frozenset[Capability]] = frozenset(Capability)
     protocol_keys: ClassVar[tuple[str, ...]]
-    families: ClassVar[Mapping[str, str]]
+    families: Mapping[str, str]
     """The driver family of each backend, by the backend's name."""
+
+    engine_class: type[JobEngine] = JobEngine
+    """What executes the jobs of a backend."""
 
     impossible_faults: ClassVar[frozenset[str]] = frozenset({"session.reinstate", "session.logout"})
     """The kinds of fault that the protocol does not know."""
 
-    def __init__(self, seed: int = 0, options: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        seed: int = 0,
+        options: Mapping[str, Any] | None = None,
+        world: SimulatedWorld | None = None,
+        families: Mapping[str, str] | None = None,
+    ) -> None:
         self.seed = seed
+        if families is not None:
+            self.families = families
         loaded = load_profile(self.name, self.protocol_keys, options or {})
-        self._clock = VirtualRuntime()
+        self._world = world or SimulatedWorld()
+        self._clock = self._world.clock
         self.runtime: Runtime = self._clock
-        self.recorder = Recorder(self.runtime.now)
-        self.profile = loaded.published(self.loss_policy(loaded))
+        self.recorder = self._world.recorder
+        self.profile = self.published(loaded)
         self._figures = loaded.figures
-        self._fabric = Fabric(self._clock.env)
-        self.lane = Lane(self._clock, self.recorder)
+        self._fabric = self._world.fabric
+        self.lane = self._world.lane
         """Where the streams of foreground loads sleep."""
-        self._hosts: dict[str, HostLinks] = {}
-        self._reply_faults = ReplyFaults()
-        self._network = Network()
-        self._callers = Hosts(self._clock, self._network)
+        self._reply_faults = self._world.reply_faults
+        self._network = self._world.network
+        self._callers = self._world.callers
         self._patience = self.patience(loaded)
-        self._routes: dict[tuple[str, str], HostRoute] = {}
-        self._backends: dict[str, SimulatedBackend] = {}
+        self._routes = self._world.routes
+        self._backends = self._world.backends
         for backend, family in self.families.items():
+            if backend in self._backends:
+                raise ValueError(f"there is a backend {backend!r} in this world already")
             self._backends[backend] = self._build(backend, family, loaded)
-        self._injector = FaultInjector(
-            self._clock.env,
-            self.recorder,
-            self._backends,
-            self._reply_faults,
-            NetworkFaults(
-                self._fabric, self._network, self._links_of, {n: b.store.medium for n, b in self._backends.items()}
-            ),
-            self._callers,
-            self.impossible_faults,
-            self.protocol_faults(),
-        )
+        self._injector: FaultInjector | None = None
 
     @abstractmethod
     def loss_policy(self, loaded: SimulatedProfile) -> LossPolicy:
@@ -109,9 +107,13 @@ class SimulatedTestbed(Testbed):
         """The order in which copies at that backend take the blocks; see `SimulatedStore`. Ascending by default."""
         return lambda target, blocks: ascending
 
+    def published(self, loaded: SimulatedProfile) -> Profile:
+        """The profile as the testbed port shows it."""
+        return loaded.published(self.loss_policy(loaded))
+
     def job_engine(self, store: SimulatedStore, sessions: SessionLayer, loaded: SimulatedProfile) -> JobEngine:
         """What executes the jobs of a backend; a protocol with copy operations of its own brings another."""
-        return JobEngine(
+        return self.engine_class(
             self.runtime, self.recorder, store, self.peer, self.profile, self.handles(store.name), self.job_queue()
         )
 
@@ -141,6 +143,18 @@ class SimulatedTestbed(Testbed):
 
     def inject(self, fault: Fault) -> None:
         """See `harness.testbed.Testbed.inject`."""
+        if self._injector is None:  # made late: it has to know the backends of all testbeds of the world
+            media = {name: backend.store.medium for name, backend in self._backends.items()}
+            self._injector = FaultInjector(
+                self._clock.env,
+                self.recorder,
+                self._backends,
+                self._reply_faults,
+                NetworkFaults(self._fabric, self._network, self._links_of, media),
+                self._callers,
+                self.impossible_faults,
+                self.protocol_faults(),
+            )
         self._injector.inject(fault)
 
     def close(self) -> None:
@@ -185,10 +199,7 @@ class SimulatedTestbed(Testbed):
         return self._backends[name].store
 
     def _links_of(self, host: str) -> HostLinks:
-        links = self._hosts.get(host)
-        if links is None:
-            links = self._hosts[host] = HostLinks.of(host, self._figures.link_bytes_per_s)
-        return links
+        return self._world.port_of(host, self._figures.link_bytes_per_s)
 
     def _route_of(self, host: str, backend: str) -> HostRoute:
         route = self._routes.get((host, backend))

@@ -16,6 +16,7 @@ from simulated_backends.lines import KeepAlive
 from simulated_backends.profiles import SimulatedProfile
 from simulated_backends.route import Patience
 from simulated_backends.testbed import SimulatedTestbed
+from simulated_backends.world import SimulatedWorld
 
 
 class IscsiTestbed(SimulatedTestbed):
@@ -39,15 +40,21 @@ class IscsiTestbed(SimulatedTestbed):
         "initiator_time2retain_s",
     )
     impossible_faults: ClassVar[frozenset[str]] = frozenset()
-    families: ClassVar[Mapping[str, str]] = {
+    families: Mapping[str, str] = {
         "primary": "simulated-iscsi",
         "sibling": "simulated-iscsi",
         "stranger": "another-iscsi",
     }
 
-    def __init__(self, seed: int = 0, options: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        seed: int = 0,
+        options: Mapping[str, Any] | None = None,
+        world: SimulatedWorld | None = None,
+        families: Mapping[str, str] | None = None,
+    ) -> None:
         self._managers: list[CopyManager] = []
-        super().__init__(seed, options)
+        super().__init__(seed, options, world, families)
 
     def loss_policy(self, loaded: SimulatedProfile) -> LossPolicy:
         """Detection by NOP-In, then the negotiated Time2Wait and Time2Retain."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+from harness.backend_jobs import JobEngine
 from harness.runtime.agenda import Agenda
 from harness.schedule import Fault, random_source
 from harness.testbed import Capability, LossPolicy
@@ -16,6 +17,7 @@ from simulated_backends.nfs.server import LeaseTimes, NfsServer
 from simulated_backends.profiles import ProfileError, SimulatedProfile
 from simulated_backends.testbed import SimulatedTestbed
 from simulated_backends.volume_store import SimulatedStore
+from simulated_backends.world import SimulatedWorld
 
 
 class NfsTestbed(SimulatedTestbed):
@@ -37,17 +39,24 @@ class NfsTestbed(SimulatedTestbed):
         "consecutive_copies",
         "native_copy_scope",
     )
-    families: ClassVar[Mapping[str, str]] = {
+    engine_class: type[JobEngine] = NfsJobEngine
+    families: Mapping[str, str] = {
         "primary": "simulated-nfs",
         "sibling": "simulated-nfs",
         "stranger": "another-nfs",
     }
 
-    def __init__(self, seed: int = 0, options: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        seed: int = 0,
+        options: Mapping[str, Any] | None = None,
+        world: SimulatedWorld | None = None,
+        families: Mapping[str, str] | None = None,
+    ) -> None:
         self.servers: dict[str, NfsServer] = {}
         self.copies: dict[str, CopyService] = {}
         self.engines: dict[str, NfsJobEngine] = {}
-        super().__init__(seed, options)
+        super().__init__(seed, options, world, families)
 
     def loss_policy(self, loaded: SimulatedProfile) -> LossPolicy:
         """The loss is noticed when lease and inactivity timer run out; a courtesy client's state is retained longer.
@@ -82,7 +91,8 @@ class NfsTestbed(SimulatedTestbed):
         stateids = random_source(self.seed, "stateids", store.name)
         self.servers[store.name] = sessions
         copies = self.copies[store.name] = CopyService(self.runtime, sessions, store, rules, stateids)
-        engine = self.engines[store.name] = NfsJobEngine(
+        assert issubclass(self.engine_class, NfsJobEngine)
+        engine = self.engines[store.name] = self.engine_class(
             self.runtime,
             self.recorder,
             store,

@@ -1,0 +1,51 @@
+"""What simulated backends share that can reach each other: one clock, one record, one fabric, one network of hosts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from harness.recorder import Recorder
+from harness.runtime.agenda import Agenda
+from harness.runtime.virtual import VirtualRuntime
+from simulated_backends.attachment import HostLinks
+from simulated_backends.fabric import Fabric
+from simulated_backends.foreground import Lane
+from simulated_backends.hosts import Hosts
+from simulated_backends.lines import Network
+from simulated_backends.reply_faults import ReplyFaults
+from simulated_backends.route import HostRoute
+
+if TYPE_CHECKING:
+    from simulated_backends.backend import SimulatedBackend
+
+
+class SimulatedWorld:
+    """The world of one testbed, or of several that stand side by side, each with its backends.
+
+    `port_bytes_per_s` gives the capacity of a host's port, None for what the testbed's profile says.
+    """
+
+    def __init__(
+        self,
+        make_fabric: Callable[[Agenda], Fabric] = Fabric,
+        port_bytes_per_s: Callable[[str], int | None] = lambda host: None,
+    ) -> None:
+        self.clock = VirtualRuntime()
+        self.recorder = Recorder(self.clock.now)
+        self.fabric = make_fabric(self.clock.env)
+        self.lane = Lane(self.clock, self.recorder)
+        self.reply_faults = ReplyFaults()
+        self.network = Network()
+        self.callers = Hosts(self.clock, self.network)
+        self.routes: dict[tuple[str, str], HostRoute] = {}
+        self.backends: dict[str, SimulatedBackend] = {}
+        self._port_bytes_per_s = port_bytes_per_s
+        self._ports: dict[str, HostLinks] = {}
+
+    def port_of(self, host: str, bytes_per_s: int) -> HostLinks:
+        """A host's port, made on first use, with that capacity unless the world knows better."""
+        links = self._ports.get(host)
+        if links is None:
+            links = self._ports[host] = HostLinks.of(host, self._port_bytes_per_s(host) or bytes_per_s)
+        return links
