@@ -1,0 +1,11 @@
+"""Pages that lead from one to another: an index, a page for each driver, each clause, and each study of a scenario.
+
+`write_site` writes them to a directory. Each page is one file that needs nothing else, neither network nor JavaScript;
+with JavaScript tables can be sorted and filtered, and timelines zoom. Reading them needs no program at all.
+"""
+
+from __future__ import annotations
+
+from reports.site.build import site_texts, write_site
+
+__all__ = ["site_texts", "write_site"]
