@@ -178,6 +178,11 @@ class HandleTable:
             self._forget_old()
             return list(self._by_handle.values())
 
+    def find(self, handle: str) -> Activity | None:
+        """The activity of that handle, live or retained, whoever asks; for inspection."""
+        with self._guard:
+            return self._by_handle.get(handle)
+
     def discard(self, activity: Activity) -> None:
         """Forget an activity at once (held status of a lost connection, SPC-4 §5.17.4.5)."""
         with self._guard:

@@ -138,7 +138,10 @@ class Estimate(_Model):
 
 
 class Difference(_Model):
-    """How much more a variant has of a measure than the baseline, over the pairs of runs with one seed each."""
+    """How much more a variant has of a measure than the baseline, over the pairs of runs with one seed each.
+
+    Otherwise as `Estimate`.
+    """
 
     variant: str
     baseline: str
@@ -149,6 +152,11 @@ class Difference(_Model):
     mean: float | None
     low: float | None = None
     high: float | None = None
+
+    @property
+    def key(self) -> str:
+        """As `Measure.key`."""
+        return f"{self.name}[{self.of}]" if self.of else self.name
 
 
 class Study(_Model):

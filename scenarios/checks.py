@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -34,12 +33,15 @@ from scenarios.model import (
     VolumeGroup,
     Workload,
 )
-from simulated_backends.profiles import Figures
+from simulated_backends.iscsi.testbed import IscsiTestbed
+from simulated_backends.nfs.testbed import NfsTestbed
+from simulated_backends.profiles import ProfileError, load_profile
 
 RESTART = "taskflow.restart"
 """The fault that only scenarios know."""
 
 _T = TypeVar("_T", bound=BaseModel)
+_PROTOCOL_KEYS = {"iscsi-sim": IscsiTestbed.protocol_keys, "nfs-sim": NfsTestbed.protocol_keys}
 _SET_ELSEWHERE = {
     "link_bytes_per_s": "port",
     "disk_read_bytes_per_s": "read",
@@ -138,7 +140,6 @@ def _about(draft: _Draft) -> Iterator[str]:
 
 
 def _backends(draft: _Draft) -> Iterator[str]:
-    kinds = {figure.name: str(figure.type) for figure in fields(Figures)}
     protocols: dict[str, tuple[str, str]] = {}
     for name, backend in draft.backends.items():
         first = protocols.setdefault(backend.family, (name, backend.profile))
@@ -147,14 +148,14 @@ def _backends(draft: _Draft) -> Iterator[str]:
                 f"backend.{name}.family is {backend.family!r}, as that of {first[0]}, but their profiles differ "
                 f"({backend.profile}, {first[1]}); backends of one family have one profile"
             )
-        for figure, value in backend.figures.items():
-            path = f"backend.{name}.figures.{figure}"
+        for figure in backend.figures:
             if figure in _SET_ELSEWHERE:
+                path = f"backend.{name}.figures.{figure}"
                 yield f"{path}: it is set by backend.{name}.{_SET_ELSEWHERE[figure]}, with its unit"
-            elif figure in kinds and type(value).__name__ != kinds[figure]:
-                yield f"{path} is {value!r}; expected {kinds[figure]}"
-            elif figure not in kinds and "." in figure:
-                yield f"{path}: the profile has no such figure; {did_you_mean(figure, list(kinds))}"
+        try:
+            load_profile(backend.profile, _PROTOCOL_KEYS[backend.profile], backend.figures)
+        except ProfileError as error:
+            yield f"backend.{name}.figures: {error}"
 
 
 def _drivers(draft: _Draft) -> Iterator[str]:

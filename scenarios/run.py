@@ -2,8 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from harness.recorder import Event
+from harness.runtime import Limits, patches
+from harness.schedule import Fault
 from harness.study_results import RunMeasures
-from scenarios.model import Scenario
+from scenarios.backends import Backends
+from scenarios.checks import RESTART
+from scenarios.deployment import Deployment
+from scenarios.details import details_of
+from scenarios.measures import measure
+from scenarios.metering import ActivityMeter, SpaceMeter
+from scenarios.model import FaultTable, Scenario
+from scenarios.operations import Timetable
+from scenarios.vary import variant_of
+from scenarios.workloads import Foreground, Streams
+
+_STEPS_AT_ONE_INSTANT = 5_000_000
+"""Ten thousand volumes may well have something due at one instant."""
+
+
+@dataclass
+class World:
+    """All that stands in one run. Times in nanoseconds: `zero_ns` is when the scenario's own time begins, `end_ns` when
+    its last operation is over and it has settled."""
+
+    scenario: Scenario
+    backends: Backends
+    deployment: Deployment
+    timetable: Timetable
+    foreground: Foreground
+    activities: ActivityMeter
+    space: SpaceMeter
+    zero_ns: int = 0
+    end_ns: int = 0
 
 
 def simulate(scenario: Scenario, variant: str, seed: int, details: bool = False) -> RunMeasures:
@@ -14,4 +47,98 @@ def simulate(scenario: Scenario, variant: str, seed: int, details: bool = False)
     for drivers under the virtual clock (`harness.runtime.patches`), which changes nothing outside of runs. Raises
     `ScenarioError` for a variant that is not valid, and `harness.runtime.RuntimeLimit` for a run past a limit.
     """
-    raise NotImplementedError
+    patches.install(virtual=True)
+    patches.seed(seed)
+    plan = variant_of(scenario, variant)
+    backends = Backends(plan, seed)
+    try:
+        world = _world(plan, backends, seed)
+        limits = Limits(horizon_ns=plan.scenario.horizon, steps_at_one_instant=_STEPS_AT_ONE_INSTANT)
+        backends.world.clock.run(lambda: _play(world), limits)
+        measures, failures = measure(world)
+        return RunMeasures(
+            scenario=scenario.name,
+            variant=variant,
+            seed=seed,
+            measures=measures,
+            failures=failures,
+            digest=backends.world.recorder.digest(),
+            details=details_of(world) if details else None,
+        )
+    finally:
+        backends.world.clock.close()
+
+
+def _world(plan: Scenario, backends: Backends, seed: int) -> World:
+    deployment = Deployment(plan, backends)
+    recorder, stores = backends.world.recorder, backends.world.backends
+    return World(
+        plan,
+        backends,
+        deployment,
+        Timetable(deployment),
+        Foreground(deployment, seed),
+        ActivityMeter(recorder, stores),
+        SpaceMeter(recorder, backends.fabric, stores, deployment.catalog),
+    )
+
+
+def _play(world: World) -> None:
+    world.deployment.start_taskflow()
+    world.deployment.make_volumes()
+    world.timetable.prepare()
+    world.zero_ns = world.deployment.runtime.now()
+    world.backends.fabric.forget()
+    world.deployment.recorder.emit("scenario.begins")
+    for fault in world.scenario.fault.values():
+        _arm(world, fault)
+    streams = Streams(world.backends, world.scenario.stream)
+    world.foreground.start()
+    world.timetable.run()
+    if world.scenario.scenario.settle:
+        world.deployment.runtime.sleep(world.scenario.scenario.settle)
+    world.end_ns = world.deployment.runtime.now()
+    world.deployment.recorder.emit("scenario.ends")
+    world.foreground.stop()
+    streams.stop()
+
+
+def _arm(world: World, plan: FaultTable) -> None:
+    """Let a fault happen at its instant, counted from the scenario's beginning, or at its event."""
+    recorder, clock = world.deployment.recorder, world.backends.world.clock
+    if plan.kind != RESTART:
+        bed = next(iter(world.backends.beds.values()))
+        backend = plan.backend
+        if not backend and plan.volume:
+            groups = world.scenario.volume
+            backend = next((g.backend for n, g in groups.items() if plan.volume.startswith(f"{n}-")), "")
+        if backend:
+            bed = world.backends.beds[backend]
+        bed.inject(
+            Fault(
+                plan.kind,
+                on=plan.on,
+                nth=plan.nth,
+                backend=plan.backend,
+                caller=plan.caller,
+                volume=plan.volume,
+                verb=plan.verb,
+                fraction=plan.fraction,
+                for_ns=plan.lasts,
+                at_ns=None if plan.at is None else world.zero_ns + plan.at,
+            )
+        )
+        return
+    if plan.at is not None:
+        clock.env.alarm(plan.at, lambda: world.timetable.restart(plan))
+        return
+    seen = 0
+
+    def look(event: Event) -> None:
+        nonlocal seen
+        if event.kind == plan.on:
+            seen += 1
+            if seen == plan.nth:  # not inside the code that emitted it
+                clock.env.alarm(0, lambda: world.timetable.restart(plan))
+
+    recorder.listen(look)

@@ -18,7 +18,8 @@ def with_value(scenario: Scenario, path: str, value: Any) -> Scenario:
 
     A path that leaves the name out (`volume.size`) sets the key in every table of that kind. Values are written as in a
     file ("25Gb", "1 TiB", true, 8); a text that is no text there is read as TOML reads it ("true", "8"), as a command
-    line has only texts. None takes the key away. Raises `ScenarioError`, with the same messages as a file's.
+    line has only texts. None takes the key away; a table under a new name adds it. Raises `ScenarioError`, with the
+    same messages as a file's.
     """
     return with_values(scenario, {path: value})
 
@@ -63,19 +64,23 @@ def variant_of(scenario: Scenario, name: str) -> Scenario:
 
 def _changed(scenario: Scenario, data: dict[str, Any], values: Mapping[str, Any]) -> Scenario:
     for path, value in values.items():
-        for place in _places(scenario, data, path):
+        for place in _places(scenario, data, path, value):
             _set(data, place, value)
     return parse_scenario(data, scenario.name)
 
 
-def _places(scenario: Scenario, data: Mapping[str, Any], path: str) -> list[list[str]]:
-    """The key paths that a path means: with names where it leaves them out."""
+def _places(scenario: Scenario, data: Mapping[str, Any], path: str, value: Any) -> list[list[str]]:
+    """The key paths that a path means: with names where it leaves them out. A new table has to come as a whole."""
     kind, *rest = path.split(".")
     field = Scenario.model_fields.get(kind)
     if field is None or not rest:
         hint = did_you_mean(kind, keys_of(Scenario))
         raise ScenarioError(scenario.name, [f"{path}: there is no such key; {hint}"])
-    if typing.get_origin(field.annotation) is not dict or rest[0] in data.get(kind, {}):
+    if (
+        typing.get_origin(field.annotation) is not dict
+        or rest[0] in data.get(kind, {})
+        or (len(rest) == 1 and isinstance(value, dict))
+    ):
         places = [[kind, *rest]]
     else:
         table = table_at(Scenario, [kind, "NAME"])

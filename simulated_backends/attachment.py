@@ -89,8 +89,8 @@ class SimulatedAttachment:
         self._stall: tuple[int, int] | None = None
         self._reply_faults: list[Fault] = []
 
-    def write(self, block: int, stamp: int) -> None:
-        """See `harness.testbed.Attachment.write`.
+    def write(self, block: int, stamp: int, count: int = 1) -> None:
+        """See `harness.testbed.Attachment.write`; one command may write `count` blocks, see `Write`.
 
         Raises `ObjectUnknown` once the volume is detached or deleted, ValueError for a block beyond its end, `PathLost`
         once the host has given up waiting for its session, `PoolFull` in a thin pool without room for a new block.
@@ -98,7 +98,7 @@ class SimulatedAttachment:
         self._runtime.checkpoint()
         write = Write()
         try:
-            self.issue(write, block, stamp)
+            self.issue(write, block, stamp, count)
             while write.phase != OVER:
                 pause_ns = self.advance(write)
                 if pause_ns:
@@ -110,6 +110,12 @@ class SimulatedAttachment:
         """See `harness.testbed.Attachment.read`. Raises ValueError for parts of blocks or beyond the volume's end,
         `MediumError` for a block that the medium has lost, `PathLost` as `write` does.
         """
+        first, end = offset // BLOCK, (offset + length) // BLOCK
+        seen = self.look(offset, length)
+        return b"".join(stored_bytes(block, seen.get(block, 0)) for block in range(first, end))
+
+    def look(self, offset: int, length: int) -> dict[int, int]:
+        """As `read`, but shows the stamps of the blocks that are not zeros instead of making bytes of them."""
         self._runtime.checkpoint()
         self._check(offset, length)
         first, end = offset // BLOCK, (offset + length) // BLOCK
@@ -128,7 +134,7 @@ class SimulatedAttachment:
             seen = self._held.content.between(first, end)
             self._runtime.sleep(half + rest)
             if route.carry(session):
-                return b"".join(stored_bytes(block, seen.get(block, 0)) for block in range(first, end))
+                return seen
 
     def extents(self) -> Iterator[tuple[int, int]]:
         """See `harness.testbed.Attachment.extents`."""
@@ -218,13 +224,15 @@ class SimulatedAttachment:
 
     # ---- a write, step by step -------------------------------------------------------------------------------------
 
-    def issue(self, write: Write, block: int, stamp: int) -> None:
+    def issue(self, write: Write, block: int, stamp: int, count: int = 1) -> None:
         """Record a write and bring it through the gate. Blocks while the gate holds. Raises as `write` does."""
-        self._check(block * BLOCK, BLOCK)
-        write.block, write.stamp = block, stamp
+        self._check(block * BLOCK, count * BLOCK)
+        write.block, write.stamp, write.count = block, stamp, count
         write.phase = AT_GATE
         self._outstanding += 1
         write.row = self._log.issue(block, stamp)
+        for more in range(1, count):
+            self._log.issue(block + more, stamp + more)
         self._gate.enter()
         write.phase = SEND
         write.sent_ns = self._runtime.now()
@@ -300,7 +308,7 @@ class SimulatedAttachment:
         write.session = write.route.ready()
         write.back_ns = half + rest
         write.phase = ARRIVE
-        return half + self._service_ns(path, BLOCK)
+        return half + self._service_ns(path, write.count * BLOCK)
 
     def _arrive(self, write: Write) -> int:
         route = write.route
@@ -309,8 +317,10 @@ class SimulatedAttachment:
             write.phase = SEND
             return 0
         if self._held.moved_away is not None:
-            self._move_away(write.block, self._held.moved_away)
-        self._apply(write.block, write.stamp)
+            for more in range(write.count):
+                self._move_away(write.block + more, self._held.moved_away)
+        for more in range(write.count):
+            self._apply(write.block + more, write.stamp + more)
         if self._reply_faults:
             self._suffer(self._reply_faults.pop(0), route)
         write.phase = RETURN
@@ -327,7 +337,8 @@ class SimulatedAttachment:
         return self._acknowledge(write)
 
     def _acknowledge(self, write: Write) -> int:
-        self._log.acknowledge(write.row)
+        for more in range(write.count):
+            self._log.acknowledge(write.row + more)
         self.drop(write)
         return 0
 

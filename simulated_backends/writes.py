@@ -20,14 +20,18 @@ AT_GATE, SEND, ARRIVE, RETURN, ACKNOWLEDGE, OVER = range(6)
 class Write:
     """A write under way: its row in the record, the route and the session that it was sent on, and when (ns).
 
+    It writes `count` blocks from `block` on, the first of them with `stamp` and the next with the stamps after it, and
+    has as many rows from `row` on.
+
     All of what is due of a write is in here, and nothing in the code that carries it, so that the writes of a stream
     may be worked out elsewhere while the stream's task sleeps (`simulated_backends.batch`).
     """
 
-    __slots__ = ("back_ns", "block", "phase", "route", "row", "sent_ns", "session", "stamp")
+    __slots__ = ("back_ns", "block", "count", "phase", "route", "row", "sent_ns", "session", "stamp")
 
     def __init__(self) -> None:
         self.phase = OVER
+        self.count = 1
         self.block = self.stamp = self.row = self.sent_ns = self.session = self.back_ns = 0
         self.route: HostRoute | None = None
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 from harness.backup_store import MemorySink
 from harness.compression import Decision, Limits, canonical, codec, negotiate
 from harness.contract import BackupSink
-from harness.model import GIB, Backup, Snapshot, Volume, backend_name
+from harness.model import GIB, Backup, BackupChunk, Snapshot, Volume, backend_name
 from harness.runtime import SECOND, Runtime
 from harness.taskflow.ends import DriverEnd
 from harness.taskflow.errors import Refused
@@ -25,31 +25,50 @@ class CompressingSink:
     so that data is never compressed twice (C-3)."""
 
     def __init__(self, inner: BackupSink, technique: str, runtime: Runtime, throughput: float | None) -> None:
-        self._inner = inner
+        self.inner = inner
         self._codec = codec(technique)
         self._runtime = runtime
         self._throughput = throughput
 
+    @property
+    def technique(self) -> str:
+        """What it compresses with."""
+        return self._codec.name
+
     def write(self, offset: int, length: int, label: str, payload: bytes) -> None:
         """See `harness.contract.BackupSink.write`."""
         if canonical(label) != "none" or self._codec.name == "none":
-            self._inner.write(offset, length, label, payload)
+            self.inner.write(offset, length, label, payload)
             return
         compressed = self._codec.compress(payload)
         if self._throughput and self._runtime.virtual:
             self._runtime.sleep(int(length / self._throughput * SECOND))
         if len(compressed) < len(payload):
-            self._inner.write(offset, length, self._codec.name, compressed)
+            self.inner.write(offset, length, self._codec.name, compressed)
         else:
-            self._inner.write(offset, length, "none", payload)
+            self.inner.write(offset, length, "none", payload)
+
+
+class BackupStore(BackupSink, Protocol):
+    """Where a backup goes, and what is there."""
+
+    @property
+    def chunks(self) -> tuple[BackupChunk, ...]:
+        """The chunks so far, in the order of writing."""
 
 
 class Backups:
-    """Takes backups by the ends of one taskflow."""
+    """Takes backups by the ends of one taskflow. `open_store(backup id, bytes)` says where each of them goes."""
 
-    def __init__(self, core: FlowCore, profile: Profile) -> None:
+    def __init__(
+        self,
+        core: FlowCore,
+        profile: Profile,
+        open_store: Callable[[str, int], BackupStore] = lambda backup_id, size: MemorySink(size),
+    ) -> None:
         self._core = core
         self._profile = profile
+        self.open_store = open_store
 
     def backup(self, source_id: str, backup_id: str, acceptable: Sequence[str], limits: Limits | None = None) -> Backup:
         """Back a volume or snapshot up, compressed with one of the `acceptable` techniques, best first.
@@ -85,14 +104,14 @@ class Backups:
                 taskflow_technique=decision.taskflow_technique,
                 reason=decision.reason,
             )
-            store = MemorySink(size * GIB)
+            store = self.open_store(backup_id, size * GIB)
             with flow.step(METHOD):
                 self._take(flow, end, source, store, decision)
             backup.chunks = list(store.chunks)
         return backup
 
     def _take(
-        self, flow: Flow, end: DriverEnd, source: Volume | Snapshot, store: MemorySink, decision: Decision
+        self, flow: Flow, end: DriverEnd, source: Volume | Snapshot, store: BackupStore, decision: Decision
     ) -> None:
         if decision.where == "driver":
             given: dict[str, Any] = {"source": source, "technique": decision.technique, "sink": store}

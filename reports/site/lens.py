@@ -25,7 +25,7 @@ MAX_TABLE_ROWS = 200
 
 _ROW, _TOP, _BAR = 26, 22, 15
 _MARKS = 4000
-_TICKS = 6
+_TICKS = 8
 
 
 @dataclass(frozen=True)

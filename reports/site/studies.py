@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
@@ -90,7 +90,8 @@ def _drawings(study: Study) -> tuple[list[tuple[str, Drawing]], int]:
         for flow in flows[:_PER_VARIANT]:
             if len(found) < MAX_DRAWINGS:
                 drawing = draw(_timeline(flow, run), f"timeline-{len(found) + 1}")
-                found.append((f"{variant}, seed {run.seed}", drawing))
+                about = drawing.about.removesuffix(" No writes were recorded.")  # a study's flows hold none
+                found.append((f"{variant}, seed {run.seed}", replace(drawing, about=about)))
         omitted += max(0, len(flows) - _PER_VARIANT) + run.details.left_out
     return found, omitted
 

@@ -78,7 +78,7 @@ function unit(span) {
 
 function drawAxis(axis, span, from, to, height) {
   const [name, size] = unit((to - from) * span);
-  const rough = (to - from) * span / size / 6;
+  const rough = (to - from) * span / size / 8;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map(n => n * power).find(n => n >= rough);
   const parts = [];

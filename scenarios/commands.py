@@ -1,0 +1,120 @@
+"""The verb `run` of the command line: one scenario, all its variants, so many replications."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from harness.cli import INTERRUPTED, USAGE_ERROR
+from harness.runtime import RuntimeLimit
+from harness.study_results import RunMeasures, Study
+from scenarios.fio_log import FioLogError
+from scenarios.model import Scenario
+from scenarios.reading import ScenarioError, library, load_scenario
+from scenarios.study import RunMany, run_study
+from scenarios.table import study_table
+from scenarios.vary import with_values
+from scenarios.writing import draw_study, write_study
+
+HARNESS_ERROR = 3
+_SHOWN_FAILURES = 5
+
+
+def run(
+    scenario: Annotated[str, typer.Argument(metavar="SCENARIO", help="A scenario file, or a name of the library.")],
+    seed: Annotated[int | None, typer.Option(metavar="N", min=0, help="First seed; the scenario has its own.")] = None,
+    replications: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Runs of each variant; the scenario has its own number.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another value for a key path. Repeatable.")
+    ] = None,
+    out: Annotated[str, typer.Option(metavar="DIR", help="Where results go.")] = "backend-activity-study",
+    all_: Annotated[bool, typer.Option("--all", help="Show measures that are 0 everywhere, too.")] = False,
+) -> None:
+    """Run a scenario: print what was measured in each variant, and write results.
+
+    Exit status: 0 done, whatever the operations came to; 2 interrupted; 3 a run came to no end; 4 usage error.
+    """
+    try:
+        plan = load_scenario(scenario)
+        if set_:
+            plan = with_values(plan, dict(_pair(text) for text in set_))
+    except ScenarioError as error:
+        names = "" if library() and Path(scenario).suffix else f"\nThe library has: {', '.join(library())}"
+        _refuse(str(error) + (names if "no such file" in str(error) else ""))
+    study = _study(plan, replications, seed)
+    _print(study, all_)
+    folder = Path(out)
+    try:
+        paths = write_study(study, folder)
+    except OSError as error:
+        _refuse(f"{folder}: results can't be written: {error.strerror or error}; give another --out")
+    drawn, problems = draw_study(study, folder)
+    for problem in problems:
+        typer.echo(f"activity-harness run: {problem}", err=True)
+    typer.echo(f"results: {', '.join(str(path) for path in [*paths, *drawn])}")
+
+
+def _study(plan: Scenario, replications: int | None, seed: int | None) -> Study:
+    try:
+        with _progress(plan, replications) as run_many:
+            return run_study(plan, replications, seed, run_many)
+    except (ScenarioError, FioLogError) as error:
+        _refuse(str(error))
+    except RuntimeLimit as error:
+        typer.echo(f"activity-harness run: a run of {plan.name} came to no end: {error}", err=True)
+        raise typer.Exit(HARNESS_ERROR) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+
+
+@contextlib.contextmanager
+def _progress(plan: Scenario, replications: int | None) -> Iterator[RunMany]:
+    """What runs one after the other and shows how far it is."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        total = len(plan.variants) * (replications or plan.scenario.replications)
+        task = progress.add_task(plan.name, total=total)
+
+        def one_by_one(function: Callable[..., RunMeasures], calls: Sequence[tuple[Any, ...]]) -> Iterable[RunMeasures]:
+            for arguments in calls:
+                yield function(*arguments)
+                progress.advance(task)
+
+        yield one_by_one
+
+
+def _print(study: Study, everything: bool) -> None:
+    console = Console()
+    table, left_out = study_table(study, everything)
+    console.print(table)
+    count = len(study.seeds)
+    seeds = f"seed {study.seeds[0]}" if count == 1 else f"seeds {study.seeds[0]} to {study.seeds[-1]}"
+    console.print(f"{count} replications ({seeds}); ± is half of the {study.level:.0%} interval: {study.method}.")
+    if left_out:
+        console.print(f"{left_out} measures are 0 or empty in every variant; --all shows them.")
+    failures = {f"{row.variant}: {sentence}": None for row in study.rows for sentence in row.failures}
+    for sentence in list(failures)[:_SHOWN_FAILURES]:
+        console.print(f"[yellow]failed[/] {escape(sentence)}")
+    if len(failures) > _SHOWN_FAILURES:
+        console.print(f"… and {len(failures) - _SHOWN_FAILURES} more failures; study.json has them all.")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        _refuse(f"--set {text}: write it as KEY=VALUE, such as --set link.bandwidth=25Gb")
+    return key.strip(), value.strip()
+
+
+def _refuse(message: str) -> NoReturn:
+    typer.echo(f"activity-harness run: {message}", err=True)
+    raise typer.Exit(USAGE_ERROR)

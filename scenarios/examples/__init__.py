@@ -1,0 +1,1 @@
+"""Studies from Python, through public functions."""
