@@ -8,10 +8,16 @@ from typing import Annotated, NoReturn
 import typer
 
 from harness.cli import USAGE_ERROR
+from harness.input_file import InputFileError, read_text
 from harness.results import SCHEMA, Report
 from harness.study_results import STUDY_SCHEMA, Study
 from reports.plain import ReportError, parse_model, read_bytes, read_json
+from reports.site import Plot, write_site
 
+_MOST_PLOTS = 40
+"""Plots beside a study that are shown at most."""
+_LARGEST_PLOT = 4 << 20
+"""Bytes of a plot."""
 _ENOUGH = 400
 """JSON files that are looked at in one directory at most."""
 
@@ -26,20 +32,19 @@ def pages(
 
     They need neither network nor JavaScript. Exit status: 0 they are there; 4 usage error.
     """
-    from reports.site import write_site  # which needs Jinja2, a tenth of a second
-
     try:
-        reports, studies = _read(results)
-        index = write_site(out, reports, studies)
+        reports, studies, plots = _read(results)
+        index = write_site(out, reports, studies, plots)
     except ReportError as error:
         _refuse(str(error))
-    told = f"{len(reports)} run{'s' * (len(reports) != 1)} and {len(studies)} {'study' if len(studies) == 1 else 'studies'}"
-    typer.echo(f"pages of {told}: {index}")
+    told = f"{len(studies)} {'study' if len(studies) == 1 else 'studies'}"
+    typer.echo(f"pages of {len(reports)} run{'s' * (len(reports) != 1)} and {told}: {index}")
 
 
-def _read(paths: list[Path]) -> tuple[list[Report], list[Study]]:
+def _read(paths: list[Path]) -> tuple[list[Report], list[Study], dict[int, list[Plot]]]:
     reports: list[Report] = []
     studies: list[Study] = []
+    plots: dict[int, list[Plot]] = {}
     for path in paths:
         files = sorted(path.glob("*.json"))[:_ENOUGH] if path.is_dir() else [path]
         known = len(reports) + len(studies)
@@ -48,12 +53,24 @@ def _read(paths: list[Path]) -> tuple[list[Report], list[Study]]:
             document = read_json(data, str(file))
             version = document.get("schema_version") if isinstance(document, dict) else None
             if version == STUDY_SCHEMA:
+                plots[len(studies)] = _plots(file.parent)
                 studies.append(parse_model(Study, STUDY_SCHEMA, "study", data, str(file)))
             elif version == SCHEMA or file == path:
                 reports.append(parse_model(Report, SCHEMA, "report", data, str(file)))
         if len(reports) + len(studies) == known:
             raise ReportError(f"{path}: holds neither report.json nor study.json; give the directory that a run wrote")
-    return reports, studies
+    return reports, studies, plots
+
+
+def _plots(directory: Path) -> list[Plot]:
+    """The plots that lie beside a study."""
+    found = []
+    for path in sorted(directory.glob("*.svg"))[:_MOST_PLOTS]:
+        try:
+            found.append(Plot.of(read_text(path, _LARGEST_PLOT, "an .svg file"), path.stem))
+        except InputFileError as error:
+            raise ReportError(f"{path}: {error.what}; {error.remedy}") from error
+    return found
 
 
 def _refuse(text: str) -> NoReturn:

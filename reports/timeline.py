@@ -90,6 +90,7 @@ def bars_by_row(timeline: Timeline) -> dict[tuple[str, str], list[TimelineStep]]
 
 
 def quiesce_windows(timeline: Timeline) -> list[TimelineStep]:
+    """The times in which the volume was quiesced, `MAX_BARS` of them at most."""
     return [step for step in timeline.steps if step.kind == "quiesce"][:MAX_BARS]
 
 

@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from reports.site.clauses import ClausePage, clause_page
 from reports.site.drivers import DriverPage, driver_page
 from reports.site.names import FileNames
 from reports.site.studies import Plot, StudyPage, amount, study_page
-from reports.text import clean
+from reports.text import clean, one_line
 
 INDEX = "index.html"
 
@@ -46,10 +47,10 @@ def site_texts(
     """The pages by file name; the same results give the same texts. `plots` are those of each study, by its number
     from 0."""
     site = _site(reports, studies, plots or {})
-    env = _environment(site)
+    env = _environment()
 
     def page(template: str, **values: Any) -> str:
-        return env.get_template(f"site/{template}.html.j2").render(site=site, **values)
+        return env.get_template(f"site/{template}.html.j2").render(site=site, clause_href=site.clause_href, **values)
 
     texts = {INDEX: page("index", here=INDEX)}
     texts |= {each.href: page("driver", here=each.href, page=each) for each in site.drivers}
@@ -110,7 +111,8 @@ def _name(driver: DriverReport) -> str:
     return driver.description.driver
 
 
-def _environment(site: Site) -> Environment:
+@cache
+def _environment() -> Environment:
     env = environment()
     assert env.loader is not None
     script = env.loader.get_source(env, "site/page.js")[0]
@@ -119,11 +121,15 @@ def _environment(site: Site) -> Environment:
         "script": Markup(script),
         "policy": f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'",
         "mark": Markup(_MARK),
-        "clause_href": site.clause_href,
         "amount": amount,
     }
-    env.filters["wording"] = wording
+    env.filters |= {"wording": wording, "spaced": _spaced}
     return env
+
+
+def _spaced(name: str) -> str:
+    """A measure's name as words."""
+    return one_line(name, 80).replace("_", " ")
 
 
 def wording(text: str) -> Markup:

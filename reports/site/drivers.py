@@ -113,5 +113,3 @@ def _timings(driver: DriverReport) -> list[Timing]:
         for (method, testbed), each in sorted(found.items())
         if each
     ]
-
-

@@ -15,7 +15,15 @@ from markupsafe import Markup
 
 from harness.results import Timeline, TimelineStep
 from reports.text import duration, one_line
-from reports.timeline import WRITES_ACKNOWLEDGED, WRITES_ISSUED, bars_by_row, caption, quiesce_windows, thin, write_times
+from reports.timeline import (
+    WRITES_ACKNOWLEDGED,
+    WRITES_ISSUED,
+    bars_by_row,
+    caption,
+    quiesce_windows,
+    thin,
+    write_times,
+)
 
 LENS_WIDTH = 100_000
 """Units across the part that zooms: enough to be exact to the pixel where a thousandth is shown."""
@@ -131,7 +139,8 @@ def draw(timeline: Timeline, drawing_id: str, instants: Sequence[tuple[str, int]
 
 def _box(step: TimelineStep, place: Any, y: float, height: float, begin: int) -> Box:
     x = place(step.start_ns)
-    told = f"{one_line(step.label, 120)}: from {duration(step.start_ns - begin)} for {duration(step.end_ns - step.start_ns)}"
+    start, length = duration(step.start_ns - begin), duration(step.end_ns - step.start_ns)
+    told = f"{one_line(step.label, 120)}: from {start} for {length}"
     kind = step.kind if step.kind in ("activity", "quiesce", "operation", "downtime") else "step"
     return Box(x, round(place(step.end_ns) - x, 2), y, height, kind, told)
 

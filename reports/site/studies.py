@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from html import unescape
 
 from markupsafe import Markup
 
@@ -19,19 +22,41 @@ _PER_VARIANT = 4
 
 @dataclass(frozen=True)
 class MeasureRow:
-    """One measure: its name, and for each variant, in their order, its estimate, or None where there is none."""
+    """One measure, of what, and for each variant, in their order, its estimate, or None where there is none."""
 
-    key: str
-    unit: str
+    name: str
+    of: str
     estimates: list[Estimate | None]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no variant has anything of it."""
+        return not any(each and (each.mean or each.low or each.high) for each in self.estimates)
 
 
 @dataclass(frozen=True)
 class Plot:
-    """A plot of a study that was drawn already: `svg` is one `<svg>` element with its own title and description."""
+    """A plot of a study that was drawn already. `svg` is the text of an SVG file, whoever wrote it: it is shown as an
+    image, so that nothing in it can run. `about` says in words what is to be seen."""
 
     caption: str
-    svg: Markup
+    about: str
+    svg: str
+
+    @classmethod
+    def of(cls, svg: str, name: str) -> Plot:
+        """A plot with the title and description that its file holds, else with its name."""
+        title, about = (
+            one_line(unescape(found[1]), 1000) if (found := re.search(rf"<{tag}\b[^>]*>([^<]*)</{tag}>", svg)) else ""
+            for tag in ("title", "desc")
+        )
+        caption = title or one_line(name, 200)
+        return cls(caption, about or caption, svg)
+
+    @property
+    def source(self) -> Markup:
+        """The image as a `data:` URL."""
+        return Markup("data:image/svg+xml;base64," + base64.b64encode(self.svg.encode()).decode())
 
 
 @dataclass(frozen=True)
@@ -41,6 +66,7 @@ class StudyPage:
     href: str
     study: Study
     rows: list[MeasureRow]
+    empty_rows: list[MeasureRow]
     differences: list[Difference]
     drawings: list[tuple[str, Drawing]]
     drawings_omitted: int
@@ -54,11 +80,13 @@ def study_page(study: Study, href: str, plots: Iterable[Plot] = ()) -> StudyPage
     """What the page of a study shows."""
     drawings, omitted = _drawings(study)
     failures = [(run, failure) for run in study.rows for failure in run.failures]
+    rows = _measures(study)
     return StudyPage(
         href=href,
         study=study,
-        rows=_measures(study),
-        differences=[d for d in study.differences if d.variant != d.baseline],
+        rows=[row for row in rows if not row.is_empty],
+        empty_rows=[row for row in rows if row.is_empty],
+        differences=[d for d in study.differences if d.variant != d.baseline and (d.mean or d.low or d.high)],
         drawings=drawings,
         drawings_omitted=omitted,
         plots=list(plots),
@@ -69,12 +97,12 @@ def study_page(study: Study, href: str, plots: Iterable[Plot] = ()) -> StudyPage
 
 
 def _measures(study: Study) -> list[MeasureRow]:
-    by_key: dict[tuple[str, str], dict[str, Estimate]] = {}
+    by_name: dict[tuple[str, str], dict[str, Estimate]] = {}
     for estimate in study.estimates:
-        by_key.setdefault((estimate.key, estimate.unit), {})[estimate.variant] = estimate
+        by_name.setdefault((estimate.name, estimate.of), {})[estimate.variant] = estimate
     return [
-        MeasureRow(key, unit, [found.get(variant) for variant in study.variants])
-        for (key, unit), found in by_key.items()
+        MeasureRow(name, of, [found.get(variant) for variant in study.variants])
+        for (name, of), found in by_name.items()
     ]
 
 
@@ -115,9 +143,12 @@ def amount(value: float | None, unit: str) -> str:
         return "–"
     if unit == "s":
         return duration(value * 1e9)
-    if unit in ("bytes", "B"):
-        for name, size in (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-            if abs(value) >= size:
-                return f"{value / size:,.4g} {name}"
-        return f"{value:,.4g} bytes"
-    return f"{value:,.4g} {one_line(unit, 40)}".rstrip()
+    unit = one_line(unit, 40)
+    for name in ("bytes", "byte", "B"):
+        if unit == name or unit.startswith((f"{name}·", f"{name}/")):
+            rest = unit.removeprefix(name)
+            for prefix, size in (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+                if abs(value) >= size:
+                    return f"{value / size:,.4g} {prefix}{rest}"
+            return f"{value:,.4g} bytes{rest}"
+    return f"{value:,.4g} {unit}".rstrip()

@@ -172,4 +172,4 @@ function arrive() {
   if (region) region.focus({ preventScroll: true });
 }
 addEventListener("hashchange", arrive);
-arrive();
+addEventListener("load", () => setTimeout(arrive)); // not sooner: going to the fragment takes the focus away
