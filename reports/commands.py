@@ -12,7 +12,7 @@ from harness.input_file import InputFileError, read_text
 from harness.results import SCHEMA, Report
 from harness.study_results import STUDY_SCHEMA, Study
 from reports.plain import ReportError, parse_model, read_bytes, read_json
-from reports.site import Plot, write_site
+from reports.site import Plot, about_plots, write_site
 
 _MOST_PLOTS = 40
 """Plots beside a study that are shown at most."""
@@ -53,8 +53,9 @@ def _read(paths: list[Path]) -> tuple[list[Report], list[Study], dict[int, list[
             document = read_json(data, str(file))
             version = document.get("schema_version") if isinstance(document, dict) else None
             if version == STUDY_SCHEMA:
-                plots[len(studies)] = _plots(file.parent)
-                studies.append(parse_model(Study, STUDY_SCHEMA, "study", data, str(file)))
+                study = parse_model(Study, STUDY_SCHEMA, "study", data, str(file))
+                plots[len(studies)] = _plots(file.parent, study)
+                studies.append(study)
             elif version == SCHEMA or file == path:
                 reports.append(parse_model(Report, SCHEMA, "report", data, str(file)))
         if len(reports) + len(studies) == known:
@@ -62,12 +63,15 @@ def _read(paths: list[Path]) -> tuple[list[Report], list[Study], dict[int, list[
     return reports, studies, plots
 
 
-def _plots(directory: Path) -> list[Plot]:
-    """The plots that lie beside a study."""
+def _plots(directory: Path, study: Study) -> list[Plot]:
+    """The plots that lie beside a study; those of flows are left out, since its page draws them itself."""
     found = []
-    for path in sorted(directory.glob("*.svg"))[:_MOST_PLOTS]:
+    about = about_plots(study)
+    paths = [path for path in sorted(directory.glob("*.svg")) if not path.name.startswith("timeline-")]
+    for path in paths[:_MOST_PLOTS]:
         try:
-            found.append(Plot.of(read_text(path, _LARGEST_PLOT, "an .svg file"), path.stem))
+            svg = read_text(path, _LARGEST_PLOT, "an .svg file")
+            found.append(Plot.of(svg, path.stem, about.get(path.stem, "")))
         except InputFileError as error:
             raise ReportError(f"{path}: {error.what}; {error.remedy}") from error
     return found

@@ -7,6 +7,6 @@ with JavaScript tables can be sorted and filtered, and timelines zoom. Reading t
 from __future__ import annotations
 
 from reports.site.build import site_texts, write_site
-from reports.site.studies import Plot
+from reports.site.studies import Plot, about_plots
 
-__all__ = ["Plot", "site_texts", "write_site"]
+__all__ = ["Plot", "about_plots", "site_texts", "write_site"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import statistics
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from html import unescape
@@ -44,14 +45,14 @@ class Plot:
     svg: str
 
     @classmethod
-    def of(cls, svg: str, name: str) -> Plot:
-        """A plot with the title and description that its file holds, else with its name."""
+    def of(cls, svg: str, name: str, told: str = "") -> Plot:
+        """A plot with the title and description that its file holds, else with what is told of it, or its name."""
         title, about = (
             one_line(unescape(found[1]), 1000) if (found := re.search(rf"<{tag}\b[^>]*>([^<]*)</{tag}>", svg)) else ""
             for tag in ("title", "desc")
         )
-        caption = title or one_line(name, 200)
-        return cls(caption, about or caption, svg)
+        caption = title or one_line(told or name, 400)
+        return cls(caption, about or told or caption, svg)
 
     @property
     def source(self) -> Markup:
@@ -94,6 +95,24 @@ def study_page(study: Study, href: str, plots: Iterable[Plot] = ()) -> StudyPage
         runs_omitted=max(0, len(study.rows) - MAX_RUNS),
         failures=failures[:200],
     )
+
+
+def about_plots(study: Study) -> dict[str, str]:
+    """What is to be seen on the plots that are usually drawn of a study, in words, by their names."""
+    found = {}
+    for run in study.rows:
+        name = f"latency-{re.sub(r'[^A-Za-z0-9_-]', '_', run.variant)}"
+        if run.details is not None and name not in found:
+            both = run.details.latencies
+            parts = [
+                f"{count:,} {where} with a median of {duration(statistics.median(kept))}" if kept else f"none {where}"
+                for where, kept, count in (
+                    ("while writes were held or an operation went on", both.inside_ns, both.inside_count),
+                    ("at other times", both.outside_ns, both.outside_count),
+                )
+            ]
+            found[name] = f"Foreground latencies of {run.variant}, seed {run.seed}: {', '.join(parts)}."
+    return found
 
 
 def _measures(study: Study) -> list[MeasureRow]:

@@ -18,6 +18,8 @@ from harness.study_results import (
 MS = 1_000_000
 SECONDS = {"native": 41.7, "fallback": 133.2}
 
+LATENCIES = Latencies(inside_ns=(1 * MS, 2 * MS), inside_count=2)
+
 
 def _details(variant: str) -> RunDetails:
     bars = (
@@ -32,7 +34,7 @@ def _details(variant: str) -> RunDetails:
     )
     windows = (QuiesceWindow(volume="db", start_ns=120_500 * MS, end_ns=122_000 * MS),) if variant != "native" else ()
     flow = FlowTimeline(title=f"Replicate db by {variant}", volume="db", bars=bars)
-    return RunDetails(end_ns=140_000 * MS, timelines=(flow,), windows=windows, latencies=Latencies())
+    return RunDetails(end_ns=140_000 * MS, timelines=(flow,), windows=windows, latencies=LATENCIES)
 
 
 def study(name: str = "native-against-fallback") -> Study:

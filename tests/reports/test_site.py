@@ -225,11 +225,18 @@ def test_command_makes_pages_of_what_runs_left(tmp_path: Path) -> None:
     (tmp_path / "study").mkdir()
     (tmp_path / "study" / "study.json").write_text(study().model_dump_json())
     (tmp_path / "study" / "cost.svg").write_text(PLOT)
+    (tmp_path / "study" / "latency-native.svg").write_text("<svg></svg>")
+    (tmp_path / "study" / "timeline-native.svg").write_text("<svg></svg>")
     out = tmp_path / "pages"
     done = CliRunner().invoke(make_app(), ["pages", str(tmp_path / "run"), str(tmp_path / "study"), "--out", str(out)])
     assert done.exit_code == 0, done.output
     assert "pages of 1 run and 1 study" in done.output
-    assert "Cost by size" in (out / "scenario-native-against-fallback.html").read_text()
+    page = Page((out / "scenario-native-against-fallback.html").read_text())
+    assert [image.attributes["alt"] for image in page.all("img")] == [
+        "The fallback costs three times as much at every size.",
+        "Foreground latencies of native, seed 1: 2 while writes were held or an operation went on with a median of "
+        "1.5 ms, none at other times.",
+    ]
     assert (out / "index.html").exists()
 
 
