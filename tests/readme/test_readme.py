@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ def sequences() -> list[list[str]]:
     found = []
     for block in blocks("sh"):
         lines = [line for line in block.splitlines() if line.strip() and not line.startswith("make ")]
-        together = any(re.match(r"activity-harness (verify|compare) ", line) for line in lines)
+        together = any(re.match(r"activity-harness (verify|compare|pages) ", line) for line in lines)
         found += [lines] if together else [[line] for line in lines]
     return found
 
@@ -63,7 +64,16 @@ def expected_status(command: str) -> int:
     return 6 if " -k " in command else 0
 
 
-@pytest.mark.parametrize("together", sequences(), ids=lambda lines: lines[-1])
+def cases() -> list[Any]:
+    """The sequences; those whose first command is much like that of another one are left to `make test-all`."""
+    longer = re.compile(r"--pyargs|--signers|activity-harness (compare|pages)")
+    return [
+        pytest.param(lines, id=lines[-1], marks=[pytest.mark.long] if longer.search(lines[-1]) else [])
+        for lines in sequences()
+    ]
+
+
+@pytest.mark.parametrize("together", cases())
 def test_command_does_what_the_readme_says(together: list[str], reader: Path) -> None:
     """Each command of the README ends with the exit status that the README gives for it."""
     if any(line.startswith("ssh-keygen") for line in together) and shutil.which("ssh-keygen") is None:
