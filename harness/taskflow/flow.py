@@ -75,8 +75,8 @@ class Flow:
     def step(self, name: str, **fields: Any) -> Iterator[None]:
         """Note a step's start and end. Raises ValueError for one that the rest of the flow's plan does not have."""
         recorder, record, walker = self._core.recorder, self.record, WALKER.get()
-        passed = record.plan.index(record.steps[-1]) + 1 if record.steps else 0
-        if name not in record.plan[passed:]:
+        passed = record.plan.index(record.steps[-1]) + 1 if record.plan and record.steps else 0
+        if record.plan and name not in record.plan[passed:]:
             raise ValueError(f"{record.id}: step {name!r} is not in the rest of its plan, {record.plan[passed:]}")
         walker.step(name, len(record.steps) + 1)
         record.steps.append(name)
@@ -266,18 +266,19 @@ class FlowCore:
         reads: Sequence[str] = (),
         changes: Sequence[str] = (),
         *,
-        plan: Sequence[str],
+        plan: Sequence[str] | None = None,
         **arguments: Any,
     ) -> Iterator[Flow]:
         """Run a flow that reads and changes the objects of those ids; raises `Refused` while another one forbids it.
 
-        `plan` names the steps that it may take, in their order; which of them it takes turns out on the way.
+        `plan` names the steps that it may take, in their order; which of them it takes turns out on the way. Without
+        one it may take any, but no engine can conduct it.
         On an error what it did is undone, and the error raised; what can't be undone now stays in the journal for
         `recover`. A taskflow that dies in the body leaves the flow unfinished.
         """
         walker = WALKER.get()
         walker.begins(kind, plan)
-        record = self.journal.begin(kind, arguments, reads, changes, plan)
+        record = self.journal.begin(kind, arguments, reads, changes, plan or ())
         self.recorder.emit("flow.started", flow=record.id, kind=kind)
         try:
             yield Flow(self, record)

@@ -100,8 +100,10 @@ class _Conducted:
 
     # ---- in the flow's task ----------------------------------------------------------------------------------------
 
-    def begins(self, kind: str, plan: Sequence[str]) -> None:
+    def begins(self, kind: str, plan: Sequence[str] | None) -> None:
         """See `Walker.begins`."""
+        if plan is None:
+            raise TaskflowError(f"{kind} does not say which steps it may take; give its flow a plan")
         if self.plan:
             raise TaskflowError(f"{self.kind} is one flow, {kind} another: export each by itself")
         self.kind, self.plan = kind, (*plan, FINISH)

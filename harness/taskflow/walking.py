@@ -53,8 +53,9 @@ class Undoing:
 class Walker(Protocol):
     """Is asked before and after each step of a flow, in the flow's own task, and may let it wait."""
 
-    def begins(self, kind: str, plan: Sequence[str]) -> None:
-        """A flow of that kind is about to begin, with those steps at most; it has had no effect so far."""
+    def begins(self, kind: str, plan: Sequence[str] | None) -> None:
+        """A flow of that kind is about to begin, with those steps at most (None: nobody knows); it has had no effect so
+        far."""
 
     def step(self, name: str, number: int) -> None:
         """The flow has come to a step, its `number`-th; `FINISH` is where it is done but for saying so."""
@@ -76,7 +77,7 @@ FINISH = "finish"
 class _ByItself:
     """The flow goes on by itself."""
 
-    def begins(self, kind: str, plan: Sequence[str]) -> None: ...
+    def begins(self, kind: str, plan: Sequence[str] | None) -> None: ...
 
     def step(self, name: str, number: int) -> None: ...
 

@@ -144,12 +144,15 @@ def two_flows(testbed: str) -> dict[str, Any]:
         inside = export(lab.runtime, lambda: methods.create_volume(ids[4], 1, "primary")).flow
         threads = told(lambda: engines.run(inside, engine="parallel", executor="threaded", max_workers=2))
         lab.settled()
-        return {
-            "two": two,
-            "threads": threads,
-            "elsewhere": elsewhere,
-            "made": [i in lab.object_ids("primary") for i in ids],
-        }
+        made = [i in lab.object_ids("primary") for i in ids]
+
+        def unplanned() -> None:
+            with lab.taskflow.core.flow("odd") as odd, odd.step("whatever"):
+                pass
+
+        unplanned()
+        refused = told(lambda: export(lab.runtime, unplanned).run())
+        return {"unplanned": refused, "two": two, "threads": threads, "elsewhere": elsewhere, "made": made}
 
     return in_lab(deed, testbed)
 

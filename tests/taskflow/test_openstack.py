@@ -57,7 +57,7 @@ def both(call: Run) -> Run:
     return both
 
 
-ON_NFS = ("replicate", "delete_replica", "recover")
+ON_NFS = ("replicate", "delete_replica")
 """Flows whose way is another one there: snapshots that need their volume, and so anchors."""
 
 
@@ -70,7 +70,7 @@ def test_engine_leaves_the_same_record(both: Run, name: str, testbed: str) -> No
     assert seen["journal"][-1][0] in ("done", "undone")
 
 
-@pytest.mark.parametrize("name", ["create_snapshot", "migrate", "replicate", "backup", "recover"])
+@pytest.mark.parametrize("name", ["create_snapshot", "migrate", "replicate", "backup"])
 @pytest.mark.parametrize("publication", [NATIVE, LISTED], ids=["native", "listed"])
 def test_same_record_whatever_is_published(both: Run, name: str, publication: dict[str, Any]) -> None:
     """The record is the same where the driver replicates natively, compresses, or need not be quiesced."""
@@ -111,7 +111,10 @@ def test_what_cannot_be_undone_stays_in_the_journal(both: Run) -> None:
     assert seen["journal"][-1][0] == "running"
 
 
-@pytest.mark.parametrize("step", ["clone", "snapshot", "delete_clone"])
+@pytest.mark.parametrize(
+    "step",
+    [pytest.param("clone", marks=pytest.mark.long), "snapshot", pytest.param("delete_clone", marks=pytest.mark.long)],
+)
 def test_death_under_the_engine_is_a_death(both: Run, step: str) -> None:
     """A taskflow that dies under the engine leaves what it would leave without, and another recovers it."""
     seen = both("replicate_to_stranger", dies_in=step)
@@ -149,9 +152,10 @@ def test_parallel_engine_is_refused(call: Run) -> None:
 
 
 def test_flow_is_run_alone_and_where_it_was_exported(call: Run) -> None:
-    """A second flow in one export is refused; one that is not run, or run in another task or in threads, has no
-    effect."""
+    """A second flow in one export is refused, and one without a plan; one that is not run, or run in another task or in
+    threads, has no effect."""
     seen = call("two_flows")
+    assert "give its flow a plan" in seen["unplanned"]
     assert "export each by itself" in seen["two"]
     assert "use the serial engine, in the task that exported the flow" in seen["elsewhere"]
     assert "use the serial engine" in seen["threads"]
