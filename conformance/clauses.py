@@ -1,8 +1,13 @@
-"""The clauses of SPECIFICATION.md as data. Ids are never reused; a changed meaning gets a new id."""
+"""The clauses of SPECIFICATION.md as data. Ids are never reused; a changed meaning gets a new id.
+
+Their wording and the rulings on them are read from SPECIFICATION.md and RULINGS.md, so that a report can show both.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 
 from harness.results import ClauseInfo
@@ -11,10 +16,41 @@ SPECIFICATION_VERSION = "1.0"
 """The version of SPECIFICATION.md, whose clauses these are."""
 
 
+_HERE = Path(__file__).parent
+_CLAUSE_ROW = re.compile(r"^\| (?P<id>[A-Z]-\d+) \| [DT,]+ \| (?P<text>.+) \|$", re.MULTILINE)
+_RULING_ROW = re.compile(r"^\| (?P<clauses>[^|]*) \| (?P<question>[^|]*) \| (?P<answer>.*) \|$", re.MULTILINE)
+_RANGE = re.compile(r"([A-Z])-(\d+)(?: to [A-Z]-(\d+))?")
+
+
+def _wording() -> dict[str, str]:
+    text = (_HERE / "SPECIFICATION.md").read_text(encoding="utf-8")
+    return {row["id"]: row["text"] for row in _CLAUSE_ROW.finditer(text)}
+
+
+def _rulings() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for row in _RULING_ROW.finditer((_HERE / "RULINGS.md").read_text(encoding="utf-8")):
+        for letter, first, last in _RANGE.findall(row["clauses"]):
+            for number in range(int(first), int(last or first) + 1):
+                found.setdefault(f"{letter}-{number}", []).append(f"{row['question']} {row['answer']}")
+    return found
+
+
+_WORDING = _wording()
+_RULINGS = _rulings()
+
+
 def _clause(line: str) -> ClauseInfo:
     clause_id, who, flags, title = (part.strip() for part in line.split("|", 3))
     return ClauseInfo(
-        id=clause_id, who=who, mandatory="a" not in flags, title=title, checked="u" not in flags, core="c" in flags
+        id=clause_id,
+        who=who,
+        mandatory="a" not in flags,
+        title=title,
+        checked="u" not in flags,
+        core="c" in flags,
+        text=_WORDING.get(clause_id, ""),
+        rulings=_RULINGS.get(clause_id, []),
     )
 
 

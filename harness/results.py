@@ -172,7 +172,8 @@ class ClauseInfo(_Model):
     """A clause as the report needs it: who it binds ("D", "T", "D,T"), whether it is mandatory, what it says.
 
     `core`: it belongs to the level core, and is never left out of account. `checked` False: this version of the suites
-    has no check of it; it is shown as such and does not count.
+    has no check of it; it is shown as such and does not count. `text` is the specification's own wording, in Markdown;
+    `rulings` tell what the specification leaves open about it, each as a question and its answer.
     """
 
     id: str
@@ -181,6 +182,8 @@ class ClauseInfo(_Model):
     title: str
     checked: bool = True
     core: bool = False
+    text: str = ""
+    rulings: list[str] = Field(default_factory=list)
 
     @property
     def binds_driver(self) -> bool:

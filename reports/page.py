@@ -113,7 +113,8 @@ def _finalize(value: Any) -> Any:
     return value if isinstance(value, Markup) else clean(value)
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates, with what they may use; whatever they put out is escaped and cleaned."""
     environment = Environment(
         loader=PackageLoader("reports"),
         autoescape=select_autoescape(default=True, default_for_string=True),
@@ -130,4 +131,4 @@ def _environment() -> Environment:
 def render(report: Report) -> str:
     """The page, as text; the same report gives the same text."""
     views = [_view(report, driver, number) for number, driver in enumerate(report.drivers, 1)]
-    return _environment().get_template("report.html.j2").render(report=report, drivers=views)
+    return environment().get_template("report.html.j2").render(report=report, drivers=views)

@@ -75,12 +75,12 @@ def thin(times: Iterable[int], limit: int = MAX_MARKS) -> list[int]:
     return list(parts.values())
 
 
-def _write_times(timeline: Timeline) -> tuple[list[int], list[int]]:
+def write_times(timeline: Timeline) -> tuple[list[int], list[int]]:
     """When writes were issued, and when they were acknowledged; one that never was has no time for that."""
     return [issued for issued, _ in timeline.writes_ns], [done for _, done in timeline.writes_ns if done >= 0]
 
 
-def _rows(timeline: Timeline) -> dict[tuple[str, str], list[TimelineStep]]:
+def bars_by_row(timeline: Timeline) -> dict[tuple[str, str], list[TimelineStep]]:
     """The bars of each row: steps of one name and kind share one, in order of their first start."""
     rows: dict[tuple[str, str], list[TimelineStep]] = {}
     for step in sorted(timeline.steps, key=lambda step: (step.start_ns, step.end_ns))[:MAX_BARS]:
@@ -89,14 +89,15 @@ def _rows(timeline: Timeline) -> dict[tuple[str, str], list[TimelineStep]]:
     return dict(list(rows.items())[:MAX_ROWS])
 
 
-def _windows(timeline: Timeline) -> list[TimelineStep]:
+def quiesce_windows(timeline: Timeline) -> list[TimelineStep]:
+    """The times in which the volume was quiesced, `MAX_BARS` of them at most."""
     return [step for step in timeline.steps if step.kind == "quiesce"][:MAX_BARS]
 
 
 def caption(timeline: Timeline) -> str:
     """What the picture shows and what it leaves out, in words; serves those who can't see it as well."""
-    issued, acknowledged = _write_times(timeline)
-    rows, windows = _rows(timeline), _windows(timeline)
+    issued, acknowledged = write_times(timeline)
+    rows, windows = bars_by_row(timeline), quiesce_windows(timeline)
     bars = [step for steps in rows.values() for step in steps]
     parts = []
     if bars:
@@ -137,13 +138,13 @@ def build_figure(timeline: Timeline) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    scale, rows = _scale(timeline), _rows(timeline)
-    issued, acknowledged = _write_times(timeline)
+    scale, rows = _scale(timeline), bars_by_row(timeline)
+    issued, acknowledged = write_times(timeline)
     labels = [label for label, _ in rows] + ([WRITES_ISSUED, WRITES_ACKNOWLEDGED] if issued else [])
     figure = Figure(figsize=(8.4, 1.25 + 0.34 * max(2, len(labels))), layout="constrained")
     axes = figure.add_subplot(facecolor="none")
     known: dict[str, Any] = {}
-    for window in _windows(timeline):
+    for window in quiesce_windows(timeline):
         known[QUIESCED] = axes.axvspan(
             scale(window.start_ns),
             scale(window.end_ns),

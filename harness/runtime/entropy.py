@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from harness.runtime.virtual_task import current_task
@@ -23,6 +25,18 @@ def seed(value: int) -> None:
     """Start the stream again."""
     _real_seed(_stream, f"entropy {value}")
     setattr(uuid, "_last_timestamp", None)  # noqa: B010 - uuid1 must not remember an earlier run's time
+
+
+@contextmanager
+def aside(name: str) -> Iterator[None]:
+    """Let the body draw from a stream of its own. It must not switch to another task."""
+    global _stream
+    kept, _stream = _stream, random.Random(0)
+    _real_seed(_stream, f"entropy aside {name}")
+    try:
+        yield
+    finally:
+        _stream = kept
 
 
 def install() -> None:

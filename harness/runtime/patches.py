@@ -9,6 +9,7 @@ runtime, and does what it always did where it does not. So no runtime has to be 
 from __future__ import annotations
 
 import random
+from contextlib import AbstractContextManager, nullcontext
 
 _installed: bool | None = None
 
@@ -44,3 +45,15 @@ def seed(value: int) -> None:
 
         entropy.seed(value)
         task_threads.reset_names()
+
+
+def aside(name: str) -> AbstractContextManager[None]:
+    """Keep what the body draws from what drivers will draw: it has a stream of its own, which `name` seeds.
+
+    For what is not part of a run; the body must not wait for anything. Under the wall clock nothing is kept apart.
+    """
+    if not _installed:
+        return nullcontext()
+    from harness.runtime import entropy
+
+    return entropy.aside(name)

@@ -113,6 +113,10 @@ class Task(Signal[T]):
         """Whether `abandon` was called."""
         raise NotImplementedError
 
+    def take_along(self, other: Task[Any]) -> None:
+        """Let `other` share this task's fate: it is abandoned when this one is."""
+        raise NotImplementedError
+
 
 class Timer(Protocol):
     """A pending call; `cancel` makes sure that it does not happen any more (no effect if it has)."""

@@ -114,8 +114,8 @@ class VirtualSignal(Signal[T]):
 class VirtualTask(VirtualSignal[T], Task[T]):
     """See `harness.runtime.Task`.
 
-    `number` counts the runtime's tasks. `companions` share its fate: threads that its code started. `standstill` is
-    there once its machine has been suspended.
+    `number` counts the runtime's tasks. `companions` share its fate: threads that its code started, and tasks that it
+    takes along. `standstill` is there once its machine has been suspended.
     """
 
     def __init__(self, runtime: Hub, name: str, body: Callable[[], T], number: int) -> None:
@@ -153,6 +153,11 @@ class VirtualTask(VirtualSignal[T], Task[T]):
             self.wake_soon()
         for companion in self.companions:
             companion.abandon()
+
+    def take_along(self, other: Task[Any]) -> None:
+        """See `harness.runtime.Task.take_along`."""
+        assert isinstance(other, VirtualTask)
+        self.companions.append(other)
 
     def suspend(self) -> None:
         """Let nothing happen in this task until `resume`, as on a machine that is paused. Suspensions nest.

@@ -103,6 +103,7 @@ class WallTask(WallSignal[T], Task[T]):
         super().__init__(runtime, name)
         self.bell: _Bell | None = None
         self.fenced = False
+        self._companions: list[Task[Any]] = []
         self._body: Callable[[], T] | None = body
         context = contextvars.copy_context()
         self.thread = threading.Thread(target=context.run, args=(self._run,), name=name, daemon=True)
@@ -121,6 +122,12 @@ class WallTask(WallSignal[T], Task[T]):
             self.fenced = True
             if self.bell is not None:
                 self.bell.ring()
+        for companion in self._companions:
+            companion.abandon()
+
+    def take_along(self, other: Task[Any]) -> None:
+        """See `harness.runtime.Task.take_along`."""
+        self._companions.append(other)
 
     def _run(self) -> None:
         body, self._body = self._body, None

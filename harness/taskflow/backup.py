@@ -91,7 +91,7 @@ class Backups:
         size = volume.size if isinstance(source, Volume) else source.volume_size
         technique = decision.taskflow_technique or decision.technique or "none"
         backup = Backup(backup_id, volume.id, size, technique=technique)
-        with core.flow("backup", [source_id], [backup_id], source=source_id, backup=backup_id) as flow:
+        with core.flow("backup", [source_id], [backup_id], plan=[METHOD], source=source_id, backup=backup_id) as flow:
             core.catalog.add(backup)
             flow.record.completes.append(backup_id)
             flow.undo_with("forget", id=backup_id)

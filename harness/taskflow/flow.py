@@ -20,6 +20,7 @@ from harness.taskflow.errors import DriverError, OutcomeUnknown, TaskflowError
 from harness.taskflow.journal import FlowRecord, Journal, Undo
 from harness.taskflow.quiesce import Hold, Quiesces
 from harness.taskflow.statuses import VolumeStatuses
+from harness.taskflow.walking import FINISH, WALKER, Undoing
 from harness.testbed import Attachment, Profile
 
 _STARTABLE = (Effect.COPIES, Effect.MOVES, Effect.REWRITES)
@@ -53,16 +54,17 @@ class Flow:
         self.record = record
         self.hold: Hold | None = None
         """The quiesce under which the flow's method runs now, if it needs one."""
+        self._in_step = False
 
     def undo_with(self, action: str, **arguments: Any) -> Undo:
-        """Write down how to undo the step that comes next."""
-        undo = Undo(action, arguments)
+        """Write down how to undo what this step does next or, between steps, the one that comes next."""
+        undo = Undo(action, arguments, len(self.record.steps) + (not self._in_step))
         self.record.undo.append(undo)
         return undo
 
     def replace_undo(self, old: Undo, **arguments: Any) -> Undo:
         """Change the arguments of an undo that was written down."""
-        new = Undo(old.action, arguments)
+        new = Undo(old.action, arguments, old.step)
         self.record.undo[self.record.undo.index(old)] = new
         return new
 
@@ -73,16 +75,24 @@ class Flow:
 
     @contextmanager
     def step(self, name: str, **fields: Any) -> Iterator[None]:
-        """Note a step's start and end."""
-        recorder = self._core.recorder
-        self.record.steps.append(name)
-        recorder.emit("step.started", flow=self.record.id, step=name, **fields)
+        """Note a step's start and end. Raises ValueError for one that the rest of the flow's plan does not have."""
+        recorder, record, walker = self._core.recorder, self.record, WALKER.get()
+        passed = record.plan.index(record.steps[-1]) + 1 if record.plan and record.steps else 0
+        if record.plan and name not in record.plan[passed:]:
+            raise ValueError(f"{record.id}: step {name!r} is not in the rest of its plan, {record.plan[passed:]}")
+        walker.step(name, len(record.steps) + 1)
+        record.steps.append(name)
+        self._in_step = True
+        recorder.emit("step.started", flow=record.id, step=name, **fields)
         try:
             yield
         except Exception as error:
-            recorder.emit("step.failed", flow=self.record.id, step=name, error=type(error).__name__)
+            recorder.emit("step.failed", flow=record.id, step=name, error=type(error).__name__)
             raise
-        recorder.emit("step.done", flow=self.record.id, step=name)
+        finally:
+            self._in_step = False
+        recorder.emit("step.done", flow=record.id, step=name)
+        walker.done()
 
     def run(self, end: DriverEnd, method: str, arguments: dict[str, Any]) -> Any:
         """Carry a method out: as an activity where the driver has the hooks and takes it, else as a blocking call.
@@ -255,21 +265,33 @@ class FlowCore:
 
     @contextmanager
     def flow(
-        self, kind: str, reads: Sequence[str] = (), changes: Sequence[str] = (), **arguments: Any
+        self,
+        kind: str,
+        reads: Sequence[str] = (),
+        changes: Sequence[str] = (),
+        *,
+        plan: Sequence[str] | None = None,
+        **arguments: Any,
     ) -> Iterator[Flow]:
         """Run a flow that reads and changes the objects of those ids; raises `Refused` while another one forbids it.
 
+        `plan` names the steps that it may take, in their order; which of them it takes turns out on the way. Without
+        one it may take any, but no engine can conduct it.
         On an error what it did is undone, and the error raised; what can't be undone now stays in the journal for
         `recover`. A taskflow that dies in the body leaves the flow unfinished.
         """
-        record = self.journal.begin(kind, arguments, reads, changes)
+        walker = WALKER.get()
+        walker.begins(kind, plan)
+        record = self.journal.begin(kind, arguments, reads, changes, plan or ())
         self.recorder.emit("flow.started", flow=record.id, kind=kind)
         try:
             yield Flow(self, record)
+            walker.step(FINISH, len(record.steps) + 1)
         except Exception as error:
             self.recorder.emit("flow.failed", flow=record.id, error=type(error).__name__)
             if isinstance(error, OutcomeUnknown):
                 self.wait_out(error)
+            walker.failed(error)
             self.undo(record)
             raise
         self.finish(record)
@@ -289,23 +311,9 @@ class FlowCore:
 
     def undo(self, record: FlowRecord) -> bool:
         """Undo a flow, last step first; True if nothing is left to undo. Repeating it is harmless."""
-        left: list[Undo] = []
-        kept: list[str] = []
-        for undo in reversed(record.undo):
-            if undo.action == "forget" and undo.arguments["id"] in kept:
-                left.append(undo)  # what could not be deleted must not be forgotten
-                continue
-            try:
-                self.carry_out(undo, record)
-            except (BackendActivityError, TaskflowError) as error:
-                self.recorder.emit("undo.failed", flow=record.id, action=undo.action, error=str(error)[:200])
-                left.append(undo)
-                kept.append(undo.arguments.get("id", ""))
-        record.undo = left[::-1]
-        if not left:
-            record.state = "undone"
-            self.recorder.emit("flow.undone", flow=record.id)
-        return not left
+        undoing = Undoing(record, self.recorder, self.carry_out)
+        WALKER.get().undo(undoing)
+        return undoing.end()
 
     def carry_out(self, undo: Undo, record: FlowRecord) -> None:
         """Carry one undo out; raises what the driver raises."""

@@ -21,17 +21,20 @@ class Undo:
 
     Actions: `delete_volume` (backends, id), `delete_snapshot` (backend, id), `extend` (id, size), `locate` (backends,
     id: find out at which end the volume is), `release` (volume, owner, attached_before: how many attachments had
-    been made of a volume that had none when it was held, else None), `restore_status` (id), `forget` (id).
+    been made of a volume that had none when it was held, else None), `restore_status` (id), `forget` (id). `step` is
+    the number of the step that it undoes, counted from 1.
     """
 
     action: str
     arguments: dict[str, Any]
+    step: int = 1
 
 
 @dataclass
 class FlowRecord:
     """One flow as the journal holds it.
 
+    `plan` names the steps that it may take, in their order, `steps` those that it has begun.
     `reads` and `changes` are the ids that it works on: others may read with it, nobody changes (Q-5, Q-13).
     `undo` is in the order of the steps, `completes` the ids that become available at the end. `request_id`,
     `handle`, `backend`, `scope` and `started_ns` tell of the activity under way: the request, the handle once known,
@@ -44,6 +47,7 @@ class FlowRecord:
     arguments: dict[str, Any]
     reads: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
+    plan: tuple[str, ...] = ()
     state: FlowState = "running"
     undo: list[Undo] = field(default_factory=list)
     steps: list[str] = field(default_factory=list)
@@ -65,7 +69,12 @@ class Journal:
         self._guard = _thread.allocate_lock()
 
     def begin(
-        self, kind: str, arguments: dict[str, Any], reads: Sequence[str] = (), changes: Sequence[str] = ()
+        self,
+        kind: str,
+        arguments: dict[str, Any],
+        reads: Sequence[str] = (),
+        changes: Sequence[str] = (),
+        plan: Sequence[str] = (),
     ) -> FlowRecord:
         """Write a new flow down, that reads and changes the objects of those ids.
 
@@ -79,7 +88,9 @@ class Journal:
                     raise Refused(
                         f"{taken[0]} is busy: {other.kind} ({other.id}) works on it; wait for its end before {kind}"
                     )
-            record = FlowRecord(f"{kind}-{len(self.flows) + 1}", kind, arguments, tuple(reads), tuple(changes))
+            record = FlowRecord(
+                f"{kind}-{len(self.flows) + 1}", kind, arguments, tuple(reads), tuple(changes), tuple(plan)
+            )
             self.flows.append(record)
             self._open.append(record)
         return record

@@ -27,6 +27,9 @@ STATUS_WHILE = {
 }
 """The status that a volume has while a method that is not listed as stateless works on it (Cinder's names)."""
 
+THROUGH_HOST = ("create_destination", "host_copy", "delete_source")
+"""The steps that follow a migration that the driver did not carry out."""
+
 
 def needs_quiesce(end: DriverEnd, method: str, subject: Volume | Snapshot) -> bool:
     """Q-1, Q-11: a volume, and a method that the driver does not list; a snapshot is quiescent already."""
@@ -109,7 +112,7 @@ class Methods:
         """Make an empty volume of `size` GiB."""
         end = self._core.ends[backend]
         volume = Volume(volume_id, size, end.host, status="creating")
-        with self._core.flow("create_volume", changes=[volume_id], volume=volume_id) as flow:
+        with self._core.flow("create_volume", changes=[volume_id], plan=["create_volume"], volume=volume_id) as flow:
             self._enter(flow, volume, end)
             with flow.step("create_volume"):
                 apply_update(end, "create_volume", volume, flow.run(end, "create_volume", {"volume": volume}))
@@ -142,7 +145,8 @@ class Methods:
         """Upload a volume as an image."""
         volume = self._volume(volume_id)
         arguments = {"volume": volume, "image_service": image_service, "image_meta": {"id": image_id}}
-        running = self._core.flow("copy_volume_to_image", [volume_id], volume=volume_id, image=image_id)
+        plan = ("copy_volume_to_image",)
+        running = self._core.flow("copy_volume_to_image", [volume_id], plan=plan, volume=volume_id, image=image_id)
         with running as flow, flow.step("copy_volume_to_image"):
             run_quiesced(self._core, flow, self._end(volume), "copy_volume_to_image", arguments, volume)
 
@@ -150,7 +154,7 @@ class Methods:
         """Grow a volume to `new_size` GiB."""
         volume = self._volume(volume_id)
         arguments = {"volume": volume, "new_size": new_size}
-        running = self._core.flow("extend_volume", changes=[volume_id], volume=volume_id)
+        running = self._core.flow("extend_volume", changes=[volume_id], plan=["extend_volume"], volume=volume_id)
         with running as flow, flow.step("extend_volume"):
             try:
                 with self._forward(flow, flow.undo_with("extend", id=volume_id, size=new_size)):
@@ -173,7 +177,8 @@ class Methods:
         arguments: dict[str, Any] = {"volume": volume, "host": destination.destination}
         if method == "retype":
             arguments |= {"new_type": {"id": backend, "name": backend}, "diff": {}}
-        with core.flow(method, changes=[volume_id], volume=volume_id, backend=backend) as flow:
+        plan = (method, *THROUGH_HOST)
+        with core.flow(method, changes=[volume_id], plan=plan, volume=volume_id, backend=backend) as flow:
             with flow.step(method):
                 answer: Any = (False, None)
                 # whatever goes wrong from here on, the volume may be at either end (R-12)
@@ -199,7 +204,7 @@ class Methods:
             raise Refused(f"{volume_id} is attached; detach it first")
         if any(s.volume_id == volume_id for s in self._core.catalog.snapshots.values()):
             raise Refused(f"{volume_id} has snapshots; delete them first")
-        running = self._core.flow("delete_volume", changes=[volume_id], volume=volume_id)
+        running = self._core.flow("delete_volume", changes=[volume_id], plan=["delete_volume"], volume=volume_id)
         with running as flow, flow.step("delete_volume"):
             end = self._end(volume)
             undos = (
@@ -213,7 +218,8 @@ class Methods:
     def delete_snapshot(self, snapshot_id: str) -> None:
         """Delete a snapshot, and the anchor that was kept for it (R-8)."""
         snapshot = self._snapshot(snapshot_id)
-        with self._core.flow("delete_snapshot", changes=[snapshot_id], snapshot=snapshot_id) as flow:
+        plan = ("delete_snapshot", "delete_anchor")
+        with self._core.flow("delete_snapshot", changes=[snapshot_id], plan=plan, snapshot=snapshot_id) as flow:
             end = self._end(snapshot.volume)
             anchors = self._core.catalog.anchors_of(snapshot_id)
             for anchor in anchors:
@@ -226,10 +232,11 @@ class Methods:
                 with self._forward(flow, *undos):
                     flow.run(end, "delete_snapshot", {"snapshot": snapshot})
                 self._core.catalog.remove(snapshot_id)
-            for anchor in anchors:
+            if anchors:
                 with flow.step("delete_anchor"):
-                    flow.run(self._end(anchor), "delete_volume", {"volume": anchor})
-                    self._core.catalog.remove(anchor.id)
+                    for anchor in anchors:
+                        flow.run(self._end(anchor), "delete_volume", {"volume": anchor})
+                        self._core.catalog.remove(anchor.id)
 
     @staticmethod
     @contextlib.contextmanager
@@ -252,7 +259,7 @@ class Methods:
     ) -> None:
         volume = subject if isinstance(subject, Volume) else subject.volume
         end = self._end(volume)
-        with self._core.flow(method, [subject.id], [made.id], subject=subject.id, makes=made.id) as flow:
+        with self._core.flow(method, [subject.id], [made.id], plan=[method], subject=subject.id, makes=made.id) as flow:
             self._enter(flow, made, end)
             with flow.step(method):
                 update = run_quiesced(self._core, flow, end, method, arguments, subject)

@@ -11,6 +11,7 @@ from harness.taskflow.ends import DriverEnd
 from harness.taskflow.errors import OutcomeUnknown, TaskflowError
 from harness.taskflow.flow import Flow, FlowCore
 from harness.taskflow.journal import FlowRecord, Undo
+from harness.taskflow.walking import FINISH, WALKER
 
 REATTACHABLE = ("create_snapshot", "create_cloned_volume", "create_volume_from_snapshot")
 """Kinds of flow that consist of one activity, whose end is the flow's end."""
@@ -35,7 +36,15 @@ class Recovery:
 
     def recover(self) -> list[Recovered]:
         """End every unfinished flow, in the order of their start. Repeating it is harmless (R-9)."""
-        return [self._end(record) for record in self._core.journal.unfinished()]
+        records, walker = self._core.journal.unfinished(), WALKER.get()
+        walker.begins("recover", [record.id for record in records])
+        ended = []
+        for number, record in enumerate(records, 1):
+            walker.step(record.id, number)
+            ended.append(self._end(record))
+            walker.done()
+        walker.step(FINISH, len(records) + 1)
+        return ended
 
     def _end(self, record: FlowRecord) -> Recovered:
         core = self._core

@@ -16,6 +16,8 @@ from harness.taskflow.journal import Undo
 from harness.taskflow.methods import apply_update, took_it
 
 HOOK = METHODS["replicate_snapshot"].name
+PLAN = (HOOK, "clone", "migrate", "snapshot", "delete_copy", "delete_clone")
+"""The native way, then the fallback's steps (R-1, R-2)."""
 
 
 class Replication:
@@ -40,7 +42,7 @@ class Replication:
         source = core.ends[backend_name(snapshot.volume.host)]
         destination = core.ends[backend]
         arguments = {"snapshot": snapshot_id, "backend": backend, "new_snapshot": new_id}
-        with core.flow("replicate", [snapshot_id], [new_id], **arguments) as flow:
+        with core.flow("replicate", [snapshot_id], [new_id], plan=PLAN, **arguments) as flow:
             home = replace(snapshot.volume, host=destination.host)
             new = replace(snapshot, id=new_id, status="creating", volume=home)
             core.catalog.add(new)
@@ -62,7 +64,7 @@ class Replication:
         undo = flow.undo_with("delete_snapshot", backend=destination.backend, id=new.id)
         arguments = {"snapshot": snapshot, "destination": destination.destination, "new_snapshot": new}
         try:
-            with flow.step("replicate_snapshot"):
+            with flow.step(HOOK):
                 apply_update(source, HOOK, new, flow.run(source, HOOK, arguments))
         except NotSupported:
             flow.drop_undo(undo)

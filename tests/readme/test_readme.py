@@ -32,7 +32,7 @@ def sequences() -> list[list[str]]:
     found = []
     for block in blocks("sh"):
         lines = [line for line in block.splitlines() if line.strip() and not line.startswith("make ")]
-        together = any(re.match(r"activity-harness (verify|compare) ", line) for line in lines)
+        together = any(re.match(r"activity-harness (verify|compare|pages) ", line) for line in lines)
         found += [lines] if together else [[line] for line in lines]
     return found
 
@@ -66,7 +66,7 @@ def expected_status(command: str) -> int:
 
 def cases() -> list[Any]:
     """The sequences; those whose first command is much like that of another one are left to `make test-all`."""
-    longer = re.compile(r"--pyargs|--signers|activity-harness compare")
+    longer = re.compile(r"--pyargs|--signers|activity-harness (compare|pages)")
     return [
         pytest.param(lines, id=lines[-1], marks=[pytest.mark.long] if longer.search(lines[-1]) else [])
         for lines in sequences()

@@ -25,13 +25,20 @@ def deed(function: Callable[[Lab], dict[str, Any]]) -> Callable[[Lab], dict[str,
 
 def do(name: str, testbed: str, publication: dict[str, Any] | None = None) -> dict[str, Any]:
     """Do a deed in a lab of its own, with the reference driver and that publication."""
+    return in_lab(DEEDS[name], testbed, name, publication)
+
+
+def in_lab(
+    deed: Callable[[Lab], dict[str, Any]], testbed: str, name: str = "deed", publication: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Do something in a lab of its own, with the reference driver and that publication."""
     schedule = Schedule(1, name)
     seed(1)
     spec = CandidateSpec.for_driver("reference").to_dict() | {"config": {"publication": publication or {}}}
     bed = testbed_class(testbed)(seed=1, options={})
     lab = Lab(bed, CandidateSpec.from_dict(spec).load(), schedule, Ledger((), Evidence.MODELLED))
     try:
-        seen: dict[str, Any] = bed.runtime.run(lambda: DEEDS[name](lab), LIMITS)
+        seen: dict[str, Any] = bed.runtime.run(lambda: deed(lab), LIMITS)
     finally:
         bed.close()
     return seen

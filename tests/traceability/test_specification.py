@@ -26,6 +26,18 @@ def test_clauses_of_the_specification_are_those_of_the_program() -> None:
     ]
 
 
+def test_reports_get_the_wording() -> None:
+    """Each clause carries its wording from SPECIFICATION.md, and the rulings of RULINGS.md that name it."""
+    told = re.findall(r"^\| ([A-Z]-\d+) \| [DT,]+ \| (.+) \|$", SPECIFICATION, re.MULTILINE)
+    assert [(clause.id, clause.text) for clause in CLAUSES.values()] == told
+    assert "Is evidence" not in str([clause.rulings for clause in CLAUSES.values()])  # on no clause
+    assert [len(CLAUSES[name].rulings) for name in ("A-1", "Q-1", "Q-10", "H-5")] == [0, 1, 2, 1]
+    assert CLAUSES["R-5"].rulings == [
+        "The replica is complete when the driver says so, but holds something else. That is R-3's matter; R-5 is about "
+        "completeness only."
+    ]
+
+
 def test_specification_version_is_the_one_that_the_program_quotes() -> None:
     """The version that reports can quote is the one in the head of SPECIFICATION.md."""
     assert f"Specification version {SPECIFICATION_VERSION}." in SPECIFICATION
