@@ -32,6 +32,7 @@ MAX_TABLE_ROWS = 200
 """The most bars that the table beside a drawing tells."""
 
 _ROW, _TOP, _BAR = 26, 22, 15
+_ROOM = 30
 _MARKS = 4000
 _TICKS = 8
 
@@ -54,6 +55,11 @@ class Row:
 
     label: str
     y: float
+
+    @property
+    def shown(self) -> str:
+        """As much of the label as there is room for."""
+        return self.label if len(self.label) <= _ROOM else f"{self.label[: _ROOM - 1]}…"
 
 
 @dataclass(frozen=True)
