@@ -297,31 +297,8 @@ class JobEngine:
     # ---- verbs -----------------------------------------------------------------------------------------------------
 
     def _carry_out(self, job: Job, activity: Activity) -> None:
-        match job.verb:
-            case "create_volume":
-                self._create_volume(job, activity)
-            case "extend_volume":
-                self._extend_volume(job, activity)
-            case "delete":
-                self._delete(job, activity)
-            case "snapshot":
-                self._snapshot(job, activity)
-            case "copy":
-                self._copy(job, activity)
-            case "move":
-                self._move(job, activity)
-            case "replicate":
-                self._replicate(job, activity)
-            case "revert":
-                self._revert(job, activity)
-            case "read":
-                self._read(job, activity)
-            case "write":
-                self._write(job, activity)
-            case "suspend":
-                self._suspend(job, activity)
-            case "resume":
-                self._resume(job, activity)
+        carry_out: Callable[[Job, Activity], None] = getattr(self, f"_{job.verb}")  # one of JOB_VERBS; see `start`
+        carry_out(job, activity)
 
     def _create_volume(self, job: Job, activity: Activity) -> None:
         if job.size is None:
