@@ -21,8 +21,11 @@ A_BATCH = 50
 
 
 def batches(count: int) -> float:
-    """Run so many batches of drawn schedules of the reference driver on iscsi-sim in this process, after one that is not
-    counted; returns the seconds of processor time that one schedule takes. Raises RuntimeError where a check fails."""
+    """Run so many batches of drawn schedules of the reference driver on iscsi-sim in this process.
+
+    Returns the seconds of processor time that one schedule takes, an uncounted batch having gone before. Raises
+    RuntimeError where a check fails.
+    """
     from harness.runtime import patches
 
     patches.install(True)
