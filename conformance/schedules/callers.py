@@ -20,7 +20,7 @@ from harness.testbed import Attachment
 BLOCKS = 48
 """Blocks of a volume that are written, spread over it, so that a copy is torn. A host writes each of them once only, so
 that no lost write is written over before anybody has looked."""
-A_FEW = 4
+A_FEW = 8
 """One in so many of them holds something before, which is enough for a copy to have content."""
 
 STREAMS = 2

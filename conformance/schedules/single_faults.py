@@ -42,7 +42,7 @@ REQUIRED: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "deletion": _ANYWHERE,
         "backup": _ANYWHERE,
         "migration": (*_ANYWHERE, "something went wrong past a cut-over"),
-        "migration in use": (*_ANYWHERE, "something went wrong past a cut-over"),
+        "migration in use": _ANYWHERE,
         "extension": _ANYWHERE,
         "recovery": (*_ANYWHERE, "the taskflow died while it recovered"),
         "reattachment": (*_ANYWHERE, "the taskflow died while it recovered"),
@@ -80,6 +80,8 @@ def rehearse(lab: Lab, flow: str) -> Rehearsal | None:
         counts[event.kind] += 1
         last = number + 1 == len(seen) or seen[number + 1].at_ns > event.at_ns
         moments.append((event.kind, min(counts[event.kind], LAST_NTH), last))
+    if flow in _LEADS_TO and not counts[_LEADS_TO[flow]]:
+        return None
     faults = possible_faults(lab.testbed.faults)
     reachable = frozenset(name for name, marker in MARKERS.items() if marker.is_reachable(faults))
     return Rehearsal(blocks, moments, bool(counts["activity.started"]), faults, reachable)
@@ -135,6 +137,10 @@ def single_faults(rehearsal: Rehearsal) -> Iterator[list[Block]]:
         for size in _SIZES.get(fault, (8,))
     )
 
+
+_LEADS_TO = {"reattachment": "recovery", "abort": "activity.aborting"}
+"""The event without which a flow is not what its name says: a driver need not start each method as an activity, nor can
+every activity be aborted."""
 
 _AT_ONE_END = (
     DEATH,

@@ -44,17 +44,25 @@ class Stage:
     deaths: int = 0
     first_event: int = 0
 
+    _by_kind: dict[str, list[Event]] = field(default_factory=dict)
+    _indexed: int = 0
+
     @property
     def faults(self) -> list[Event]:
         """The faults that have happened."""
-        return [e for e in self.lab.recorder.events[self.first_event :] if e.kind == "fault"]
+        return self.events("fault")
 
     def events(self, kind: str, **fields: Any) -> list[Event]:
-        """The events of a kind since the stage was set."""
-        return [e for e in self.lab.recorder.find(kind, **fields) if e.place >= self.first_place]
+        """The events of a kind since the stage was set, with those fields."""
+        self._index()
+        found = self._by_kind.get(kind, [])
+        if not fields:
+            return list(found)
+        return [e for e in found if all(e.fields.get(name) == value for name, value in fields.items())]
 
-    @property
-    def first_place(self) -> int:
-        """The place of the first event since the stage was set."""
+    def _index(self) -> None:
+        """Sort by kind what has been recorded since the last call."""
         events = self.lab.recorder.events
-        return events[self.first_event].place if len(events) > self.first_event else 0
+        for event in events[max(self._indexed, self.first_event) :]:
+            self._by_kind.setdefault(event.kind, []).append(event)
+        self._indexed = len(events)
