@@ -129,16 +129,14 @@ class SimulatedStore:
         size = request.size or source.size
         if size < source.size:
             raise Unsupported(f"{source.id} has {source.size} GiB, a copy of it can't have {size}")
-        shares = (
-            request.makes == "snapshot"
-            and request.point_in_time
-            and destination is self
-            and source.kind == "volume"
-            and self.figures.snapshot_kind in SHARING_KINDS
-        )
-        destination._check_new(request.target, 0 if shares else size)
+        sharing = request.point_in_time and destination is self and self.figures.snapshot_kind in SHARING_KINDS
+        if request.linked and not (sharing and request.makes == "volume" and self.figures.is_thin):
+            raise Unsupported(f"{self.name} makes no volumes that share the blocks of {request.source}")
+        snaps = sharing and request.makes == "snapshot" and source.kind == "volume"
+        shares = snaps or request.linked
+        destination._check_new(request.target, 0 if snaps else size)
         target = destination._add(request.target, request.makes, size, lineage=source.lineage if shares else None)
-        if shares:
+        if snaps:
             destination._objects.provision(target, 0)
             if self.figures.snapshot_kind == "copy-on-write":
                 source.moved_away = set()
