@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from conformance.session import DriverUnderTest, Place, Settings, UsageProblem, check_name, is_virtual
 from harness.cell import Cell, CellError, CellLimits, CellOutcome, Kind
+from harness.hosting import host_of_reference
 from harness.results import (
     CheckResult,
     ClauseInfo,
@@ -25,6 +26,7 @@ RUNNER = "conformance.runner"
 """The module whose `run_check` and `describe` are called in the cell."""
 
 VIRTUAL_LIMITS = CellLimits(wall_s=30.0, file_bytes=256 << 20)  # nothing but logs is written under that clock
+HOSTED_LIMITS = CellLimits(wall_s=120.0, file_bytes=256 << 20)  # each of a hosted driver's calls is many commands
 WALL_LIMITS = CellLimits(wall_s=60.0)
 
 HANGS_ENOUGH = 3
@@ -135,7 +137,8 @@ class Executor:
         virtual = is_virtual(place.testbed)
         key = (place.driver.index, virtual, repetition)
         if key not in self._cells:
-            limits = VIRTUAL_LIMITS if virtual else WALL_LIMITS
+            hosted = host_of_reference(str(place.driver.spec["reference"])) is not None
+            limits = WALL_LIMITS if not virtual else HOSTED_LIMITS if hosted else VIRTUAL_LIMITS
             self._cells[key] = Cell(limits, virtual=virtual, hash_seed=self._settings.hash_seed(repetition))
         return self._cells[key]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from conformance.lab import Lab
 from harness.backup_store import ImageService, restore_image
-from harness.contract import ACTIVITY_HOOKS
+from harness.contract import ACTIVITY_HOOKS, NotSupported
 from harness.model import Volume
 from harness.storage import Image
 from harness.taskflow.errors import Refused
@@ -50,7 +50,19 @@ def expect_way(lab: Lab, way: str, method: str) -> None:
 
 
 def invoke(lab: Lab, method: str, volume: Volume, new: str = "") -> ImageOf:
-    """Invoke a method on a volume, making `new`; returns a function that reads the image that it made."""
+    """Invoke a method on a volume, making `new`; returns a function that reads the image that it made.
+
+    Ends the check as not applicable where the driver answers that it does not support a method that it does not list.
+    """
+    try:
+        return _invoke(lab, method, volume, new)
+    except NotSupported as error:
+        if not lab.lists(method):
+            lab.not_applicable(f"the driver does not support {method} here: {error}")
+        raise
+
+
+def _invoke(lab: Lab, method: str, volume: Volume, new: str) -> ImageOf:
     new = new or lab.identifier("made")
     flows = lab.taskflow
     if method == "create_snapshot":

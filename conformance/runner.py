@@ -22,6 +22,7 @@ from conformance.session import UsageProblem
 from conformance.verdicts import CheckEnded, Ledger
 from conformance.worlds import Worlds
 from harness.contract import BackendActivityError
+from harness.hosting import HostingError, NotPlayed
 from harness.judging import combine
 from harness.loading import Candidate, CandidateError, CandidateSpec
 from harness.loading import describe as describe_candidate
@@ -164,6 +165,11 @@ def _end_badly(
             raise MemoryError(str(error)) from None  # for the cell, which knows what that means
         case MemoryError() | SystemExit():
             raise error
+        case HostingError():
+            result.outcome, result.message = Outcome.ERROR, in_words(error)
+        case NotPlayed():
+            for clause in spec.clauses:
+                _quietly(ledger, str(error), clause)
         case TaskflowError() | BackendActivityError() | RuntimeLimit() | StorageError():
             what = f"{type(error).__name__}: {error}"
             ledger.fail_rest(what)

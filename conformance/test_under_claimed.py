@@ -8,6 +8,7 @@ from conformance.checks import check
 from conformance.invocations import COPYING, MOVING, ImageOf, invoke, place_of, read
 from conformance.lab import WIDE_SET, Lab
 from harness.attributes import read_publication
+from harness.contract import NotSupported
 from harness.model import Volume
 from harness.point_in_time import check_image, coverage, lost_writes
 from harness.taskflow.errors import Refused
@@ -37,6 +38,9 @@ def test_method_that_could_be_listed_is(lab: Lab, method: str) -> None:
             image_of = invoke(lab, method, volume, lab.identifier("tried"))
         except Refused as error:
             lab.not_applicable(f"the driver leaves {method} of an attached volume to others: {error}")
+            return
+        except NotSupported as error:
+            lab.not_applicable(f"the driver does not support {method} of a volume in use: {error}")
             return
         until = lab.recorder.tick()
         harm = _harm(lab, method, volume, image_of, until) or (

@@ -318,7 +318,7 @@ class JobEngine:
         self._follow(activity, self.begin_copy(activity, request, self._store))
 
     def _copy(self, job: Job, activity: Activity) -> None:
-        request = CopyRequest(job.source, job.target, "volume", job.point_in_time, job.size)
+        request = CopyRequest(job.source, job.target, "volume", job.point_in_time, job.size, job.linked)
         self._follow(activity, self.begin_copy(activity, request, self._store))
 
     def _move(self, job: Job, activity: Activity) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from harness.attributes import KEYS, read_driver
 from harness.contract import METHODS, implements
+from harness.hosting import host_of_class, host_of_reference
 from harness.importing import CandidateError, import_class, import_class_afresh
 from harness.names import did_you_mean
 from harness.plans import plan_for
@@ -78,7 +79,16 @@ class CandidateSpec:
             if reference == REFERENCE_DRIVER and not (published is None or isinstance(published, dict)):
                 remedy = "write what the reference driver is to publish as a table, [publication]"
                 raise CandidateError(f"{config_file}: option 'publication' is no table; {remedy}")
-        return cls(target, "class", reference.rpartition(":")[2], reference, config, testbed_options=testbed)
+        host = host_of_reference(reference)
+        return cls(
+            target,
+            "class",
+            reference.rpartition(":")[2],
+            reference,
+            config,
+            testbed_options=testbed,
+            testbeds=() if host is None else host.testbeds(reference),
+        )
 
     @classmethod
     def for_attributes(cls, path: str | Path) -> CandidateSpec:
@@ -109,7 +119,20 @@ class CandidateSpec:
 
     def load(self) -> Candidate:
         """Import the driver's class. Raises `CandidateError` that says what failed, where, and what to do."""
-        return Candidate(self, import_class(self.reference))
+        host = host_of_reference(self.reference)
+        try:
+            if host is not None:
+                host.prepare()
+            cls = import_class(self.reference)
+            host = host_of_class(cls)
+            if host is not None:
+                host.prepare()
+                host.check(cls, self.config)
+        except ImportError as error:
+            raise CandidateError(f"{self.reference}: {error}") from error
+        except ValueError as error:
+            raise CandidateError(f"{self.reference} can't be hosted: {error}") from error
+        return Candidate(self, cls)
 
 
 def _resolve(target: str) -> str:
@@ -168,7 +191,9 @@ class Candidate:
 
         What is imported anew, and what can't be, stands at `import_class_afresh`. Raises `CandidateError`.
         """
-        return import_class_afresh(self.spec.reference) if fresh else self._cls
+        cls = import_class_afresh(self.spec.reference) if fresh else self._cls
+        host = host_of_class(cls)
+        return cls if host is None else host.hosted(cls, self.spec.config)
 
     def configuration(self, connect: Callable[[], Any]) -> DriverConfiguration:
         """A configuration of its own for one driver instance; `connect` opens its connection."""
@@ -203,6 +228,11 @@ class DriverConfiguration:
     def backend_connect(self) -> Any:
         """Open the driver's connection, as its host and user. Raises `ConnectionLost` where that fails."""
         return self._connect()
+
+
+def options_of(configuration: DriverConfiguration) -> Mapping[str, Any]:
+    """The options of a configuration, by name."""
+    return configuration._options
 
 
 _SHAREABLE = frozenset({str, int, float, bool, type(None), bytes})

@@ -111,7 +111,7 @@ class CopyRequest:
 
     `point_in_time` True: the copy shows the source as it stood at one instant after the start, writers or not.
     False: blocks are read one after the other as the copy gets to them, so that a live source tears.
-    `size` (GiB) only where the target is larger than the source.
+    `size` (GiB) only where the target is larger than the source. `linked` as in `harness.testbed.Job`.
     """
 
     source: str
@@ -119,6 +119,7 @@ class CopyRequest:
     makes: str
     point_in_time: bool
     size: int | None = None
+    linked: bool = False
 
 
 class ChunkReader(Protocol):

@@ -62,7 +62,7 @@ class Job:
       extend_volume     source, size
       delete            source (a volume or a snapshot)
       snapshot          source (volume) → target, point_in_time
-      copy              source (volume or snapshot) → target (volume), point_in_time, size
+      copy              source (volume or snapshot) → target (volume), point_in_time, size, linked
       move              source (volume), destination (backend name), point_in_time (True: writers may go on)
       replicate         source (snapshot) → target (snapshot), destination
       revert            source (volume), target (its snapshot)
@@ -70,6 +70,8 @@ class Job:
       write             target (volume), chunks: a restore, or an image download
       suspend           source (volume): hold what hosts write to it, until the backend's limit at the latest
       resume            source (volume): let it go on
+    `linked` True: the copy shares the source's blocks until either is written, as clones in a thin pool do, and is
+    refused as unsupported where the backend has no such clones.
     `scope` is where the job's handle can be used again; `point_in_time` False reads a live source block by block.
     """
 
@@ -83,6 +85,7 @@ class Job:
     sink: BackupSink | None = None
     chunks: tuple[BackupChunk, ...] = ()
     scope: HandleScope = HandleScope.CONNECTION
+    linked: bool = False
 
 
 class Connection(Protocol):

@@ -51,16 +51,14 @@ class BulkTransfers:
         size = request.size or source.size
         if size < source.size:
             raise Unsupported(f"{source.id} has {source.size} GiB, a copy of it can't have {size}")
-        shares = (
-            request.makes == "snapshot"
-            and request.point_in_time
-            and into is objects
-            and source.kind == "volume"
-            and figures.snapshot_kind in SHARING_KINDS
-        )
-        into.check_new(request.target, 0 if shares else size)
+        sharing = request.point_in_time and into is objects and figures.snapshot_kind in SHARING_KINDS
+        if request.linked and not (sharing and request.makes == "volume" and figures.is_thin):
+            raise Unsupported(f"{objects.pool.name} makes no volumes that share the blocks of {request.source}")
+        snaps = sharing and request.makes == "snapshot" and source.kind == "volume"
+        shares = snaps or request.linked
+        into.check_new(request.target, 0 if snaps else size)
         target = into.add(request.target, request.makes, size, lineage=source.lineage if shares else None)
-        if shares:
+        if snaps:
             into.provision(target, 0)
             if figures.snapshot_kind == "copy-on-write":
                 source.moved_away = set()

@@ -17,6 +17,7 @@ from harness.contract import (
     implements,
 )
 from harness.frozen import NOT_TO_BE_CAUGHT, class_id, kind_of, text_of
+from harness.hosting import HostingError, NotPlayed
 from harness.model import Context
 from harness.recorder import Recorder
 from harness.runtime import Abandoned, RuntimeLimit
@@ -103,7 +104,7 @@ def call_driver(driver: Any, method: str, *args: Any, **kwargs: Any) -> Any:
         answer = bound()
     except ActivityFailed as error:
         raise DriverError(name, method, f"the backend says: {text_of(error)}", error) from error
-    except (BackendActivityError, RuntimeLimit, Abandoned):
+    except (BackendActivityError, RuntimeLimit, Abandoned, HostingError, NotPlayed):
         raise
     except MemoryError:
         raise OutOfMemory(f"{name}.{method} took all memory") from None

@@ -10,10 +10,10 @@ from typing import Any
 from harness.activity import ActivityStatus, HandleScope
 from harness.contract import METHODS, ActivityUnknown, BackendActivityError, ConnectionLost, Effect, NotSupported
 from harness.driver_kit import raise_for
-from harness.model import backend_name
+from harness.model import GIB, backend_name
 from harness.recorder import Recorder
 from harness.runtime import Runtime, nanoseconds
-from harness.storage import ObjectUnknown
+from harness.storage import BLOCK, ObjectUnknown, StorageError
 from harness.taskflow.catalog import Catalog
 from harness.taskflow.ends import DriverEnd
 from harness.taskflow.errors import DriverError, OutcomeUnknown, TaskflowError
@@ -254,6 +254,14 @@ class FlowCore:
             return False
         return True
 
+    def has_size(self, backend: str, volume_id: str, size: int) -> bool:
+        """Whether this taskflow's own host sees the volume with at least `size` GiB: it looks for the last block."""
+        try:
+            with self.reading(backend, volume_id) as attachment:
+                return len(attachment.read(size * GIB - BLOCK, BLOCK)) == BLOCK
+        except (ValueError, StorageError):
+            return False
+
     @contextmanager
     def reading(self, backend: str, volume_id: str) -> Iterator[Attachment]:
         """An attachment of the taskflow's own host, for reading; detached afterwards."""
@@ -334,7 +342,9 @@ class FlowCore:
             case "extend":
                 volume = self.catalog.volumes.get(a["id"])
                 if volume is not None:
-                    self._insist(self.ends[backend_name(volume.host)], "extend_volume", volume, a["size"])
+                    end = self.ends[backend_name(volume.host)]
+                    if not self.has_size(end.backend, volume.id, a["size"]):  # extending is not for repeating
+                        self._insist(end, "extend_volume", volume, a["size"])
                     volume.size = a["size"]
             case "locate":
                 self._locate(a["id"], a["backends"])

@@ -123,6 +123,7 @@ class Replication:
         with flow.step("clone"):
             update = flow.run(source, "create_volume_from_snapshot", arguments)
             apply_update(source, "create_volume_from_snapshot", clone, update)
+            clone.status = "available"  # as of any volume that is made; drivers refuse others
         return clone, undo
 
     def _move(
@@ -147,5 +148,6 @@ class Replication:
             copy, _ = self._anonymous(flow, destination, snapshot, "copy")
             update = flow.run(destination, "create_volume", {"volume": copy})
             apply_update(destination, "create_volume", copy, update)
+            copy.status = "available"
             self._core.host_copy(clone.id, source.backend, copy.id, destination.backend)
         return False, copy

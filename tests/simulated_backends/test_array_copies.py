@@ -291,3 +291,38 @@ def test_copies_share_the_disk(world: World) -> None:
         assert world.runtime.now() - began == pytest.approx(2 * world.testbed.profile.whole_copy_ns, abs=10)
 
     world.run(body)
+
+
+def test_a_linked_copy_takes_no_room_and_no_time_until_it_differs(make_world: Callable[..., World]) -> None:
+    """In a thin pool a linked copy of a volume or a snapshot is a volume of its own that shares the blocks it has not
+    written; where blocks are not shared it is refused as unsupported, with nothing done."""
+    thin = make_world(provisioning="thin", snapshot_kind="redirect-on-write", snapshot_ns=25_000_000)
+    thick = make_world(provisioning="thick", snapshot_kind="copy-on-write")
+
+    def links() -> None:
+        attachment = thin.volume()
+        expected = thin.fill(attachment)
+        thin.copy("volume", "snapshot", "snapshot").wait()
+        used, began = thin.store.used_bytes(), thin.runtime.now()
+        for source in ("volume", "snapshot"):
+            link = CopyRequest(source, f"link of {source}", "volume", point_in_time=True, linked=True)
+            thin.store.begin_copy(link, thin.store).wait()
+            assert thin.store.image(f"link of {source}") == expected
+        assert thin.store.used_bytes() == used
+        assert thin.runtime.now() - began == 2 * thin.store.figures.snapshot_ns
+        changed = thin.fill(thin.primary.attach("link of volume", "host-b"), (SPREAD[0],))
+        assert thin.store.image("link of volume") == expected | changed
+        assert thin.store.image("volume") == thin.store.image("link of snapshot") == expected
+        assert thin.store.used_bytes() == used + BLOCK
+        thin.store.delete("volume")
+        assert thin.store.image("link of snapshot") == expected
+
+    def refused() -> None:
+        thick.volume()
+        with pytest.raises(Unsupported):
+            link = CopyRequest("volume", "link", "volume", point_in_time=True, linked=True)
+            thick.store.begin_copy(link, thick.store)
+        assert [each.id for each in thick.store.objects()] == ["volume"]
+
+    thin.run(links)
+    thick.run(refused)

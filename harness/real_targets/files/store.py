@@ -126,6 +126,8 @@ class FileStore:
         """See `VolumeStore.begin_copy`; `ObjectBusy` while the source is about to get another file."""
         if request.makes not in ("volume", "snapshot"):
             raise ValueError(f"a copy makes a volume or a snapshot, not a {request.makes!r}")
+        if request.linked:
+            raise Unsupported(f"{self.name} makes no volumes that share the blocks of {request.source}")
         target = self._relative(into)
         with self._guard:
             source = self._object(request.source)

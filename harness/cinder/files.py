@@ -1,0 +1,134 @@
+"""The file tree of a simulated machine, and how hosted code comes to see it in the place of the real one.
+
+The tree is pyfakefs's, used as a library: nothing is patched for the whole process. Modules that hosted drivers' code
+runs in are given an `os` and an `open` that look at the tree of the machine whose driver runs, and at the real one
+where none does. Files carry sizes and small texts; what volumes and images hold is elsewhere.
+"""
+
+from __future__ import annotations
+
+import builtins
+import os
+import shutil
+import stat
+from collections.abc import Callable, Mapping
+from types import FunctionType
+from typing import Any
+
+from pyfakefs.fake_filesystem import FakeFilesystem
+from pyfakefs.fake_filesystem_shutil import FakeShutilModule
+from pyfakefs.fake_open import FakeFileOpen
+from pyfakefs.fake_os import FakeOsModule
+
+from harness.hosting import NotPlayed
+
+DIRECTORY_OF_IMAGES = "/var/lib/cinder/conversion"
+"""Where images are put while they are converted."""
+
+
+class Device:
+    """A volume's device or file, opened by the driver itself to hand it on; it is not read byte by byte."""
+
+    def __init__(self, path: str) -> None:
+        self.name = path
+
+    def __enter__(self) -> Device:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        return
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise NotPlayed(f"the driver reads or writes {self.name} by itself ({name}), which is not played")
+
+
+class Files:
+    """One machine's tree. `os`, `shutil` and `open` look at it."""
+
+    def __init__(self) -> None:
+        self.tree = FakeFilesystem()
+        self.os = FakeOsModule(self.tree)
+        self.shutil = FakeShutilModule(self.tree)
+        self._open = FakeFileOpen(self.tree)
+        self.tree.create_dir(DIRECTORY_OF_IMAGES)
+        self.tree.create_file("/proc/mounts")
+        self.images: dict[str, tuple[Any, ...]] = {}
+        """What image files hold: the chunks of an image, by path."""
+        self.is_volume: Callable[[str], bool] = lambda path: False
+
+    def add_device(self, path: str, size: int) -> None:
+        """Let a block device of `size` bytes be there."""
+        if not self.tree.exists(path):
+            self.tree.create_file(path, st_mode=stat.S_IFBLK | 0o666, st_size=size)
+
+    def remove(self, path: str) -> None:
+        """Let a device or file be gone; nothing happens if it is not there."""
+        if self.tree.exists(path):
+            self.tree.remove_object(path)
+
+    def open(self, path: Any, mode: str = "r", *args: Any, **options: Any) -> Any:
+        """See the built-in; a volume's file is not opened but named."""
+        if isinstance(path, str) and "b" in mode and self.is_volume(path):
+            return Device(path)
+        return self._open(path, mode, *args, **options)
+
+
+def _none() -> Files | None:
+    return None
+
+
+_files_now: Callable[[], Files | None] = _none
+
+
+def look_at(files_now: Callable[[], Files | None]) -> None:
+    """Say whose tree redirected modules see: the one that `files_now` returns, or the real one for None."""
+    global _files_now
+    _files_now = files_now
+
+
+class _Redirected:
+    """Stands in for a module whose functions look at files."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+
+    def __getattr__(self, name: str) -> Any:
+        files = _files_now()
+        return getattr(self._real if files is None else getattr(files, self._real.__name__), name)
+
+
+def _open(*args: Any, **options: Any) -> Any:
+    files = _files_now()
+    return builtins.open(*args, **options) if files is None else files.open(*args, **options)
+
+
+_OS, _SHUTIL = _Redirected(os), _Redirected(shutil)
+
+
+def redirect(namespace: dict[str, Any]) -> None:
+    """Let the code of a module, given by its namespace, see the running machine's files. Repeating it is harmless."""
+    if namespace.get("os") is os:
+        namespace["os"] = _OS
+    if namespace.get("shutil") is shutil:
+        namespace["shutil"] = _SHUTIL
+    namespace["open"] = _open
+
+
+def redirect_class(cls: type, packages: tuple[str, ...], others: Mapping[str, tuple[tuple[Any, ...], Any]]) -> None:
+    """Redirect the modules of a class and of all that it inherits from, as far as they lie in these packages.
+
+    `others` are further names in these modules: what they may stand for, and what is to stand in for it.
+    """
+    for base in type.__dict__["__mro__"].__get__(cls):
+        if str(base.__module__).startswith(packages) or base is cls:
+            for value in vars(base).values():
+                function = getattr(value, "__func__", value)
+                function = getattr(function, "__wrapped__", function)
+                if isinstance(function, FunctionType):
+                    redirect(function.__globals__)
+                    for name, (real, stand_in) in others.items():
+                        if any(function.__globals__.get(name) is each for each in real):
+                            function.__globals__[name] = stand_in

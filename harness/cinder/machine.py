@@ -1,0 +1,205 @@
+"""The machine on which a hosted driver's commands run: answers each by acting on the backend.
+
+A command that nobody knows is never answered: it is noted, and the harness itself is at fault (`HostingError`). What a
+command does to the backend is a job on the driver's connection; a job whose caller died or lost its connection before
+the answer is finished by whoever looks next, as a process on the machine outlives the one that started it.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import uuid
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, ClassVar, NoReturn
+from weakref import WeakKeyDictionary
+
+from harness.activity import HandleScope
+from harness.cinder.files import Files
+from harness.contract import ActivityFailed, ActivityUnknown, NotSupported, VolumeIsBusy
+from harness.driver_kit import IGNORED_WHEN_DELETING, run_job
+from harness.hosting import HostingError
+from harness.runtime.virtual_task import current_task
+from harness.testbed import Connection, Job
+
+CURRENT: ContextVar[Machine | None] = ContextVar("the machine of the hosted driver that runs", default=None)
+
+
+class CommandFailed(Exception):
+    """A command ended with an exit status other than 0."""
+
+    def __init__(self, stderr: str, code: int = 5) -> None:
+        super().__init__(stderr)
+        self.stderr = stderr
+        self.code = code
+
+
+@dataclass
+class Operation:
+    """A job that a command has begun, and what it means for the machine once it is done."""
+
+    job: Job
+    request_id: str
+    done: Callable[[], None]
+    unwatched: bool = False
+
+
+@dataclass
+class Disk:
+    """What a machine keeps on its own disk, and finds there after a restart; one for each backend of a world."""
+
+    files: Files = field(default_factory=Files)
+    operations: list[Operation] = field(default_factory=list)
+    attached: dict[str, bool] = field(default_factory=dict)
+    state: dict[str, Any] = field(default_factory=dict)
+
+
+_disks: WeakKeyDictionary[object, dict[str, Disk]] = WeakKeyDictionary()
+
+
+def disk_of(backend: str) -> Disk:
+    """The disk of the machine before that backend, in the world that runs. Raises `HostingError` outside of one."""
+    task = current_task()
+    if task is None:
+        raise HostingError(
+            "hosted drivers run under the virtual clock only; name a simulated testbed, such as --testbed iscsi-sim"
+        )
+    return _disks.setdefault(task.runtime, {}).setdefault(backend, Disk())
+
+
+class Machine:
+    """Runs the commands of one driver instance. A subclass has a method `do_<command>` for each that it knows.
+
+    `name` is that of the backend; `options` are those of the driver.
+    """
+
+    testbeds: ClassVar[tuple[str, ...]]
+    """The testbeds whose backends such a machine stands before."""
+
+    plays_moves: ClassVar[bool] = True
+    """Whether the driver is asked to migrate volumes; otherwise they move as with Cinder's `--force-host-copy`."""
+
+    defaults: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """Options that a driver before such a machine is given where its configuration says nothing."""
+
+    @classmethod
+    def check(cls, options: Mapping[str, Any]) -> None:
+        """Raise ValueError, with what to do, for options of a driver that the machine can't play."""
+
+    def __init__(self, name: str, connection: Connection, disk: Disk, options: Mapping[str, Any]) -> None:
+        self.name = name
+        self.connection = connection
+        self.disk = disk
+        self.files = disk.files
+        self.options = options
+        self.is_set_up = False
+        """Whether the driver's setup is over; before, it finishes nothing that others have left."""
+        self.effects = 0
+        """How many jobs were begun on the backend."""
+        self.complaint: str | None = None
+        """What the machine was asked for and could not answer, the first of it."""
+
+    def run(self, command: tuple[str, ...]) -> str:
+        """Carry a command out and return its standard output.
+
+        Raises `CommandFailed`, `ConnectionLost`, or `HostingError` for a command that is not known.
+        """
+        words = list(command)
+        while words and (words[0] == "env" or re.fullmatch(r"[A-Za-z_]+=.*", words[0])):
+            del words[0]
+        name = re.sub(r"[^a-z0-9]", "_", words[0].rpartition("/")[2]) if words else ""
+        carry_out: Callable[[list[str]], str] | None = getattr(self, f"do_{name}", None)
+        if carry_out is None:
+            self.refuse(words, "no such command is known")
+        if self.is_set_up:
+            self.settle()
+        return carry_out(words)
+
+    def answer(self, method: str, url: str, body: str) -> tuple[int, Any]:
+        """Answer an HTTP request: the status, and what goes back as JSON. Raises `ConnectionLost`, or `HostingError`
+        for a request that is not known, as all are to a machine that runs commands only."""
+        self.refuse([method, url, body], "nothing answers HTTP here")
+
+    def refuse(self, what: list[str], why: str) -> NoReturn:
+        """Note that something can't be answered, and raise `HostingError`."""
+        text = f"the simulated machine can't answer `{shlex.join(what)}`: {why}"
+        self.complaint = self.complaint or text
+        raise HostingError(text)
+
+    def adopt(self, driver: Any) -> None:
+        """Replace what the driver reaches others by, once it is set up: nothing, where it reaches its machine only."""
+
+    @staticmethod
+    def request_id() -> str:
+        """A new one, from the world's seed."""
+        return str(uuid.uuid4())
+
+    # ---- on the backend ----------------------------------------------------------------------------------------------
+
+    def reach(self) -> None:
+        """A look at the backend that changes nothing. Raises `ConnectionLost` where it is out of reach."""
+        try:
+            self.connection.status("look")
+        except ActivityUnknown:
+            return
+
+    def perform(self, job: Job, done: Callable[[], None]) -> None:
+        """Do a short job on the backend, then `done`; raises `CommandFailed`, `ConnectionLost`."""
+        self.effects += 1
+        operation = Operation(job, self.request_id(), done)
+        self.disk.operations.append(operation)
+        try:
+            self._finish(operation)
+        except CommandFailed:
+            raise
+        except BaseException:  # the connection is lost, or the caller died: somebody else has to see to it
+            operation.unwatched = True
+            raise
+
+    def settle(self) -> None:
+        """See to the end of what nobody watches any more."""
+        for operation in tuple(self.disk.operations):
+            if operation.unwatched and operation in self.disk.operations:
+                try:
+                    self._finish(operation)
+                except CommandFailed:
+                    continue
+
+    def _finish(self, operation: Operation) -> None:
+        try:
+            run_job(self.connection, operation.job, operation.request_id)
+        except (ActivityFailed, VolumeIsBusy, NotSupported) as error:
+            self._forget(operation)
+            code = error.code if isinstance(error, ActivityFailed) else None
+            repeated = operation.unwatched and code == "exists"  # done before, and no longer remembered
+            if not repeated and not (operation.job.verb == "delete" and code == IGNORED_WHEN_DELETING):
+                raise CommandFailed(f"  {error}") from error
+        else:
+            if not self._forget(operation):
+                return
+        operation.done()
+
+    def _forget(self, operation: Operation) -> bool:
+        if operation not in self.disk.operations:
+            return False
+        self.disk.operations.remove(operation)
+        return True
+
+
+def short(verb: str, **fields: Any) -> Job:
+    """A job that goes on although its connection is lost, as a command of its own does."""
+    return Job(verb, scope=HandleScope.UNRESTRICTED, **fields)
+
+
+def option(words: list[str], *names: str) -> str | None:
+    """The value of a command's option, given as `-o value`, `--opt value` or `--opt=value`; None if it is not there."""
+    for place, word in enumerate(words):
+        for name in names:
+            if word == name and place + 1 < len(words):
+                return words[place + 1]
+            if name.startswith("--") and word.startswith(f"{name}="):
+                return word[len(name) + 1 :]
+    return None

@@ -1,0 +1,1 @@
+"""Tests of hosted Cinder drivers; skipped, visibly, without the extra `cinder`."""

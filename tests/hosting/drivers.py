@@ -1,0 +1,33 @@
+"""Drivers derived from Cinder's, as vendors derive theirs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cinder.volume.drivers import lvm
+
+
+class AsksForMore(lvm.LVMVolumeDriver):
+    """Runs a command that no simulated machine knows, and takes no notice of how it ended."""
+
+    def create_snapshot(self, snapshot: Any) -> None:
+        try:
+            self._execute("lvscan", "--mapper", run_as_root=True)
+        except Exception:
+            return
+
+
+class Refuses(lvm.LVMVolumeDriver):
+    """Finds out after its work that it could not be done."""
+
+    def create_snapshot(self, snapshot: Any) -> None:
+        super().create_snapshot(snapshot)
+        from cinder import exception
+
+        raise exception.InvalidVolume(reason="too late")
+
+
+class Publishes(lvm.LVMVolumeDriver):
+    """Publishes by itself."""
+
+    backend_activity_attributes = {"stateless_activities": ("create_snapshot",)}  # noqa: RUF012

@@ -1,0 +1,123 @@
+"""Unmodified Cinder drivers on simulated machines: what they make, and what is said where a machine knows no answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from harness.cell import Cell, CellOutcome, Kind
+from harness.loading import CandidateError, CandidateSpec
+from harness.results import Outcome
+from tests.hosting.conftest import Deed
+from tests.hosting.deeds import CONFIGURATIONS, LVM
+
+NFS = "cinder.volume.drivers.nfs.NfsDriver"
+SOLIDFIRE = "cinder.volume.drivers.solidfire.SolidFireDriver"
+
+
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("attached", [False, True], ids=["unattached", "in use"])
+@pytest.mark.parametrize(
+    ("driver", "configuration"),
+    [(LVM, "lvm_thin"), (LVM, "lvm_thick"), (NFS, "nfs"), (SOLIDFIRE, "solidfire")],
+    ids=["thin", "thick", "nfs", "solidfire"],
+)
+def test_whatever_is_made_and_deleted_the_rest_keeps_its_content(
+    do: Deed, driver: str, configuration: str, attached: bool, number: int
+) -> None:
+    """After snapshots, clones, writes and deletions in any order the backend holds what is left, each as it was."""
+    seen = do("random_life", driver=driver, configuration=configuration, number=number, steps=25, attached=attached)
+    assert seen["there"] == seen["expected"]
+    assert seen["wrong"] == []
+    assert (seen["refused"] > 0) == (driver == NFS and attached), "the NFS driver clones no volume in use"
+
+
+def test_command_that_outlives_its_caller_is_known_to_the_next(do: Deed) -> None:
+    """After a crash in mid-snapshot the logical volumes that LVM reports are those that the backend has."""
+    seen = do("table_and_backend")
+    assert seen["table"] == seen["backend"]
+
+
+def test_thick_clones_take_the_time_of_a_copy_and_thin_ones_do_not(do: Deed) -> None:
+    """A thick clone copies the whole volume at the disk's speed; a thin one is a snapshot."""
+    thin, thick = do("durations"), do("durations", configuration="lvm_thick")
+    assert thick["clone"] > thick["whole copy"] / 4 > thin["clone"]
+    assert thin["clone"] < 2 * thin["snapshot"]
+
+
+def test_unknown_command_is_the_harness_own_fault(outcome_of: Callable[..., CellOutcome]) -> None:
+    """A command that the machine does not know ends the call as a harness error, though the driver swallows it."""
+    outcome = outcome_of("one_call", driver="tests.hosting.drivers:AsksForMore", method="create_snapshot")
+    assert outcome.kind is Kind.RAISED
+    assert outcome.error_type == "HostingError"
+    assert "`lvscan --mapper`" in outcome.message
+
+
+def test_unknown_command_never_passes_nor_fails_a_driver(cell: Cell) -> None:
+    """In a check such a command makes the outcome an error, with the command in its message."""
+    spec = CandidateSpec.for_driver("tests.hosting.drivers:AsksForMore", CONFIGURATIONS / "lvm_thin.toml")
+    arguments: dict[str, Any] = {
+        "module": "conformance.test_quiescing",
+        "function": "test_unlisted_method_works_on_a_quiesced_volume",
+        "parameters": {"method": "create_snapshot", "way": "blocking"},
+        "candidate": spec.to_dict(),
+        "testbed": "iscsi-sim",
+        "seed": 1,
+    }
+    outcome = cell.call("conformance.runner:run_check", arguments, "check", 120.0)
+    assert outcome.kind is Kind.RETURNED, outcome
+    assert outcome.value["outcome"] == Outcome.ERROR.value
+    assert "lvscan" in outcome.value["message"]
+    assert all(each["outcome"] != Outcome.FAILED.value for each in outcome.value["clauses"])
+
+
+def test_refusal_by_status_is_no_failure_unless_something_was_done(do: Deed) -> None:
+    """A refusal before anything was done means "not supported"; the same exception after an effect is a failure."""
+    refused = do("one_call", driver=NFS, configuration="nfs", method="create_cloned_volume")
+    assert refused == {"raised": "NotSupported", "left": False}
+    late = do("one_call", driver="tests.hosting.drivers:Refuses", method="create_snapshot")
+    assert late["raised"] == "DriverError"
+
+
+def test_what_a_driver_writes_to_a_record_comes_back(do: Deed) -> None:
+    """Location and metadata that the driver sets are kept and seen by a driver that was started anew."""
+    seen = do("model_updates", driver=NFS, configuration="nfs")
+    assert seen["first"] == {"location": "192.0.2.20:/volumes", "format": "raw"}
+    assert (seen["then"], seen["status"]) == ("qcow2", "available")
+
+
+def test_publications_come_from_the_class_or_from_its_sidecar(do: Deed) -> None:
+    """A class that publishes is believed; for another its sidecar speaks, but not for classes derived from it."""
+    assert "create_cloned_volume" in do("published")["listed"]
+    assert do("published")["version"] == "29.0.0"
+    assert do("published", driver="tests.hosting.drivers:Publishes")["listed"] == ["create_snapshot"]
+    assert do("published", driver="tests.hosting.drivers:Refuses")["listed"] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ("lvm_tipe = 'thin'", "lvm_type"),
+        ("lvm_type = 'thinnish'", "thinnish"),
+        ("lvm_type = 'default'\nvolume_clear = 'zero'", "volume_clear = 'none'"),
+    ],
+)
+def test_options_that_can_not_be_used_are_refused_before_the_run(
+    cell: Cell, tmp_path: Any, options: str, says: str
+) -> None:
+    """A misspelt option, a value that Cinder does not take and one that is not played are usage errors."""
+    (tmp_path / "options.toml").write_text(options)
+    spec = CandidateSpec.for_driver(LVM, tmp_path / "options.toml")
+    outcome = cell.call("conformance.runner:describe", {"candidate": spec.to_dict()}, "describe", 120.0)
+    assert outcome.error_type == CandidateError.__name__
+    assert says in outcome.message
+
+
+def test_driver_without_a_simulated_machine_is_refused(cell: Cell) -> None:
+    """A class for which no machine is simulated is refused with the names of those for which one is."""
+    spec = CandidateSpec.for_driver("cinder.volume.drivers.rbd.RBDDriver")
+    outcome = cell.call("conformance.runner:describe", {"candidate": spec.to_dict()}, "describe", 120.0)
+    assert outcome.error_type == CandidateError.__name__
+    assert LVM in outcome.message
