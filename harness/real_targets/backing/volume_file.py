@@ -210,7 +210,7 @@ class VolumeFile:
                 data = self.read(offset, min(_READ_BYTES, start + length - offset))
                 for place in range(0, len(data), BLOCK):
                     block = (offset + place) // BLOCK
-                    stamp = _shown(block, data[place : place + BLOCK])
+                    stamp = shown_stamp(block, data[place : place + BLOCK])
                     if stamp is not None:
                         image[block] = stamp
         return image
@@ -258,7 +258,7 @@ class VolumeFile:
                 self._fd = -1
 
 
-def _shown(block: int, data: bytes) -> int | None:
+def shown_stamp(block: int, data: bytes) -> int | None:
     """The stamp that a block's bytes show, None for zeros."""
     try:
         found = read_stamp(data)
