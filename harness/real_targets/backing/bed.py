@@ -27,8 +27,9 @@ AnyBackend = TypeVar("AnyBackend", bound=WallBackend[Any])
 class WallTestbed(abc.ABC, Generic[AnyBackend]):
     """Implements `harness.testbed.Testbed`. Raises `ValueError` for an unknown or senseless option.
 
-    A testbed says what is its own in `name`, `families` (backend → driver family), `more_options` and `source` (where
-    its profile's figures come from), and makes its backends; `prepare` comes before the first.
+    A testbed says what is its own in `name`, `families` (backend → driver family), `more_options`, `source` (where its
+    profile's figures come from) and `scale` (see `scaled_profile`), and makes its backends; `prepare` comes before the
+    first.
     """
 
     __test__: ClassVar[bool] = False
@@ -47,11 +48,12 @@ class WallTestbed(abc.ABC, Generic[AnyBackend]):
     families: ClassVar[Mapping[str, str]]
     more_options: ClassVar[tuple[str, ...]] = ()
     source: ClassVar[str] = SCALED
+    scale: ClassVar[int] = 1
 
     def __init__(self, seed: int, options: Mapping[str, Any]) -> None:
         self.options = read_options(self.name, options, self.more_options)
         self.read_more(options)
-        self.profile = scaled_profile(self.name, self.options, self.source)
+        self.profile = scaled_profile(self.name, self.options, self.source, self.scale)
         self.runtime: Runtime = open_runtime(self.virtual)
         self.recorder = Recorder(self.runtime.now)
         self.guard = threading.Lock()

@@ -37,22 +37,25 @@ COMMON = ("directory", "snapshots_depend_on_volume", "whole_copy_s")
 """The names of `Options`."""
 
 
-def scaled_profile(name: str, options: Options, source: str = SCALED) -> Profile:
-    """The profile; no figure is that of a product: all times are scaled down so that a check takes a second or so."""
+def scaled_profile(name: str, options: Options, source: str = SCALED, scale: int = 1) -> Profile:
+    """The profile; no figure is that of a product: all times are scaled down so that a check takes a second or so.
+
+    `scale` is for a backend that takes its time: so many times longer is everything.
+    """
     return Profile(
         name=name,
         source=source,
         loss=LossPolicy(
-            detection_ns=30 * MILLISECOND,
-            time2wait_ns=20 * MILLISECOND,
-            time2retain_ns=40 * MILLISECOND,
-            abort_latency_ns=10 * MILLISECOND,
+            detection_ns=30 * MILLISECOND * scale,
+            time2wait_ns=20 * MILLISECOND * scale,
+            time2retain_ns=40 * MILLISECOND * scale,
+            abort_latency_ns=10 * MILLISECOND * scale,
         ),
-        max_hold_ns=SECOND,
-        quiesce_timeout_ns=SECOND // 2,
-        retention_ns=2 * SECOND,
-        settle_ns=50 * MILLISECOND,
-        whole_copy_ns=nanoseconds(options.whole_copy_s),
+        max_hold_ns=SECOND * scale,
+        quiesce_timeout_ns=SECOND // 2 * scale,
+        retention_ns=2 * SECOND * scale,
+        settle_ns=50 * MILLISECOND * scale,
+        whole_copy_ns=nanoseconds(options.whole_copy_s) * scale,
         snapshots_depend_on_volume=options.snapshots_depend_on_volume,
         think_ns=MILLISECOND,
     )

@@ -71,8 +71,8 @@ class IscsiConnection(WallConnection):
 class IscsiBackend(WallBackend[ExportedStore]):
     """Knows a caller's host by the initiator name, and the user by the CHAP account, of the session that is there.
 
-    Each user has a control target of its own, which only that user's account opens: so the target's list of sessions
-    says of each who it is, and nobody has to take the caller's word.
+    A control target is opened by the account of one user only: so the target's list of sessions says of each who it is,
+    and nobody has to take the caller's word.
     """
 
     def __init__(self, world: World, store: ExportedStore, engine: JobEngine, breaks: str) -> None:
@@ -86,7 +86,8 @@ class IscsiBackend(WallBackend[ExportedStore]):
     def open_connection(self, caller: Caller, connection_id: str) -> IscsiConnection:
         """See `WallBackend.open_connection`; logs in, and then asks the target who that was."""
         target = self.store.target
-        control, password = control_name(self.name, caller.user), control_password(self.name, caller.user)
+        password = control_password(target.realm, caller.user)
+        control = control_name(target.realm, caller.user, "" if target.tells_sessions_apart else connection_id)
         with self._control_guard:
             self._hosts[host_name(caller.host)] = caller.host
             if control not in self._users:
@@ -97,7 +98,7 @@ class IscsiBackend(WallBackend[ExportedStore]):
             session = Session(login)
         except LoginRefused as error:
             raise ConnectionLost(str(error)) from error
-        nexus = next((found for found in target.sessions() if found.alias == connection_id), None)
+        nexus = next((n for n in target.sessions() if n.target == control and n.alias in ("", connection_id)), None)
         if nexus is None:
             session.close()
             raise ConnectionLost(f"backend {self.name} does not know the session {connection_id}")

@@ -47,12 +47,11 @@ class Export:
 class ExportedFile(VolumeFile):
     """One complete object, exported by a target when somebody asks for its address first.
 
-    `target` and `backend` change when the object moves. Lock order as for `VolumeFile`: `lock` is the innermost.
+    `target` changes when the object moves. Lock order as for `VolumeFile`: `lock` is the innermost.
     """
 
-    def __init__(self, backend: str, target: Target, object_id: str, kind: str, parent: str | None, path: Path) -> None:
+    def __init__(self, target: Target, object_id: str, kind: str, parent: str | None, path: Path) -> None:
         super().__init__(object_id, kind, parent, path)
-        self.backend = backend
         self.target = target
         self._export: Export | None = None
 
@@ -61,7 +60,7 @@ class ExportedFile(VolumeFile):
         with self.lock:
             self.descriptor()
             if self._export is None:
-                name = object_name(self.backend, self.id, next(_NUMBERS))
+                name = object_name(self.target.realm, self.id, next(_NUMBERS))
                 self.target.create(name, DATA_USER, DATA_PASSWORD)
                 self._export = Export(self.target.portal, name)
                 self.target.attach_file(name, self.path, serial_number(self.id), self.kind == "volume")
@@ -245,12 +244,12 @@ class ExportedStore(FileStore):
         return ChangedSince(self._work_path("moving"), volume)
 
     def _open(self, object_id: str, kind: str, parent: str | None, path: Path) -> VolumeFile:
-        return ExportedFile(self.name, self.target, object_id, kind, parent, path)
+        return ExportedFile(self.target, object_id, kind, parent, path)
 
     def _adopt(self, volume: VolumeFile) -> None:
         assert isinstance(volume, ExportedFile)
         super()._adopt(volume)
-        volume.backend, volume.target = self.name, self.target
+        volume.target = self.target
 
 
 def replace_identity(found: StoredObject) -> StoredObject:

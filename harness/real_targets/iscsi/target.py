@@ -22,19 +22,26 @@ class TargetFailed(Exception):
 
 @dataclass(frozen=True)
 class Nexus:
-    """A session as its target sees it: which target, by which initiator, and the initiator's alias."""
+    """A session as its target sees it: which target, by which initiator; and, where the target tells, the initiator's
+    alias and the target's own numbers."""
 
     target: str
     initiator: str
-    alias: str
-    session: str
-    connection: str
+    alias: str = ""
+    session: str = ""
+    connection: str = ""
 
 
 class Target(Protocol):
-    """One iSCSI target program. Names are iSCSI names; methods raise `TargetFailed`."""
+    """One iSCSI target program. Names are iSCSI names; methods raise `TargetFailed`.
+
+    `realm` is what the names of all its targets have in common. `tells_sessions_apart` says whether `sessions` has the
+    alias; where it has not, each session that is to be told apart needs a target of its own.
+    """
 
     portal: str
+    realm: str
+    tells_sessions_apart: bool
 
     def create(self, name: str, user: str, password: str) -> None:
         """Make a target with that name, in which anybody may log in who has that CHAP account."""
@@ -63,14 +70,15 @@ def host_name(host: str) -> str:
     return f"{AUTHORITY}:host:{_tail(host)}"
 
 
-def control_name(backend: str, user: str) -> str:
-    """The name of the target at which a user's drivers log in."""
-    return f"{AUTHORITY}:{_tail(backend)}:control:{_tail(user)}"
+def control_name(realm: str, user: str, connection_id: str = "") -> str:
+    """The name of the target at which a user's drivers log in; one connection only where that is named."""
+    name = f"{AUTHORITY}:{_tail(realm)}:control:{_tail(user)}"
+    return f"{name}:{_tail(connection_id)}" if connection_id else name
 
 
-def object_name(backend: str, object_id: str, number: int) -> str:
+def object_name(realm: str, object_id: str, number: int) -> str:
     """The name of the target of a volume or a snapshot; `number` tells exports apart."""
-    return f"{AUTHORITY}:{_tail(backend)}:{number}:{_tail(object_id)}"
+    return f"{AUTHORITY}:{_tail(realm)}:{number}:{_tail(object_id)}"
 
 
 def serial_number(object_id: str) -> str:
@@ -78,9 +86,9 @@ def serial_number(object_id: str) -> str:
     return hashlib.sha256(object_id.encode()).hexdigest()[:16]
 
 
-def control_password(backend: str, user: str) -> str:
+def control_password(realm: str, user: str) -> str:
     """The CHAP secret of a user: 16 hexadecimal digits; RFC 7143 §9.2.1 asks for 96 bits of real users."""
-    return hashlib.sha256(f"{backend}/{user}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{realm}/{user}".encode()).hexdigest()[:16]
 
 
 def _tail(text: str) -> str:

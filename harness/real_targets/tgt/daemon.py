@@ -29,7 +29,10 @@ _CHOICE = random.SystemRandom()  # two runs with one seed must not choose alike
 class TgtTarget:
     """Implements `Target`; the management socket is in `directory`. Raises `NotInstalled`, `TargetFailed`."""
 
+    tells_sessions_apart = True
+
     def __init__(self, programs: Programs, directory: Path) -> None:
+        self.realm = directory.name
         self._directory = directory
         self._environment = {"TGT_IPC_SOCKET": _SOCKET}
         daemon, self._tgtadm = need_program("tgtd", PACKAGE), need_program("tgtadm", PACKAGE)
