@@ -8,7 +8,7 @@ FUZZ_SECONDS ?= 600
 FUZZ_SEED ?= 1
 BIN := $(VENV)/bin
 
-.PHONY: certify test test-long test-all proof check canary fuzz mutation benchmarks clean
+.PHONY: certify test test-long test-all real proof check canary fuzz mutation benchmarks clean
 
 # The bundled reference driver on both simulated backends and on files, and two publications of real systems.
 certify: $(VENV)/.installed
@@ -25,6 +25,10 @@ test-long: $(VENV)/.installed
 	$(BIN)/pytest tests/ -q -n $(JOBS) -m long
 
 test-all: test test-long
+
+# The suites on targets that are not ours, tgt and LIO; one that can't be had here is skipped, and the summary says why.
+real: $(VENV)/.installed
+	$(BIN)/python -m tests.real_targets.suites --jobs $(JOBS) --report $(REPORT)-real tgt lio
 
 # The proof of the suites on many seeds: 200 for each honest driver, 20 for each faulty one. Takes about an hour and a half.
 proof: $(VENV)/.installed
@@ -58,7 +62,7 @@ benchmarks: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.speed
 
 clean:
-	rm -rf $(VENV) $(REPORT) $(REPORT)-canary
+	rm -rf $(VENV) $(REPORT) $(REPORT)-canary $(REPORT)-real
 
 $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

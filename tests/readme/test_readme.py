@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.real_targets.tgt.testbed import TgtTestbed
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -68,6 +70,8 @@ def test_command_does_what_the_readme_says(together: list[str], reader: Path) ->
     """Each command of the README ends with the exit status that the README gives for it."""
     if any(line.startswith("ssh-keygen") for line in together) and shutil.which("ssh-keygen") is None:
         pytest.skip("needs ssh-keygen")
+    if any("--testbed tgt" in line for line in together) and (lacks := TgtTestbed.missing()):
+        pytest.skip(lacks)
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "COV_"))}
     environment["PYTHONPATH"] = str(reader)
     # the programs of this virtual environment, whatever PATH says

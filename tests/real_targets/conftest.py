@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from harness.real_targets.iscsi.testbed import IscsiTestbed
+from harness.real_targets.lio.testbed import LioTestbed
 from harness.real_targets.tgt.testbed import TgtTestbed
 
 
@@ -33,3 +34,14 @@ def open_tgt(tmp_path: Path) -> Iterator[Callable[..., IscsiTestbed]]:
 def tgt(open_tgt: Callable[..., IscsiTestbed]) -> IscsiTestbed:
     """A testbed `tgt`."""
     return open_tgt()
+
+
+@pytest.fixture
+def lio(tmp_path: Path) -> Iterator[IscsiTestbed]:
+    """A testbed `lio`; its machine takes seconds to come up, and is built when it is needed for the first time."""
+    lacks = LioTestbed.missing()
+    if lacks:
+        pytest.skip(lacks)
+    bed = LioTestbed(seed=7, options={"directory": tmp_path})
+    yield bed
+    bed.close()

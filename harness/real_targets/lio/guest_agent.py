@@ -1,7 +1,8 @@
 """Runs in the guest: configures LIO through rtslib-fb as the host asks, over a virtio serial port.
 
-Each line is a JSON object with `do`, the name of a function below, and its arguments; each is answered by a line with
-`answer`, or with `error`. The port is reached through a Unix socket of the host, so by nobody else.
+Each line is a JSON object with `do`, the name of a function below, its arguments, and a number, `question`; each is
+answered by a line with that number and `answer`, or `error`. The port is reached through a Unix socket of the host, so
+by nobody else.
 """
 
 import glob
@@ -136,7 +137,7 @@ def main():
 
 def serve(port):
     """Answer what comes from the port."""
-    waiting = b""
+    waiting, question = b"", None
     while True:
         data = port.read(65536)
         if not data:
@@ -146,9 +147,14 @@ def serve(port):
         for line in lines:
             try:
                 asked = json.loads(line)
-                answer = {"answer": KNOWN[asked.pop("do")](**asked)}
+                question = asked.pop("question")
+                answer = {"question": question, "answer": KNOWN[asked.pop("do")](**asked)}
             except Exception as error:
-                answer = {"error": f"{type(error).__name__}: {error}", "where": traceback.format_exc()}
+                answer = {
+                    "question": question,
+                    "error": f"{type(error).__name__}: {error}",
+                    "where": traceback.format_exc(),
+                }
             reply = json.dumps(answer).encode() + b"\n"
             while reply:
                 reply = reply[port.write(reply) :]

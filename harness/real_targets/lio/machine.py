@@ -65,8 +65,11 @@ class Machine:
         """Let the agent in the guest do something and return its answer."""
         with self._agent.turn:
             try:
-                self._agent.send({"do": do, **arguments})
+                question = _CHOICE.getrandbits(48)
+                self._agent.send({"do": do, "question": question, **arguments})
                 answer = self._agent.receive()
+                while answer.get("question") != question:  # an answer for which somebody did not wait
+                    answer = self._agent.receive()
             except ChannelBroken as error:
                 raise TargetFailed(f"the guest, {do}: {error}") from error
         if "error" in answer:
