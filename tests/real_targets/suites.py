@@ -28,6 +28,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
     parser.add_argument("testbeds", nargs="+")
     parser.add_argument("--jobs", default="2")
+    parser.add_argument("--check-timeout", default="900", help="seconds; a virtual machine takes its time")
     parser.add_argument("--report", default="backend-activity-report-real", type=Path)
     options = parser.parse_args()
     summary, status = [], 0
@@ -39,6 +40,7 @@ def main() -> int:
         began = time.monotonic()
         command = [sys.executable, "-m", "pytest", "conformance/", "-q", "-n", options.jobs]
         command += ["--driver", "reference", "--testbed", testbed, "--report", str(options.report / testbed)]
+        command += ["--check-timeout", options.check_timeout]
         done = subprocess.run(command, check=False)
         took = f"{time.monotonic() - began:.0f} s"
         summary.append(f"{testbed}: " + (f"passed in {took}" if done.returncode == 0 else f"FAILED after {took}"))

@@ -91,8 +91,8 @@ class FileStore:
             if found.uses or found.pinned:
                 raise ObjectBusy(f"{found.kind} {object_id} is in use by a transfer")
             self._must_not_be_needed(object_id)
+            found.close()  # first, so that nobody is still shown what is going
             found.path.unlink()
-            found.close()
             del self._objects[object_id]
 
     def volume_file(self, volume_id: str) -> VolumeFile:

@@ -253,9 +253,13 @@ class VolumeFile:
     def close(self) -> None:
         """Close the file; whoever uses the object from now on gets `ObjectUnknown`."""
         with self.lock:
+            self._let_go()
             if self._fd >= 0:
                 os.close(self._fd)
                 self._fd = -1
+
+    def _let_go(self) -> None:
+        """Whatever shows the file to others is to stop; under the lock."""
 
 
 def shown_stamp(block: int, data: bytes) -> int | None:

@@ -62,15 +62,19 @@ class ExportedFile(VolumeFile):
             if self._export is None:
                 name = object_name(self.target.realm, self.id, next(_NUMBERS))
                 self.target.create(name, DATA_USER, DATA_PASSWORD)
+                try:
+                    self.target.attach_file(name, self.path, serial_number(self.id), self.kind == "volume")
+                except BaseException:
+                    self.target.destroy(name)
+                    raise
                 self._export = Export(self.target.portal, name)
-                self.target.attach_file(name, self.path, serial_number(self.id), self.kind == "volume")
             return self._export
 
     @contextlib.contextmanager
     def held_up(self) -> Iterator[None]:
         """See `VolumeFile.held_up`: the object is not exported meanwhile; whoever uses it asks anew where it is."""
         with self.lock:
-            self._withdraw()
+            self._let_go()
             yield
 
     def image(self) -> Image:
@@ -103,13 +107,7 @@ class ExportedFile(VolumeFile):
         """The target is about to end: what it exports needs no taking back."""
         self._export = None
 
-    def close(self) -> None:
-        """See `VolumeFile.close`."""
-        with self.lock:
-            self._withdraw()
-        super().close()
-
-    def _withdraw(self) -> None:
+    def _let_go(self) -> None:
         if self._export is not None:
             export, self._export = self._export, None
             self.target.detach_file(export.name)

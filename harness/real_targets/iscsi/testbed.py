@@ -29,6 +29,11 @@ class IscsiTestbed(WallTestbed[IscsiBackend]):
     breaks = BREAKS[0]
     targets: Mapping[str, Target]
 
+    @classmethod
+    @abc.abstractmethod
+    def missing(cls) -> str | None:
+        """What this machine lacks for the testbed, None if it lacks nothing."""
+
     @abc.abstractmethod
     def start_targets(self, directory: Path, backends: list[str]) -> Mapping[str, Target]:
         """Start the targets of the backends; `directory` is theirs. Raises `NotInstalled`."""

@@ -86,8 +86,11 @@ def clear(prefix, disks):
     for target in list(FABRIC.targets):
         if target.wwn.startswith(prefix):
             target.delete()
+    names = {f"disk{disk}" for disk in disks}
+    for backstore in list(RTSRoot().storage_objects):  # not of a disk whose export did not get that far
+        if backstore.name in names:
+            backstore.delete()
     for disk in disks:
-        BlockStorageObject(f"disk{disk}").delete()
         remove_disk(disk)
 
 

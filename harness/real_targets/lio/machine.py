@@ -71,10 +71,18 @@ class Machine:
                 while answer.get("question") != question:  # an answer for which somebody did not wait
                     answer = self._agent.receive()
             except ChannelBroken as error:
-                raise TargetFailed(f"the guest, {do}: {error}") from error
+                raise TargetFailed(f"the guest, {do}: {error}{self._last_words()}") from error
         if "error" in answer:
             raise TargetFailed(f"the guest, {do}: {answer['error']}")
         return answer["answer"]
+
+    def _last_words(self) -> str:
+        """The end of what the machine's console and QEMU said."""
+        said = ""
+        for name in ("console.log", "qemu.log"):
+            with contextlib.suppress(OSError):
+                said += (self.directory / name).read_text(errors="replace")[-1000:]
+        return f"; the machine said last:\n{said}" if said.strip() else ""
 
     def plug(self, path: Path, serial: str, writable: bool) -> int:
         """Plug a file in as a SCSI disk; returns its SCSI target number."""

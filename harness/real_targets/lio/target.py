@@ -41,9 +41,13 @@ class LioTarget:
     def attach_file(self, name: str, path: Path, serial: str, writable: bool) -> None:
         """See `Target.attach_file`."""
         disk = self._machine.plug(path, serial, writable)
+        try:
+            self._machine.ask("attach", name=name, lun=LUN, disk=disk, serial=serial, writable=writable)
+        except BaseException:
+            self._machine.unplug(disk)
+            raise
         with self._guard:
             self._disks[name] = disk
-        self._machine.ask("attach", name=name, lun=LUN, disk=disk, serial=serial, writable=writable)
 
     def detach_file(self, name: str) -> None:
         """See `Target.detach_file`."""
