@@ -61,13 +61,16 @@ class CheckCall:
 
 
 class Executor:
-    """Holds the warm cells of one process, one for each driver and clock, and runs checks in them."""
+    """Holds the warm cells of one process, and runs checks in them.
+
+    There is one for each driver and clock, and another one, with another hash seed, for checks that are repeated.
+    """
 
     def __init__(self, settings: Settings, clauses: Mapping[str, ClauseInfo], runner: str = RUNNER) -> None:
         self._settings = settings
         self._clauses = clauses
         self._runner = runner
-        self._cells: dict[tuple[int, bool], Cell] = {}
+        self._cells: dict[tuple[int, bool, int], Cell] = {}
         self._hangs: Counter[str] = Counter()
 
     def close(self) -> None:
@@ -76,7 +79,7 @@ class Executor:
             self._cells.popitem()[1].close()
 
     def run(self, call: CheckCall, *, repeat: bool) -> CheckResult:
-        """Run a check; with `repeat`, once more in a new process with another hash seed, to compare the digests.
+        """Run a check; with `repeat`, once more in another process with another hash seed, to compare the digests.
 
         Never raises for what happens in the cell; a fault of the harness is a result with outcome error.
         """
@@ -128,16 +131,13 @@ class Executor:
             findings=[finding, *([_printed(outcome)] if outcome.stdout else [])],
         )
 
-    def _cell(self, place: Place) -> Cell:
+    def _cell(self, place: Place, repetition: int = 0) -> Cell:
         virtual = is_virtual(place.testbed)
-        key = (place.driver.index, virtual)
+        key = (place.driver.index, virtual, repetition)
         if key not in self._cells:
-            self._cells[key] = self._new_cell(virtual, 0)
+            limits = VIRTUAL_LIMITS if virtual else WALL_LIMITS
+            self._cells[key] = Cell(limits, virtual=virtual, hash_seed=self._settings.hash_seed(repetition))
         return self._cells[key]
-
-    def _new_cell(self, virtual: bool, repetition: int) -> Cell:
-        limits = VIRTUAL_LIMITS if virtual else WALL_LIMITS
-        return Cell(limits, virtual=virtual, hash_seed=self._settings.hash_seed(repetition))
 
     def _call(self, cell: Cell, call: CheckCall) -> CellOutcome:
         arguments = {
@@ -200,8 +200,7 @@ class Executor:
         return result
 
     def _compare(self, call: CheckCall, first: CheckResult) -> CheckResult:
-        with self._new_cell(is_virtual(call.place.testbed), 1) as cell:
-            second = self._call(cell, call)
+        second = self._call(self._cell(call.place, 1), call)
         digest = second.value.get("digest") if second.kind is Kind.RETURNED and isinstance(second.value, dict) else None
         if digest == first.digest:
             return first

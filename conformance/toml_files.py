@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime
-import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from conformance.session import UsageProblem
+from harness.input_file import InputFileError, parse_toml, read_text
 from harness.names import did_you_mean
 
 MAX_BYTES = 1 << 20
@@ -21,18 +21,9 @@ def read_toml(option: str, path: str) -> dict[str, Any]:
     """What a TOML file holds. Raises `UsageProblem` that names the option, the file and what to do."""
     where = f"{option} {path}"
     try:
-        with Path(path).open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise UsageProblem(f"{where}: {error.strerror or error}; name a TOML file that can be read") from None
-    except ValueError as error:  # a NUL in the name
-        raise UsageProblem(f"{where}: {error}; name a TOML file") from None
-    if len(data) > MAX_BYTES:
-        raise UsageProblem(f"{where}: it is larger than {MAX_BYTES >> 20} MiB; leave out what does not belong in it")
-    try:
-        return tomllib.loads(data.decode("utf-8"))
-    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, nested without end
-        raise UsageProblem(f"{where}: it is not well-formed TOML: {error}; mend it there") from None
+        return parse_toml(read_text(Path(path), MAX_BYTES, "a .toml file"))
+    except InputFileError as error:
+        raise UsageProblem(f"{where}: {error.what}; {error.remedy}") from None
 
 
 def texts(where: str, table: object, required: Collection[str], optional: Collection[str] = ()) -> dict[str, str]:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
+import tomllib
 from collections import Counter
 from pathlib import Path
 from typing import Any
+
+MAX_DOTS = 1000
+"""Dots in one line of TOML."""
+MAX_NESTING = 20
+"""The deepest nesting of tables and lists."""
 
 _CHUNK = 1 << 20
 
@@ -57,6 +63,25 @@ def read_file(path: Path, max_bytes: int, kinds: str) -> bytes:
     if len(data) > max_bytes:
         raise InputFileError(f"it is larger than {max_bytes >> 20} MiB", f"give {kinds} of an ordinary size")
     return bytes(data)
+
+
+def nested_too_deeply() -> InputFileError:
+    """The error of a document that nests deeper than `MAX_NESTING`."""
+    return InputFileError(f"it nests deeper than {MAX_NESTING} levels", "keep it flat")
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The top-level table of a TOML document. Raises `InputFileError`, in time that the text's length bounds."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.count(".") > MAX_DOTS:  # dotted keys nest, and tomllib takes time by the square of their parts
+            what = f"line {number} has more than {MAX_DOTS} dots"
+            raise InputFileError(what, "keep keys flat, and break long texts into lines")
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise nested_too_deeply() from None
+    except ValueError as error:
+        raise InputFileError(f"it is not well-formed TOML: {error}", "mend it there") from None
 
 
 def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

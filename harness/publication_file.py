@@ -16,21 +16,16 @@ from __future__ import annotations
 
 import json
 import math
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from harness.contract import ATTRIBUTE
-from harness.input_file import InputFileError, read_text, unique_keys
+from harness.input_file import MAX_NESTING, InputFileError, nested_too_deeply, parse_toml, read_text, unique_keys
 from harness.names import did_you_mean
 
 MAX_BYTES = 1 << 20
 """The largest publication file, in bytes; it is a few lines."""
-MAX_NESTING = 20
-"""The deepest nesting of tables and lists."""
-MAX_DOTS = 1000
-"""Dots in one line of TOML."""
 
 _TEXTS = ("name", "product", "version", "notes")
 _LISTS = ("testbeds", "sources")
@@ -101,36 +96,21 @@ def read_table(path: Path, content: str = "publication") -> dict[str, Any]:
         raise PublicationFileError(path, "its name ends in neither .toml nor .json", "name it by its format")
     try:
         text = read_text(path, MAX_BYTES, "a .toml or .json file")
-    except InputFileError as error:
-        raise PublicationFileError(path, error.what, error.remedy) from None
-    try:
         if path.suffix.lower() == ".toml":
-            _refuse_dots(path, text)
-            tables: Any = tomllib.loads(text)
+            tables: Any = parse_toml(text)
         else:
             tables = json.loads(text, object_pairs_hook=unique_keys)
+    except InputFileError as error:
+        raise _refused(path, error) from None
     except RecursionError:
-        raise _nested(path) from None
+        raise _refused(path, nested_too_deeply()) from None
     except ValueError as error:
-        kind = path.suffix[1:].upper()
-        raise PublicationFileError(path, f"it is not well-formed {kind}: {error}", "mend it there") from None
+        raise PublicationFileError(path, f"it is not well-formed JSON: {error}", "mend it there") from None
     if not isinstance(tables, dict):
         remedy = f"write an object that holds the {content}'s keys"
         raise PublicationFileError(path, "its top level is no table", remedy)
     _look_through(path, tables, content)
     return tables
-
-
-def _refuse_dots(path: Path, text: str) -> None:
-    """Dotted keys nest, and tomllib takes time by the square of their parts."""
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.count(".") > MAX_DOTS:
-            what = f"line {number} has more than {MAX_DOTS} dots"
-            raise PublicationFileError(path, what, "keep keys flat, and break long texts into lines")
-
-
-def _nested(path: Path) -> PublicationFileError:
-    return PublicationFileError(path, f"it nests deeper than {MAX_NESTING} levels", "keep it flat")
 
 
 def _look_through(path: Path, tables: dict[str, Any], content: str) -> None:
@@ -151,4 +131,8 @@ def _look_through(path: Path, tables: dict[str, Any], content: str) -> None:
         if not below:
             return
         level = below
-    raise _nested(path)
+    raise _refused(path, nested_too_deeply())
+
+
+def _refused(path: Path, error: InputFileError) -> PublicationFileError:
+    return PublicationFileError(path, error.what, error.remedy)

@@ -6,7 +6,7 @@ under the virtual clock, sparse files under the wall clock).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -184,6 +184,3 @@ class VolumeStore(Protocol):
 
     def used_bytes(self) -> int:
         """Bytes that the pool's objects take."""
-
-
-ProgressListener = Callable[[int], None]

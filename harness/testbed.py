@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from harness.activity import ActivityStatus, HandleScope
 from harness.contract import BackupSink
@@ -292,6 +292,3 @@ class Testbed(Protocol):
 
     def close(self) -> None:
         """Free all that the testbed holds: processes, files, tasks. Repeating it is harmless."""
-
-
-TestbedOptions = Mapping[str, Any]

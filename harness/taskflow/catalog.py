@@ -22,7 +22,7 @@ class Catalog:
         self.snapshots: dict[str, Snapshot] = {}
         self.backups: dict[str, Backup] = {}
         self._attachments: dict[str, list[Attachment]] = {}
-        self._attached_times: dict[str, int] = {}
+        self._attachments_made: dict[str, int] = {}
 
     def add(self, record: Volume | Snapshot | Backup) -> None:
         """Enter a record. Raises ValueError if its id is taken by a record of its kind."""
@@ -40,7 +40,7 @@ class Catalog:
         """Note an attachment; its volume counts as in use."""
         volume = self.volumes[attachment.volume_id]
         self._attachments.setdefault(volume.id, []).append(attachment)
-        self._attached_times[volume.id] = self.attached_times(volume.id) + 1
+        self._attachments_made[volume.id] = self.attachments_made(volume.id) + 1
         volume.attach_status = "attached"
         volume.status = "in-use"
 
@@ -54,9 +54,9 @@ class Catalog:
             volume.attach_status = "detached"
             volume.status = "available"
 
-    def attached_times(self, volume_id: str) -> int:
+    def attachments_made(self, volume_id: str) -> int:
         """How often a host has attached the volume so far."""
-        return self._attached_times.get(volume_id, 0)
+        return self._attachments_made.get(volume_id, 0)
 
     def resting_status(self, volume_id: str) -> str:
         """The status of a volume on which nothing works: "in-use" while it is attached, else "available"."""

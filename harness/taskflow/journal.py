@@ -20,8 +20,8 @@ class Undo:
     """One way back. `action` names it, `arguments` are ids and names; carrying it out twice is harmless.
 
     Actions: `delete_volume` (backends, id), `delete_snapshot` (backend, id), `extend` (id, size), `locate` (backends,
-    id: find out at which end the volume is), `release` (volume, owner, unattached_until: nobody can write to the
-    volume before it has been attached so often), `restore_status` (id), `forget` (id).
+    id: find out at which end the volume is), `release` (volume, owner, attached_before: how many attachments had
+    been made of a volume that had none when it was held, else None), `restore_status` (id), `forget` (id).
     """
 
     action: str

@@ -52,8 +52,8 @@ def quiesced(core: FlowCore, flow: Flow, volume: Volume, status: str | None) -> 
         stack.enter_context(core.statuses.working(volume, flow.record.id, status))
 
         def announce(owner: str) -> None:  # written down before the first gate is held
-            free = 0 if catalog.attachments(volume.id) else catalog.attached_times(volume.id) + 1
-            undo = flow.undo_with("release", volume=volume.id, owner=owner, unattached_until=free)
+            before = None if catalog.attachments(volume.id) else catalog.attachments_made(volume.id)
+            undo = flow.undo_with("release", volume=volume.id, owner=owner, attached_before=before)
             stack.callback(flow.drop_undo, undo)
 
         with core.quiesces.held(volume.id, flow.record.id, announce):
@@ -98,7 +98,7 @@ class Methods:
 
     def detach(self, attachment: Attachment) -> None:
         """Detach a volume from a host. Raises `Refused` while a method works on it that needs it as it is (Q-13)."""
-        busy = self._core.quiesces.is_held(attachment.volume_id)
+        busy = self._core.quiesces.held_for(attachment.volume_id)
         if busy:
             raise Refused(f"{attachment.volume_id} is quiesced for {busy}; wait for its end before it is detached")
         attachment.detach()

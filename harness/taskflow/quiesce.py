@@ -84,7 +84,7 @@ class Quiesces:
         if not joined:  # it ended meanwhile
             attachment.gate.release(hold.owner)
 
-    def is_held(self, volume_id: str) -> str:
+    def held_for(self, volume_id: str) -> str:
         """The flows for which a volume is held, as a text; empty if it is not."""
         with self._guard:
             hold = self._holds.get(volume_id)

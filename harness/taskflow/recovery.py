@@ -64,8 +64,9 @@ class Recovery:
 
     def _could_be_written(self, release: Undo) -> bool:
         """Whether a host had the volume attached at some time since it was to be held."""
-        unattached_until: int = release.arguments["unattached_until"]
-        return self._core.catalog.attached_times(release.arguments["volume"]) >= unattached_until
+        attached_before: int | None = release.arguments["attached_before"]
+        made = self._core.catalog.attachments_made(release.arguments["volume"])
+        return attached_before is None or made > attached_before
 
     def _reattach(self, end: DriverEnd, record: FlowRecord) -> bool:
         """Wait for the activity of another taskflow; whether it was found and went well."""

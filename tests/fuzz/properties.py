@@ -19,7 +19,8 @@ from harness.attributes import KEYS, OPTIONAL_KEYS, read_publication, same_publi
 from harness.compression import ALIASES, TECHNIQUES
 from harness.contract import ATTRIBUTE, METHODS
 from harness.frozen import deep_freeze, mutable_part
-from harness.publication_file import MAX_NESTING, PublicationFileError, read_publication_file
+from harness.input_file import MAX_NESTING
+from harness.publication_file import PublicationFileError, read_publication_file
 from harness.results import Outcome, Severity
 from harness.schedule import Schedule, ScheduleError
 from reports.plain import ReportError, load_report, to_json

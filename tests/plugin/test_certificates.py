@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -103,6 +104,15 @@ def test_unusable_identity(certify: Certify, pytester: pytest.Pytester, text: st
     run = certify("--driver", "acme:Good", "--identity", "identity.toml")
     assert (run.status, run.report) == (ExitCode.USAGE_ERROR, None)
     assert f"ERROR: --identity identity.toml: {said}" in run.text
+
+
+@pytest.mark.parametrize("option", ["--identity", "--waivers"])
+def test_pipe_for_a_file(certify: Certify, pytester: pytest.Pytester, option: str) -> None:
+    """A pipe, from which nothing may ever come, is refused for a file of identity or waivers and not waited for."""
+    os.mkfifo(pytester.path / "pipe.toml")
+    run = certify("--driver", "acme:Good", option, "pipe.toml")
+    assert (run.status, run.report) == (ExitCode.USAGE_ERROR, None)
+    assert f"ERROR: {option} pipe.toml: it is not a regular file; give the path of a .toml file" in run.text
 
 
 def test_identity_of_another_version(certify: Certify, pytester: pytest.Pytester) -> None:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,7 +66,16 @@ def expected_status(command: str) -> int:
     return 6 if " -k " in command else 0
 
 
-@pytest.mark.parametrize("together", sequences(), ids=lambda lines: lines[-1])
+def cases() -> list[Any]:
+    """The sequences; those whose first command is much like that of another one are left to `make test-all`."""
+    longer = re.compile(r"--pyargs|--signers|activity-harness compare")
+    return [
+        pytest.param(lines, id=lines[-1], marks=[pytest.mark.long] if longer.search(lines[-1]) else [])
+        for lines in sequences()
+    ]
+
+
+@pytest.mark.parametrize("together", cases())
 def test_command_does_what_the_readme_says(together: list[str], reader: Path) -> None:
     """Each command of the README ends with the exit status that the README gives for it."""
     if any(line.startswith("ssh-keygen") for line in together) and shutil.which("ssh-keygen") is None:
