@@ -68,7 +68,7 @@ def expected_status(command: str) -> int:
 
 def cases() -> list[Any]:
     """The sequences; those whose first command is much like that of another one are left to `make test-all`."""
-    longer = re.compile(r"--pyargs|--signers|activity-harness compare")
+    longer = re.compile(r"--pyargs|--signers|activity-harness compare|--testbed tgt")
     return [
         pytest.param(lines, id=lines[-1], marks=[pytest.mark.long] if longer.search(lines[-1]) else [])
         for lines in sequences()
