@@ -7,6 +7,7 @@ a snapshot's freeze with the data taken while it lasts.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import subprocess
@@ -22,14 +23,16 @@ from harness.storage import BLOCK
 
 from .backend import IscsiBackend
 from .exported import ExportedFile, FrozenImage
-from .session import Session
+from .session import TRANSFER, Session
 from .target import LUN, TargetFailed
 from .testbed import IscsiTestbed
 
-TRIES = 15
-"""Tries of what takes milliseconds."""
-LONG_TRIES = 5
-"""Tries of what takes longer."""
+TRIES = 7
+"""Everything is tried at least this often …"""
+FOR_S = 0.7
+"""… and for at least this many seconds."""
+EXTENT = 64 << 20
+"""Bytes of the volume that commands go over."""
 
 
 class Bench:
@@ -42,14 +45,16 @@ class Bench:
         self.backend.store.create_volume("calibration", 1)
         self._file: ExportedFile = self.backend.store.exported_file("calibration")
         self._session = Session(self._file.export().login("calibration"))
+        for offset in range(0, EXTENT, TRANSFER):  # so that reading does not meet holes
+            self._session.write(LUN, offset, self._random.randbytes(TRANSFER))
 
     def command(self, verb: str, size: int) -> float:
         """One READ or WRITE of `size` bytes at offsets that go up."""
-        offsets = iter(range(0, GIB, size))
+        offsets = itertools.cycle(range(0, EXTENT, size))
         data = self._random.randbytes(size)
         if verb == "read":
-            return self._fastest(TRIES, lambda: self._session.read(LUN, next(offsets), size))
-        return self._fastest(TRIES, lambda: self._session.write(LUN, next(offsets), data))
+            return self._fastest(lambda: self._session.read(LUN, next(offsets), size))
+        return self._fastest(lambda: self._session.write(LUN, next(offsets), data))
 
     def sequence(self, verb: str, total: int, size: int) -> float:
         """`total` bytes by commands of `size` bytes, one after the other."""
@@ -62,16 +67,16 @@ class Bench:
                 if verb in ("write", "copy"):
                     self._session.write(LUN, (GIB // 2 if verb == "copy" else 0) + offset, data)
 
-        return self._fastest(LONG_TRIES, run)
+        return self._fastest(run)
 
     def round_trip(self) -> float:
         """A command without data."""
-        return self._fastest(TRIES, lambda: self._session.test_unit_ready(LUN))
+        return self._fastest(lambda: self._session.test_unit_ready(LUN))
 
     def attach(self) -> float:
         """Login and logout of a host."""
         login = self._file.export().login("calibration-2")
-        return self._fastest(TRIES, lambda: Session(login).close())
+        return self._fastest(lambda: Session(login).close())
 
     def copy(self, total: int) -> float:
         """A copying process over `total` bytes of data, from its start to its end."""
@@ -87,7 +92,7 @@ class Bench:
                         raise TargetFailed(f"the copying process ended with status {copier.returncode}")
                 target.unlink()
 
-            return self._fastest(LONG_TRIES, run)
+            return self._fastest(run)
 
     def snapshot(self, total: int) -> float:
         """A freeze of the target with `total` bytes of data taken."""
@@ -102,14 +107,14 @@ class Bench:
             image.unlink()
             image.close()
 
-        return self._fastest(LONG_TRIES, run)
+        return self._fastest(run)
 
     def compress(self, technique: str, total: int, chunk: int) -> float:
         """Compressing `total` bytes by chunks; half of each block is noise."""
         found = codec(technique)
         block = BLOCK // 2
         data = b"".join(self._random.randbytes(block) + bytes(block) for _ in range(chunk // BLOCK))
-        return self._fastest(LONG_TRIES, lambda: [found.compress(data) for _ in range(total // chunk)])
+        return self._fastest(lambda: [found.compress(data) for _ in range(total // chunk)])
 
     @contextlib.contextmanager
     def _filled(self, total: int) -> Iterator[Path]:
@@ -121,10 +126,11 @@ class Bench:
             path.unlink()
 
     @staticmethod
-    def _fastest(tries: int, act: Callable[[], object]) -> float:
+    def _fastest(act: Callable[[], object]) -> float:
         act()  # the first pays for what the others find ready
-        taken = []
-        for _ in range(tries):
+        taken: list[float] = []
+        give_up = time.monotonic() + FOR_S
+        while len(taken) < TRIES or time.monotonic() < give_up:
             began = time.perf_counter()
             act()
             taken.append(time.perf_counter() - began)
