@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 import time
@@ -26,12 +27,12 @@ class Channel:
         while True:
             self._socket = socket.socket(socket.AF_UNIX)
             try:
-                self._socket.connect(str(path))
+                connect(self._socket, path)
                 break
             except OSError as error:
                 self._socket.close()
                 if time.monotonic() > give_up:
-                    raise ChannelBroken(f"{path.name} does not answer: {error.strerror}") from error
+                    raise ChannelBroken(f"{path.name} does not answer: {error}") from error
                 time.sleep(0.01)
         self._socket.settimeout(within_s)
         self._waiting = b""
@@ -63,3 +64,12 @@ class Channel:
     def close(self) -> None:
         """Close the connection. Repeating it is harmless."""
         self._socket.close()
+
+
+def connect(to: socket.socket, path: Path) -> None:
+    """Connect a Unix socket to a path of any length; one that is given as such has 107 characters at most."""
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        to.connect(f"/proc/self/fd/{directory}/{path.name}")
+    finally:
+        os.close(directory)
