@@ -6,9 +6,10 @@ JOBS ?= 2
 REPORT ?= backend-activity-report
 FUZZ_SECONDS ?= 600
 FUZZ_SEED ?= 1
+TARGETS ?= tgt lio
 BIN := $(VENV)/bin
 
-.PHONY: certify test test-cinder certify-cinder test-long test-all proof check canary fuzz mutation benchmarks clean
+.PHONY: certify test test-cinder certify-cinder test-long test-all real proof check canary fuzz mutation benchmarks clean
 
 # The bundled reference driver on both simulated backends and on files, and two publications of real systems.
 certify: $(VENV)/.installed
@@ -39,6 +40,10 @@ test-long: $(VENV)/.installed
 	$(BIN)/pytest tests/ -q -n $(JOBS) -m long
 
 test-all: test test-long
+
+# The suites on targets that are not ours, tgt and LIO; one that can't be had here is skipped, and the summary says why.
+real: $(VENV)/.installed
+	$(BIN)/python -m tests.real_targets.suites --jobs $(JOBS) --report $(REPORT)-real $(TARGETS)
 
 # The proof of the suites on many seeds: 200 for each honest driver, 20 for each faulty one, and 20 under schedules. Takes
 # many hours; Ctrl-C ends it, and the next call goes on where it was (.proof/) as long as the code is the same.
@@ -73,7 +78,7 @@ benchmarks: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.speed
 
 clean:
-	rm -rf $(VENV) $(REPORT) $(REPORT)-canary
+	rm -rf $(VENV) $(REPORT) $(REPORT)-canary $(REPORT)-real
 
 $(VENV)/.cinder: $(VENV)/.installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev,cinder]'

@@ -3,7 +3,8 @@
 Compares the model with measurements that others published (`benchmarks/data/`) and with cases that theory answers. For
 each series: the mean and the largest relative error over the rows that set no parameter, the target, and what other
 simulators reached on the whole series. Ends with status 1 if a target is missed, a fair share is not exact, or an
-interval of theory fails at more seeds than 95 % intervals explain.
+interval of theory fails at more seeds than 95 % intervals explain. With `--testbed`: calibrates a real target and
+predicts operations that were not used for that.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from benchmarks import analytic, backup_durations, nfs_instances
+from benchmarks import analytic, backup_durations, calibrated, nfs_instances
 from benchmarks.published import Published, Row
 
 LOADS = (0.5, 0.8)
@@ -177,7 +178,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=10, help="seeds 1 to this for the queues (default 10)")
     parser.add_argument("--batch", type=int, default=BATCH, help=f"customers in each batch (default {BATCH})")
+    parser.add_argument("--testbed", help="predict a real target instead, tgt or lio, from a calibration made now")
     options = parser.parse_args()
+    if options.testbed is not None:
+        return calibrated.report(options.testbed)
     series = measured_series(Published())
     failures = [f"{one.name}: mean error {percent(one.mean)}" for one in series if one.is_missed]
     for line in series_lines(series):

@@ -183,7 +183,7 @@ def make_settings(
         made.append(_under_test(len(made), Path(path).stem, ("--attributes", path), spec, made))
     chosen = tuple(dict.fromkeys(testbeds or DEFAULT_TESTBEDS))
     for name in chosen:
-        testbed_entry(name)
+        _must_be_installed(testbed_entry(name))
     for driver in made:
         if driver.testbeds and not set(driver.testbeds) & set(chosen):
             raise UsageProblem(
@@ -235,6 +235,16 @@ def testbed_entry(name: str) -> EntryPoint:
         rest = "" if near.startswith("known") else f" known are {', '.join(names)}"
         raise UsageProblem(f"--testbed {name}: there is no such testbed; {near}{rest}")
     return known[name]
+
+
+def _must_be_installed(entry: EntryPoint) -> None:
+    """A testbed on a real target may say what this machine lacks for it, in a class method `missing`."""
+    try:
+        lacks = getattr(entry.load(), "missing", lambda: None)()
+    except Exception:
+        return  # told where the testbed is used
+    if lacks:
+        raise UsageProblem(f"--testbed {entry.name}: {lacks}; or name other testbeds")
 
 
 def is_virtual(testbed: str) -> bool:

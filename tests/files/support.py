@@ -7,8 +7,8 @@ import signal
 from pathlib import Path
 
 from harness.model import GIB
-from harness.real_targets.files.store import FileStore
-from harness.real_targets.files.transfer import CopyTransfer
+from harness.real_targets.backing.store import FileStore
+from harness.real_targets.backing.transfer import CopyTransfer
 from harness.stamps import block_bytes
 from harness.storage import BLOCK
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.real_targets.files.medium import data_extents
-from harness.real_targets.files.transfer import COPIER
+from harness.real_targets.backing.medium import data_extents
+from harness.real_targets.backing.transfer import COPIER
 
 SIZE = 1 << 24
 

@@ -10,7 +10,7 @@ import pytest
 
 from harness.model import GIB
 from harness.point_in_time import check_image
-from harness.real_targets.files.store import FileStore
+from harness.real_targets.backing.store import FileStore
 from harness.real_targets.files.testbed import FilesTestbed
 from harness.storage import (
     BLOCK,

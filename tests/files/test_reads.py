@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.real_targets.files.reader import FileReader
-from harness.real_targets.files.store import FileStore
+from harness.real_targets.backing.reader import FileReader
+from harness.real_targets.backing.store import FileStore
 from harness.real_targets.files.testbed import FilesTestbed
 from harness.stamps import block_bytes, read_stamp
 from harness.storage import BLOCK, TransferCancelled, TransferFailed

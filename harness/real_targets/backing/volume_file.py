@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import contextlib
 import errno
 import os
 from collections.abc import Iterator
@@ -34,10 +35,44 @@ def _blocks(offset: int, length: int) -> range:
 
 
 class Tracker(Protocol):
-    """Is told of each write to a file before it is made, under the file's lock."""
+    """Is told of each write to a file before it is made, under the file's lock.
+
+    `reads` is the file from which a copying process copies while the tracker is at work.
+    """
+
+    reads: Path
 
     def before_write(self, fd: int, offset: int, length: int) -> None:
         """Bytes `offset`…`offset + length` of the open file `fd` are about to be overwritten."""
+
+
+class PointInTime(Tracker, Protocol):
+    """Makes of a copy that takes its time the source as it stood at one instant."""
+
+    def lay_over(self, data: bytes, offset: int) -> bytes:
+        """What `data`, read from the copy at a byte offset (whole blocks), was at that instant."""
+
+    def merge_into(self, fd: int) -> None:
+        """Make the complete copy in the open file `fd` what the source was at that instant."""
+
+    def unlink(self) -> None:
+        """Remove the files that this needed; they can still be read here."""
+
+    def close(self) -> None:
+        """Free everything. Repeating it is harmless."""
+
+
+class Changes(Tracker, Protocol):
+    """Finds out which blocks a copy has to carry over once more."""
+
+    def __len__(self) -> int:
+        """How many there are now."""
+
+    def take(self) -> list[int]:
+        """The blocks, ascending; they count as clean from now on."""
+
+    def close(self) -> None:
+        """Free what finding them out needed. Repeating it is harmless."""
 
 
 class Overlay:
@@ -48,7 +83,9 @@ class Overlay:
     since it is kept before it is overwritten.
     """
 
-    def __init__(self, path: Path, size: int) -> None:
+    def __init__(self, path: Path, source: VolumeFile) -> None:
+        size = source.size
+        self.reads = source.path
         self._path = path
         self._size = size
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
@@ -93,7 +130,8 @@ class Overlay:
 class DirtyBlocks:
     """Notes which blocks were written while a copy runs, so that they are copied again."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: VolumeFile) -> None:
+        self.reads = source.path
         self._blocks: set[int] = set()
 
     def before_write(self, fd: int, offset: int, length: int) -> None:
@@ -107,6 +145,9 @@ class DirtyBlocks:
         """The blocks noted so far, ascending; they count as clean from now on. Under the file's lock."""
         taken, self._blocks = self._blocks, set()
         return sorted(taken)
+
+    def close(self) -> None:
+        """Nothing but memory is held."""
 
 
 class VolumeFile:
@@ -169,14 +210,20 @@ class VolumeFile:
                 data = self.read(offset, min(_READ_BYTES, start + length - offset))
                 for place in range(0, len(data), BLOCK):
                     block = (offset + place) // BLOCK
-                    stamp = _shown(block, data[place : place + BLOCK])
+                    stamp = shown_stamp(block, data[place : place + BLOCK])
                     if stamp is not None:
                         image[block] = stamp
         return image
 
+    @contextlib.contextmanager
+    def held_up(self) -> Iterator[None]:
+        """Hold up whoever writes, and see that no write is under way; the file may be replaced meanwhile."""
+        with self.lock:
+            yield
+
     def resize(self, size: int) -> None:
         """Set the size in bytes; what is added reads as zeros."""
-        with self.lock:
+        with self.held_up():
             os.ftruncate(self.descriptor(), size)
 
     def discard(self) -> None:
@@ -206,12 +253,16 @@ class VolumeFile:
     def close(self) -> None:
         """Close the file; whoever uses the object from now on gets `ObjectUnknown`."""
         with self.lock:
+            self._let_go()
             if self._fd >= 0:
                 os.close(self._fd)
                 self._fd = -1
 
+    def _let_go(self) -> None:
+        """Whatever shows the file to others is to stop; under the lock."""
 
-def _shown(block: int, data: bytes) -> int | None:
+
+def shown_stamp(block: int, data: bytes) -> int | None:
     """The stamp that a block's bytes show, None for zeros."""
     try:
         found = read_stamp(data)

@@ -13,7 +13,7 @@ from pathlib import Path
 from harness.storage import BLOCK
 
 from .transfer import CopyTransfer
-from .volume_file import DirtyBlocks, Overlay, VolumeFile, write_all
+from .volume_file import Changes, PointInTime, VolumeFile, write_all
 
 _CALM = 16
 """Once no more dirty blocks than this are left, a live move copies them with the writers held up."""
@@ -29,7 +29,7 @@ class CopyPlan:
         guard: threading.Lock,
         source: VolumeFile,
         partial: Path,
-        overlay: Overlay | None,
+        overlay: PointInTime | None,
         publish: Callable[[], None],
         withdraw: Callable[[], None],
     ) -> None:
@@ -71,21 +71,21 @@ class CopyPlan:
 
 
 class MovePlan:
-    """Fill `partial`, then let the volume go on in it. `live`: what was written meanwhile is carried over."""
+    """Fill `partial`, then let the volume go on in it. With `changes`, what was written meanwhile is carried over."""
 
     def __init__(
         self,
         guard: threading.Lock,
         volume: VolumeFile,
         partial: Path,
-        live: bool,
+        changes: Changes | None,
         cut_over: Callable[[], None],
         withdraw: Callable[[], None],
     ) -> None:
         self._guard = guard
         self._volume = volume
         self._partial = partial
-        self._dirty = DirtyBlocks() if live else None
+        self._dirty = changes
         self._cut_over = cut_over
         self._withdraw = withdraw
         if self._dirty is not None:
@@ -103,7 +103,7 @@ class MovePlan:
                         blocks = self._dirty.take()
                     for block in blocks:  # one that is overwritten right now is dirty again, so its bytes don't matter
                         self._copy_block(block, fd)
-            with self._guard, self._volume.lock:
+            with self._guard, self._volume.held_up():
                 transfer.commit()
                 if self._dirty is not None:
                     for block in self._dirty.take():
@@ -121,6 +121,7 @@ class MovePlan:
         """Let the volume's writers alone."""
         if self._dirty is not None:
             self._volume.untrack(self._dirty)
+            self._dirty.close()
         with self._guard:
             self._volume.pinned = False
 
@@ -139,7 +140,7 @@ class RevertPlan:
 
     def finish(self, transfer: CopyTransfer) -> None:
         """Put the work file in the volume's place."""
-        with self._guard, self._volume.lock:
+        with self._guard, self._volume.held_up():
             transfer.commit()
             self._work.replace(self._volume.path)
             self._volume.replace_file(self._volume.path)
@@ -158,7 +159,7 @@ class RevertPlan:
 class ReadPlan:
     """Fill a work file that a reader follows; over when the reader has taken everything, or closes."""
 
-    def __init__(self, guard: threading.Lock, source: VolumeFile, work: Path, overlay: Overlay | None) -> None:
+    def __init__(self, guard: threading.Lock, source: VolumeFile, work: Path, overlay: PointInTime | None) -> None:
         self._guard = guard
         self._source = source
         self._work = work

@@ -28,7 +28,7 @@ from .medium import PARTIAL, WORK, file_name, stored_object, used_bytes
 from .plans import CopyPlan, HostCopyPlan, MovePlan, ReadPlan, RevertPlan
 from .reader import FileReader
 from .transfer import CopyTransfer, Plan
-from .volume_file import Overlay, VolumeFile
+from .volume_file import Changes, DirtyBlocks, Overlay, PointInTime, VolumeFile
 
 STEPS = 128
 """A copying process reports its position this often."""
@@ -71,7 +71,7 @@ class FileStore:
             self._must_be_free(volume_id)
             path = self._path(volume_id, "volume", None)
             _make(path, size * GIB)
-            self._objects[volume_id] = VolumeFile(volume_id, "volume", None, path)
+            self._objects[volume_id] = self._open(volume_id, "volume", None, path)
 
     def extend_volume(self, volume_id: str, size: int) -> None:
         """See `VolumeStore.extend_volume`; `ObjectBusy` while the volume is about to get another file."""
@@ -91,8 +91,8 @@ class FileStore:
             if found.uses or found.pinned:
                 raise ObjectBusy(f"{found.kind} {object_id} is in use by a transfer")
             self._must_not_be_needed(object_id)
+            found.close()  # first, so that nobody is still shown what is going
             found.path.unlink()
-            found.close()
             del self._objects[object_id]
 
     def volume_file(self, volume_id: str) -> VolumeFile:
@@ -155,7 +155,8 @@ class FileStore:
             publish=lambda: target._publish(request.target, request.makes, parent, path),
             withdraw=lambda: target._withdraw(request.target, partial),
         )
-        return self._start(f"copy of {request.source} to {request.target}", source.path, partial, total, plan)
+        reads = source.path if overlay is None else overlay.reads
+        return self._start(f"copy of {request.source} to {request.target}", reads, partial, total, plan)
 
     def begin_move(self, volume_id: str, into: VolumeStore, live: bool) -> CopyTransfer:
         """See `VolumeStore.begin_move`; `ObjectBusy` while another transfer uses the volume."""
@@ -167,6 +168,11 @@ class FileStore:
             total = volume.size
             path = target._claim(volume_id, "volume", None, total)
             partial = _partial(path)
+            try:
+                changes = self._changes(volume) if live else None
+            except BaseException:
+                target._withdraw(volume_id, partial)
+                raise
             volume.pinned = True
 
         def cut_over() -> None:
@@ -175,13 +181,14 @@ class FileStore:
             volume.replace_file(path)
             old.unlink()
             del self._objects[volume_id]
-            target._objects[volume_id] = volume
+            target._adopt(volume)
             target._claims.discard(volume_id)
 
         plan = MovePlan(
-            self._guard, volume, partial, live, cut_over, withdraw=lambda: target._withdraw(volume_id, partial)
+            self._guard, volume, partial, changes, cut_over, withdraw=lambda: target._withdraw(volume_id, partial)
         )
-        return self._start(f"move of {volume_id} to {target.name}", volume.path, partial, total, plan)
+        reads = volume.path if changes is None else changes.reads
+        return self._start(f"move of {volume_id} to {target.name}", reads, partial, total, plan)
 
     def begin_revert(self, volume_id: str, snapshot_id: str) -> CopyTransfer:
         """See `VolumeStore.begin_revert`. Raises `ObjectUnknown`, `Unsupported` for another volume's snapshot."""
@@ -215,7 +222,8 @@ class FileStore:
         plan = ReadPlan(self._guard, found, work, overlay)
         content = os.open(work, os.O_RDONLY)
         try:
-            transfer = self._start(f"read of {source}", found.path, work, total, plan)
+            reads = found.path if overlay is None else overlay.reads
+            transfer = self._start(f"read of {source}", reads, work, total, plan)
         except BaseException:
             os.close(content)
             if overlay is not None:
@@ -294,10 +302,24 @@ class FileStore:
     def _work_path(self, purpose: str) -> Path:
         return self.directory / f"{purpose}-{next(self._work_numbers)}{WORK}"
 
-    def _overlay(self, source: VolumeFile, wanted: bool) -> Overlay | None:
+    def _overlay(self, source: VolumeFile, wanted: bool) -> PointInTime | None:
         if not wanted or source.kind == "snapshot":  # nobody writes to a snapshot
             return None
-        return Overlay(self._work_path("overlay"), source.size)
+        return self._point_in_time(source)
+
+    # ---- what a backend does otherwise whose writers do not come through here ----------------------------------------
+
+    def _point_in_time(self, source: VolumeFile) -> PointInTime:
+        return Overlay(self._work_path("overlay"), source)
+
+    def _changes(self, volume: VolumeFile) -> Changes:
+        return DirtyBlocks(volume)
+
+    def _open(self, object_id: str, kind: str, parent: str | None, path: Path) -> VolumeFile:
+        return VolumeFile(object_id, kind, parent, path)
+
+    def _adopt(self, volume: VolumeFile) -> None:
+        self._objects[volume.id] = volume
 
     def _claim(self, object_id: str, kind: str, parent: str | None, size: int) -> Path:
         """Make the partial file of a new object; returns the path that it will have when it is complete."""
@@ -308,7 +330,7 @@ class FileStore:
         return path
 
     def _publish(self, object_id: str, kind: str, parent: str | None, path: Path) -> None:
-        complete = VolumeFile(object_id, kind, parent, _partial(path))
+        complete = self._open(object_id, kind, parent, _partial(path))
         _partial(path).rename(path)
         complete.path = path
         self._objects[object_id] = complete

@@ -10,7 +10,7 @@ from harness.storage import Transfer
 from .medium import data_extents
 from .plans import ReadPlan
 from .transfer import CopyTransfer
-from .volume_file import Overlay
+from .volume_file import PointInTime
 
 
 class FileReader:
@@ -21,7 +21,7 @@ class FileReader:
     """
 
     def __init__(
-        self, transfer: CopyTransfer, plan: ReadPlan, content: int, overlay: Overlay | None, chunk_bytes: int
+        self, transfer: CopyTransfer, plan: ReadPlan, content: int, overlay: PointInTime | None, chunk_bytes: int
     ) -> None:
         self.copy = transfer
         self.transfer: Transfer = transfer

@@ -1,0 +1,1 @@
+"""The testbed `lio`: Linux's own SCSI target, in a small virtual machine that needs neither KVM nor root."""

@@ -1,0 +1,78 @@
+"""LIO in the virtual machine; implements `harness.real_targets.iscsi.target.Target`.
+
+The backing files are on the host. The machine has them as disks, which come and go with what is exported, so the host
+that runs the machine is the target's shelf: there the jobs copy.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from harness.real_targets.iscsi.target import AUTHORITY, LUN, Nexus
+
+from .machine import ISCSI_PORT, Machine
+
+
+class LioTarget:
+    """One backend's share of a machine: the targets whose names have its `realm`."""
+
+    tells_sessions_apart = False
+    """LIO names the initiators of a target's sessions, no more."""
+
+    def __init__(self, machine: Machine, realm: str) -> None:
+        self.portal = machine.portal
+        self.realm = realm
+        self._machine = machine
+        self._prefix = f"{AUTHORITY}:{realm}:"
+        self._guard = threading.Lock()
+        self._disks: dict[str, int] = {}
+
+    def create(self, name: str, user: str, password: str) -> None:
+        """See `Target.create`."""
+        address = self._machine.address
+        self._machine.ask("create", name=name, user=user, password=password, address=address, port=ISCSI_PORT)
+
+    def destroy(self, name: str) -> None:
+        """See `Target.destroy`."""
+        self._machine.ask("destroy", name=name)
+
+    def attach_file(self, name: str, path: Path, serial: str, writable: bool) -> None:
+        """See `Target.attach_file`."""
+        disk = self._machine.plug(path, serial, writable)
+        try:
+            self._machine.ask("attach", name=name, lun=LUN, disk=disk, serial=serial, writable=writable)
+        except BaseException:
+            self._machine.unplug(disk)
+            raise
+        with self._guard:
+            self._disks[name] = disk
+
+    def detach_file(self, name: str) -> None:
+        """See `Target.detach_file`."""
+        with self._guard:
+            disk = self._disks.pop(name)
+        self._machine.ask("detach", name=name, lun=LUN, disk=disk)
+        self._machine.unplug(disk)
+
+    def frozen(self) -> AbstractContextManager[None]:
+        """See `Target.frozen`: the whole machine stands still, and what it has begun to write is written."""
+        return self._machine.stopped()
+
+    def sessions(self) -> list[Nexus]:
+        """See `Target.sessions`."""
+        found = self._machine.ask("sessions")
+        return [Nexus(target, initiator) for target, initiator in found if target.startswith(self._prefix)]
+
+    def drop(self, nexus: Nexus) -> None:
+        """See `Target.drop`: the portal group of the session's target is disabled, and enabled again."""
+        self._machine.ask("drop", name=nexus.target)
+
+    def clear(self) -> None:
+        """Take everything away that this backend exports."""
+        with self._guard:
+            disks, self._disks = list(self._disks.values()), {}
+        self._machine.ask("clear", prefix=self._prefix, disks=disks)
+        for disk in disks:
+            self._machine.unplug(disk)

@@ -1,0 +1,1 @@
+"""The testbed `tgt`: the Linux SCSI target framework (tgtd), as an ordinary user."""

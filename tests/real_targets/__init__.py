@@ -1,0 +1,1 @@
+"""Tests of the testbeds on real targets."""

@@ -1,0 +1,81 @@
+"""LIO in its machine: the testbed, and the machine that stands."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.driver_kit import run_job
+from harness.model import Caller
+from harness.real_targets.iscsi.testbed import IscsiTestbed
+from harness.real_targets.lio import standing
+from harness.real_targets.lio.testbed import LioTestbed
+from harness.runtime import SECOND
+from harness.schedule import Fault
+from harness.testbed import Job
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+OWNER = Caller("host-1", "user-1")
+
+pytestmark = pytest.mark.long
+
+
+@pytest.mark.parametrize("breaks", ["socket", "target"])
+def test_writes_moves_and_breaks(lio: IscsiTestbed, breaks: str) -> None:
+    """What hosts write is on the LUN, stays there through a move, and a broken connection has lost its session."""
+    lio.backend("primary")._breaks = breaks
+    primary = lio.backend("primary")
+    connection = primary.connect(OWNER)
+    run_job(connection, Job("create_volume", target="volume", size=1), "1")
+    attachment = primary.attach("volume", "host-1")
+    attachment.write(5, 11)
+    run_job(connection, Job("snapshot", source="volume", target="snapshot"), "2")
+    attachment.write(5, 12)
+    run_job(connection, Job("move", source="volume", destination="sibling"), "3")
+    attachment.write(6, 13)
+    assert primary.inspect().images == {"snapshot": {5: 11}}
+    assert lio.backend("sibling").inspect().images == {"volume": {5: 12, 6: 13}}
+    before = [nexus for nexus in primary.store.target.sessions() if ":control:" in nexus.target]
+    lio.inject(Fault("connection.break", caller=OWNER.host))
+    while connection.is_open:
+        lio.runtime.sleep(SECOND // 1000)
+    assert len(before) == 1
+    assert before[0] not in primary.store.target.sessions()
+    assert primary.connect(OWNER).is_open
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A place of the test's own for the machine that stands, with the image that was built before."""
+    lacks = LioTestbed.missing()
+    if lacks:
+        pytest.skip(lacks)
+    mine = tmp_path / "backend-activity-harness" / "lio"
+    mine.parent.mkdir()
+    mine.mkdir()
+    for path in standing.cache_directory().iterdir():
+        if path.is_dir() and path.name != "up":
+            (mine / path.name).symlink_to(path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    yield mine
+    standing.down()
+
+
+def test_commands_of_the_readme(cache: Path) -> None:
+    """The README's commands for the machine work in their order, and nothing is left of it."""
+    (block,) = re.findall(r"^```console\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
+    printed = ""
+    for line in block.splitlines():
+        program, *words = line.split()
+        path = Path(sys.executable).with_name(program)
+        done = subprocess.run([str(path), *words], capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+        printed += done.stdout
+    assert "portal 127." in printed
+    assert "Linux version" in printed
+    assert not (cache / "up").exists()
