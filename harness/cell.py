@@ -17,11 +17,18 @@ from harness.cell_process import CellError, CellProcess, Garbled, ProcessEnded
 
 __all__ = ["Cell", "CellError", "CellLimits", "CellOutcome", "Kind"]
 
+PATIENCE = 4.0
+"""How much longer than its limit a call may take while the machine has no core for it, in limits."""
+STARVED_S = 0.05
+"""Less waiting for a core than this does not lengthen a call (s)."""
+
 
 @dataclass(frozen=True)
 class CellLimits:
     """What one cell may use: seconds of wall time for a call and for its start, bytes for everything else.
 
+    Time in which the process was ready to run and the machine had no core for it does not count as time of a call, up to
+    `PATIENCE` times the limit: a loaded machine makes no driver hang.
     `memory_bytes` is the address space of each process, and what all processes of the cell may hold together;
     `processes` is how many there may be, the worker among them; `output_bytes` is how much of each output stream is
     kept (all of it is read); `file_bytes` is the greatest offset in a file; `message_bytes` the greatest answer.
@@ -185,7 +192,7 @@ class Cell:
         process = self._process
         assert process is not None
         try:
-            message = process.receive(began + limit)
+            message = _within(process, limit, began)
         except TimeoutError:
             where = process.stacks()
             self._bury()
@@ -203,6 +210,19 @@ class Cell:
             if outcome.kind in (Kind.OUT_OF_MEMORY, Kind.GARBLED) or message.get("crowded"):
                 self._bury()
         return replace(outcome, stdout=process.stdout.text(), stderr=process.stderr.text())
+
+
+def _within(process: CellProcess, limit: float, began: float) -> dict[str, Any]:
+    """The process's next message. Raises TimeoutError after `limit` seconds in which it could have run."""
+    starved_before, more = process.starved_s(), 0.0
+    while True:
+        try:
+            return process.receive(began + limit + more)
+        except TimeoutError:
+            starved = min(process.starved_s() - starved_before, PATIENCE * limit)
+            if starved - more < STARVED_S:
+                raise
+            more = starved
 
 
 _MEMORY_SIGNS = (

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 from typing import Any, Protocol
 
 POLL_S = 0.05
@@ -230,6 +231,15 @@ class CellProcess:
         self.drain()
         for stream in (self.stdout, self.stderr, self.trace):
             stream.clear()
+
+    def starved_s(self) -> float:
+        """For how long the worker was ready to run and no core was free (s); 0 where the system does not tell."""
+        keeper = self._popen.pid
+        try:
+            worker = Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()[0]
+            return int(Path(f"/proc/{worker}/schedstat").read_text().split()[1]) / 1e9
+        except (OSError, ValueError, IndexError):
+            return 0.0
 
     def stacks(self) -> str:
         """Where the process stands, by its own signal handler; empty if it does not say."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -25,6 +26,14 @@ def process_id() -> int:
 def hash_of(text: str) -> int:
     """Return the salted hash of a text."""
     return hash(text)
+
+
+def work(cpu_s: float) -> str:
+    """Keep a core busy for so many seconds of processor time."""
+    while True:
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        if used.ru_utime + used.ru_stime >= cpu_s:
+            return "done"
 
 
 def spin() -> None:

@@ -56,6 +56,27 @@ def fifo(tmp_path: Path) -> Iterator[tuple[str, int]]:
     os.close(fd)
 
 
+@pytest.fixture
+def crowded_core() -> Iterator[None]:
+    """All that is started shares one core with three processes that never rest."""
+    mine = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(mine)})
+    crowd = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3)]
+    yield
+    os.sched_setaffinity(0, mine)
+    for process in crowd:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="the system does not tell how long tasks waited")
+@pytest.mark.usefixtures("crowded_core")
+def test_time_without_a_core_does_not_count(cell: Cell) -> None:
+    """A call that needs most of its limit comes to its end on a core that it has to share, and a hanging one is ended."""
+    assert do(cell, "work", wall_s=1.0, cpu_s=0.7).kind is Kind.RETURNED
+    assert do(cell, "spin", wall_s=0.2).kind is Kind.HUNG
+
+
 def test_value_comes_back(cell: Cell) -> None:
     """What the function returns comes back as it was."""
     value = {"text": "ä\n\u2028", "number": [1, 2.5, None, True], "nested": {"a": {}}}
