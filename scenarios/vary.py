@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tomllib
 import typing
 from collections.abc import Mapping
@@ -62,7 +63,8 @@ def variant_of(scenario: Scenario, name: str) -> Scenario:
         raise ScenarioError(scenario.name, [f"variant.{name}: {problem}" for problem in error.problems]) from None
 
 
-def _changed(scenario: Scenario, data: dict[str, Any], values: Mapping[str, Any]) -> Scenario:
+def _changed(scenario: Scenario, data: Mapping[str, Any], values: Mapping[str, Any]) -> Scenario:
+    data = copy.deepcopy(dict(data))  # what is refused must not stay in the caller's
     for path, value in values.items():
         for place in _places(scenario, data, path, value):
             _set(data, place, value)
@@ -73,7 +75,9 @@ def _places(scenario: Scenario, data: Mapping[str, Any], path: str, value: Any) 
     """The key paths that a path means: with names where it leaves them out. A new table has to come as a whole."""
     kind, *rest = path.split(".")
     field = Scenario.model_fields.get(kind)
-    if field is None or not rest:
+    if field is not None and not rest:
+        raise ScenarioError(scenario.name, [f"{path} is a table; name a key in it, such as link.bandwidth"])
+    if field is None:
         hint = did_you_mean(kind, keys_of(Scenario))
         raise ScenarioError(scenario.name, [f"{path}: there is no such key; {hint}"])
     tables = data.get(kind, {})

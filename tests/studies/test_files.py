@@ -192,6 +192,16 @@ def test_values_are_changed_by_key_path(path: str, value: Any, found: Any, tmp_p
     assert {key: scenario_data(changed)[key] for key in kept} == {key: scenario_data(scenario)[key] for key in kept}
 
 
+def test_several_texts_of_a_command_line_are_changed_at_once() -> None:
+    """Texts and numbers may be given together, in whatever order."""
+    scenario = parse_scenario(tomllib.loads(GOOD), "mine")
+    values = {"volume.size": "2GiB", "operation.move.concurrency": "8", "volume.count": "3"}
+    for given in (values, dict(reversed(values.items()))):
+        changed = with_values(scenario, given)
+        assert changed.volume["data"].size == 2 << 30
+        assert (changed.volume["data"].count, changed.operation["move"].concurrency) == (3, 8)
+
+
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
@@ -201,7 +211,7 @@ def test_values_are_changed_by_key_path(path: str, value: Any, found: Any, tmp_p
         ("volumes.size", "1 TiB", "did you mean 'volume'"),
         ("stream.rate", "1 Gb/s", r"no \[stream.NAME\]"),
         ("operation.move.concurrency", "0", "greater than or equal to 1"),
-        ("volume", "1 TiB", "there is no such key"),
+        ("volume", "1 TiB", "volume is a table; name a key in it"),
     ],
 )
 def test_a_path_or_value_that_does_not_fit_is_told(path: str, value: str, message: str) -> None:
