@@ -79,7 +79,7 @@ class Deployment:
                 end.reopen()
 
     def make_volumes(self) -> None:
-        """Make every group's volumes and attach them to their hosts."""
+        """Make every group's volumes; nobody has attached them yet."""
         for name, group in self.scenario.volume.items():
             backend = self.backends.beds[group.backend].backend(group.backend)
             end = self.taskflow.core.ends[group.backend]
@@ -87,10 +87,17 @@ class Deployment:
                 volume_id = f"{name}-{number}"
                 backend.store.create_volume(volume_id, group.size // GIB)
                 self.catalog.add(Volume(volume_id, group.size // GIB, end.host))
-                if group.host is not None:
-                    attachment = backend.attach(volume_id, group.host)
-                    self.taskflow.methods.attach(attachment)
-                    self.attachments[volume_id] = attachment
+
+    def attach_volumes(self) -> None:
+        """Attach every group's volumes to their hosts."""
+        for name, group in self.scenario.volume.items():
+            if group.host is None:
+                continue
+            backend = self.backends.beds[group.backend].backend(group.backend)
+            for volume_id in self.volumes_of(name):
+                attachment = backend.attach(volume_id, group.host)
+                self.taskflow.methods.attach(attachment)
+                self.attachments[volume_id] = attachment
 
     def volumes_of(self, group: str) -> list[str]:
         """The ids of a group's volumes."""

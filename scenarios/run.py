@@ -87,7 +87,8 @@ def _world(plan: Scenario, backends: Backends, seed: int) -> World:
 def _play(world: World) -> None:
     world.deployment.start_taskflow()
     world.deployment.make_volumes()
-    world.timetable.prepare()
+    world.timetable.prepare()  # before hosts attach: no writes have to be held for snapshots that are just there
+    world.deployment.attach_volumes()
     world.zero_ns = world.deployment.runtime.now()
     world.backends.fabric.forget()
     world.deployment.recorder.emit("scenario.begins")

@@ -157,6 +157,13 @@ def test_a_failure_is_a_result(run: Simulate) -> None:
     assert "bytes left" in sentence
 
 
+def test_snapshots_of_before_the_beginning_cost_nothing(run: Simulate) -> None:
+    """A snapshot that operations begin with is just there, also where taking it from a host would take too long."""
+    copying = {"driver__reference__publication": {"snapshot_replication": True}, "volume__size": "100 GiB"}
+    result = run(plain(**copying, operation__copy={"do": "replicate_snapshot", "volume": "data", "to": "other"}))
+    assert (result.failures, result.value("quiesce_count")) == ((), 0)
+
+
 def test_a_fault_that_can_not_be_made_is_told(run: Simulate) -> None:
     """A fault that lacks what its kind needs is refused by its key path when the run begins."""
     with pytest.raises(ScenarioError, match=r"fault\.cut: partition needs a time"):
