@@ -205,7 +205,16 @@ def _volumes(draft: _Draft) -> Iterator[str]:
 
 
 def _workloads(draft: _Draft) -> Iterator[str]:
+    first: dict[str, str] = {}
     for name, load in draft.workloads.items():
+        if first.setdefault(load.volume, name) != name:
+            yield (
+                f"workload.{name}.volume is {load.volume!r}, as that of workload.{first[load.volume]}; what two do to "
+                "one volume can't be told apart: give it one workload, or volumes of its own"
+            )
+        if load.area is not None and load.area < load.block and load.replay is None:
+            area, block = size_text(load.area), size_text(load.block)
+            yield f"workload.{name}.area is {area}, smaller than one I/O, its block of {block}; make it larger"
         group = draft.volumes.get(load.volume)
         if group is not None and group.host is None:
             remedy = f"set volume.{load.volume}.host"

@@ -106,6 +106,16 @@ def problems(text: str, folder: Path) -> list[str]:
         ("[scenario]", "[scenario]\nmeasures = ['completions']", ["'completions'", "did you mean 'completion'?"]),
         ("[scenario]", "[scenario", ["it is not TOML"]),
         ('size = "4 GiB"', 'size = "2 TiB"', ["backend.left.pool is 1 TiB", "2 TiB together"]),
+        (
+            "[workload.oltp]",
+            "[workload.second]\nvolume = 'data'\n[workload.oltp]",
+            ["workload.oltp.volume is 'data', as that of workload.second", "one workload"],
+        ),
+        (
+            "[workload.oltp]",
+            "[workload.oltp]\nblock = '8 KiB'\narea = '4 KiB'",
+            ["workload.oltp.area is 4 KiB", "smaller than one I/O"],
+        ),
         ("[host.compute]", "[host.compute]\n[driver.mine]\ntarget = 'referenze'", ["did you mean 'reference'?"]),
     ],
 )
