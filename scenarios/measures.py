@@ -16,6 +16,7 @@ from harness.study_results import Measure, QuiesceWindow
 from scenarios.measure_names import MEASURES
 from scenarios.model import Do
 from scenarios.operations import Course
+from scenarios.workloads import IoLog
 
 if TYPE_CHECKING:
     from scenarios.run import World
@@ -106,17 +107,17 @@ def foreground_bytes(world: World) -> dict[str, int]:
         for volume in world.deployment.volumes_of(plan.volume):
             place, since_ns = world.scenario.volume[plan.volume].backend, 0
             written = world.deployment.recorder.writes(volume)
-            issued = np.frombuffer(written.issued_ns, np.int64) if len(written) else np.empty(0, np.int64)
-            reads = world.foreground.reads.get((workload, volume))
+            writes = np.frombuffer(written.issued_ns, np.int64) if len(written) else np.empty(0, np.int64)
+            log = world.foreground.reads.get((workload, volume)) or IoLog()
+            reads, sizes = np.array(log.issued_ns, np.int64), np.array(log.sizes, np.int64)
             for until_ns, there in [*moves.get(volume, []), (world.end_ns, "")]:
-                count = int(((issued >= since_ns) & (issued < until_ns)).sum())
+                size = int(((writes >= since_ns) & (writes < until_ns)).sum()) * BLOCK
                 for link in (f"{host} port out", f"{place} port in", f"{place} disk write"):
-                    total[link] = total.get(link, 0) + count * BLOCK
-                place, since_ns = there, until_ns
-            if reads is not None and reads.bytes:
-                place = world.scenario.volume[plan.volume].backend
+                    total[link] = total.get(link, 0) + size
+                size = int(sizes[(reads >= since_ns) & (reads < until_ns)].sum())
                 for link in (f"{place} disk read", f"{place} port out", f"{host} port in"):
-                    total[link] = total.get(link, 0) + reads.bytes
+                    total[link] = total.get(link, 0) + size
+                place, since_ns = there, until_ns
     return total
 
 

@@ -27,11 +27,11 @@ _MOST_OUTSTANDING = 4096
 
 @dataclass
 class IoLog:
-    """The reads of one volume: when each was issued and when it was answered (ns)."""
+    """The reads of one volume: when each was issued and when it was answered (ns), and its bytes."""
 
     issued_ns: list[int] = field(default_factory=list)
     answered_ns: list[int] = field(default_factory=list)
-    bytes: int = 0
+    sizes: list[int] = field(default_factory=list)
 
 
 class Foreground:
@@ -183,20 +183,29 @@ class _MixedLoad:
     # ---- what ------------------------------------------------------------------------------------------------------
 
     def _draw(self) -> tuple[bool, int, int]:
-        """Whether to write, and where: the first block and how many; nobody is at these blocks."""
+        """Whether to write, and where: the first block and how many; nobody is at these blocks.
+
+        There always are some, as fewer I/Os are outstanding than there are places. Where a locality's share of them is
+        full, the I/O goes anywhere.
+        """
         plan, draw = self._plan, self._random
         writes = draw.random() >= plan.read_share
         count = plan.block // BLOCK
+        everywhere = range(len(self._blocks))
         while True:
-            many = len(self._blocks)
-            if plan.locality is not None:
-                hot = draw.random() < plan.locality.accesses or self._hot == many
-                place = draw.randrange(self._hot) if hot else draw.randrange(self._hot, many)
-            else:
-                place = draw.randrange(many)
-            first = self._blocks[place]
-            if first not in self._busy or len(self._busy) >= many:
+            area = everywhere
+            if plan.locality is not None and self._hot < len(everywhere):
+                hot = draw.random() < plan.locality.accesses
+                area = range(self._hot) if hot else range(self._hot, len(everywhere))
+                if self._is_full(area, count):
+                    area = everywhere
+            first = self._blocks[draw.randrange(area.start, area.stop)]
+            if first not in self._busy:
                 return writes, first, count
+
+    def _is_full(self, area: range, count: int) -> bool:
+        """Whether I/Os, of so many blocks each, are outstanding at all these places."""
+        return len(area) * count <= len(self._busy) and all(self._blocks[place] in self._busy for place in area)
 
     def _one(self, io: tuple[bool, int, int]) -> None:
         writes, first, count = io
@@ -210,7 +219,7 @@ class _MixedLoad:
                 self._attachment.look(first * BLOCK, count * BLOCK)
                 self._log.issued_ns.append(issued_ns)
                 self._log.answered_ns.append(self._runtime.now())
-                self._log.bytes += count * BLOCK
+                self._log.sizes.append(count * BLOCK)
         finally:
             self._busy.difference_update(blocks)
 

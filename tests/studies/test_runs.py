@@ -102,6 +102,31 @@ def test_workloads_have_the_rate_that_was_asked_for(values: dict[str, Any], expe
     assert (result.value("read_p50", "load") is not None) == ("workload__read_share" in values)
 
 
+def test_reads_move_with_their_volume(run: Simulate) -> None:
+    """Once a volume has been migrated its reads cross the links of its new backend, and no others."""
+    moving = {"do": "migrate_volume", "volume": "data", "to": "other"}
+    result = run(
+        plain(operation__copy=moving, workload__read_share=1.0, workload__block="64 KiB", scenario__settle="9 s")
+    )
+    links = ("other port out", "array port out", "compute port in")
+    after, before, together = (result.value("link_bytes", link) or 0 for link in links)
+    assert before + after - (1 << 30) == together
+    assert after > 0.8 * together
+
+
+def test_a_part_that_is_worked_on_most_may_be_full(tmp_path: Path) -> None:
+    """Where I/Os are outstanding at all of a locality's blocks, the next one goes elsewhere: the run has an end."""
+    few = 'area = "128 KiB"\nlocality = { accesses = 1.0, area = 0.01 }\nread_share = 0.5\nstreams = 8'
+    (tmp_path / "mine.toml").write_text(PLAIN.replace('streams = 2\nthink = "5 ms"\narea = "64 MiB"', few))
+    code = (
+        "import sys; from scenarios.reading import load_scenario; from scenarios.run import simulate; "
+        "print(simulate(load_scenario(sys.argv[1]), 'as-it-stands', 1).value('io_done', 'load'))"
+    )
+    line = [sys.executable, "-c", code, str(tmp_path / "mine.toml")]
+    ended = subprocess.run(line, capture_output=True, text=True, timeout=120, check=True)
+    assert float(ended.stdout) > 1000
+
+
 def test_reads_go_on_while_writes_are_held(run: Simulate) -> None:
     """During a quiesced clone writes wait for its end, and reads take what they take otherwise."""
     result = run(plain(workload__read_share=0.5, workload__rate="300 /s"), details=True)
