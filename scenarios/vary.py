@@ -63,12 +63,31 @@ def variant_of(scenario: Scenario, name: str) -> Scenario:
         raise ScenarioError(scenario.name, [f"variant.{name}: {problem}" for problem in error.problems]) from None
 
 
+def set_by_variants(scenario: Scenario, path: str) -> list[tuple[str, str]]:
+    """The variants that set or unset a key path (or a part of it, or what it is a part of) themselves, with theirs."""
+    wanted = _pattern(scenario, path)
+    return [
+        (name, own)
+        for name, variant in scenario.variant.items()
+        for own in (*variant.set, *variant.unset)
+        if all(a == b or "*" in (a, b) for a, b in zip(wanted, _pattern(scenario, own), strict=False))
+    ]
+
+
+def _pattern(scenario: Scenario, path: str) -> list[str]:
+    """The parts of a key path, with * for a name that it leaves out."""
+    kind, *rest = path.split(".")
+    tables = getattr(scenario, kind, None)
+    named = not isinstance(tables, dict) or bool(rest and rest[0] in tables)
+    return [kind, *rest] if named else [kind, "*", *rest]
+
+
 def _changed(scenario: Scenario, data: Mapping[str, Any], values: Mapping[str, Any]) -> Scenario:
-    data = copy.deepcopy(dict(data))  # what is refused must not stay in the caller's
+    changed = copy.deepcopy(dict(data))  # what is refused must not stay in the caller's
     for path, value in values.items():
-        for place in _places(scenario, data, path, value):
-            _set(data, place, value)
-    return parse_data(data, scenario.name)
+        for place in _places(scenario, changed, path, value):
+            _set(changed, place, value)
+    return parse_data(changed, scenario.name)
 
 
 def _places(scenario: Scenario, data: Mapping[str, Any], path: str, value: Any) -> list[list[str]]:

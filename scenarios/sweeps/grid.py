@@ -19,6 +19,8 @@ MAX_RUNS = 10_000_000
 
 _WITH_UNIT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*([A-Za-zµ%][\w/%]*)")
 _BARE = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_COMMA = re.compile(r""",(?![^\[\]]*\])(?=(?:[^"]*"[^"]*")*[^"]*$)""")
+"""A comma outside of brackets and quotes."""
 _EXAMPLE = "--vary link.bandwidth=1,10,25Gb"
 
 
@@ -120,13 +122,15 @@ def axes_from(vary: Mapping[str, Sequence[object]] | Iterable[str]) -> tuple[Axi
 def parse_axis(text: str) -> Axis:
     """An axis from `KEY=VALUE,VALUE…`. A unit at the last value also counts for bare numbers before it: `1,10,25Gb`.
 
+    A value may be a list, whose commas part no values: `techniques=["zlib"],["zstd","none"]`.
+
     Raises `SweepError`.
     """
     key, equals, rest = text.partition("=")
     key = key.strip()
     if not equals or not key:
         raise SweepError(f"--vary {text!r} is not KEY=VALUE,VALUE…; write it as in {_EXAMPLE}")
-    values = [value.strip() for value in rest.split(",")]
+    values = [value.strip() for value in _COMMA.split(rest)]
     if not any(values):
         return Axis(key, ())
     if not all(values):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +21,15 @@ from scenarios.sweeps.axis_values import numbers, unit_of
 from scenarios.sweeps.errors import SweepError
 from scenarios.sweeps.grid import Axis, Grid, RunSpec
 from scenarios.sweeps.journal import Row
-from scenarios.vary import with_value, with_values
+from scenarios.vary import set_by_variants, with_value, with_values
 
 LEADING = ("run", "scenario", "variant", "replication", "seed")
 """Columns of every row before those of the axes; `run` is the number in the grid."""
 TRAILING = ("failures", "first_failure", "digest")
 """Columns of every row after the measures: failed operations, the first one's sentence, the record's SHA-256."""
+
+_NOT_OF_A_RUN = r"variant\..*|scenario\.(?!horizon$|settle$).*"
+"""Keys that say how a scenario is told, studied or summed up."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,11 @@ def grid_of(
         about.seed if first_seed is None else first_seed,
     )
     for axis in axes:
+        if re.fullmatch(_NOT_OF_A_RUN, axis.key):
+            raise SweepError(
+                f"--vary {axis.key}: it is no part of a run, so varying it would do nothing; the seed is given with "
+                "--seed, how many runs there are with --replications"
+            )
         for value in axis.values:
             with_value(scenario, axis.key, value)
         _check_variants(scenario, axis)
@@ -130,23 +139,11 @@ def grid_of(
 
 def _check_variants(scenario: Scenario, axis: Axis) -> None:
     """A variant that sets a key itself would undo what the sweep sets there, unseen."""
-    swept = _place(scenario, axis.key)
-    for name, variant in scenario.variant.items():
-        for path in (*variant.set, *variant.unset):
-            if all(a == b or "*" in (a, b) for a, b in zip(swept, _place(scenario, path), strict=False)):
-                raise SweepError(
-                    f"--vary {axis.key}: variant {name!r} sets {path} itself, so varying it would do nothing there; "
-                    "vary another key, or take that one out of the variant"
-                )
-
-
-def _place(scenario: Scenario, path: str) -> list[str]:
-    """The parts of a key path, with * for a name that it leaves out."""
-    kind, *rest = path.split(".")
-    tables = getattr(scenario, kind, None)
-    return (
-        [kind, *rest] if not isinstance(tables, dict) or rest[:1] in [[name] for name in tables] else [kind, "*", *rest]
-    )
+    for name, path in set_by_variants(scenario, axis.key):
+        raise SweepError(
+            f"--vary {axis.key}: variant {name!r} sets {path} itself, so varying it would do nothing there; "
+            "vary another key, or take that one out of the variant"
+        )
 
 
 def identity(scenario: Scenario, grid: Grid) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from scenarios.sweeps.grid import Axis, Grid, axes_from, parse_axis
         ("backend.snapshot_kind=full-copy,redirect-on-write", ("full-copy", "redirect-on-write")),
         ("workload.rate=1,10MB/s", ("1MB/s", "10MB/s")),
         ("driver.name=7,a7b", ("7", "a7b")),
+        ('operation.techniques=["zlib"],["zstd","none"]', ('["zlib"]', '["zstd","none"]')),
     ],
 )
 def test_values_take_the_unit_of_the_last(text: str, values: tuple[str, ...]) -> None:
