@@ -1,4 +1,4 @@
-"""What is measured in every run: the names of measures, their units, and what they mean."""
+"""What is measured in every run: the names of measures, their units, what they mean, and of which more is better."""
 
 from __future__ import annotations
 
@@ -44,3 +44,6 @@ MEASURES: Mapping[str, Meaning] = MappingProxyType(
         "end": Meaning("s", "", "when the last operation was over"),
     }
 )
+
+GAINS = frozenset({"done", "io_done"})
+"""Measures of which more is better; of all others less is."""

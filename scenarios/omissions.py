@@ -18,7 +18,7 @@ from harness.attributes import REPLICATION, STATELESS, TECHNIQUES_KEY
 from harness.names import did_you_mean
 from harness.reference_driver import EVERYTHING
 from harness.study_results import Difference, Measure
-from scenarios.measure_names import MEASURES
+from scenarios.measure_names import GAINS, MEASURES
 from scenarios.model import Scenario
 from scenarios.reading import parse_scenario, scenario_data
 from scenarios.study import differences
@@ -31,9 +31,6 @@ ATTRIBUTES = (STATELESS, REPLICATION, TECHNIQUES_KEY, "handle_scope")
 """The attributes of the specification's section 1."""
 
 AS_PUBLISHED = "as-published"
-
-GAINS = frozenset({"done", "io_done"})
-"""Measures of which more is better; they are no costs."""
 
 _NONE: Mapping[str, Any] = MappingProxyType({STATELESS: (), REPLICATION: False, TECHNIQUES_KEY: ()})
 """Values that claim nothing, so that they are the same as an omission."""
@@ -129,7 +126,7 @@ def _cost(toggle: Toggle, found: Difference, mean: float) -> Cost:
     ends = sorted(sign * end for end in (found.low, found.high) if end is not None)
     low, high = ends if len(ends) == 2 else (None, None)
     key = Measure(name=found.name, of=found.of, value=None).key
-    return Cost(toggle.attribute, toggle.published, key, found.unit, found.count, sign * mean, low, high)
+    return Cost(toggle.attribute, toggle.published, key, found.unit, found.count, sign * mean + 0.0, low, high)
 
 
 def costliest(costs: Sequence[Cost], measure: str) -> list[Cost]:

@@ -52,7 +52,12 @@ class Model:
 
 
 def best_of(costs: Mapping[str, float], margin: float) -> str | None:
-    """The one with the least cost if every other one's is larger by more than the margin, else None."""
+    """The one with the least cost if every other one's is larger by more than the margin, else None.
+
+    None too where a cost is not known (NaN).
+    """
+    if any(map(math.isnan, costs.values())):
+        return None
     ordered = sorted(costs.items(), key=lambda each: each[1])
     if len(ordered) < 2 or ordered[1][1] <= ordered[0][1] * (1 + margin):
         return None
@@ -119,6 +124,8 @@ def regions(model: Model, x: Axis, y: Axis, options: Sequence[str], margin: floa
 
 
 def _lead(costs: Mapping[str, float], option: str) -> float:
+    if any(map(math.isnan, costs.values())):
+        return math.nan  # nobody is known to be ahead
     return min(cost for other, cost in costs.items() if other != option) / costs[option] - 1
 
 
@@ -142,10 +149,12 @@ def _with_number(table: BaseModel, path: Sequence[str], number: float) -> Scenar
 def _set(table: BaseModel, path: Sequence[str], number: float) -> BaseModel:
     key, *rest = path
     here = getattr(table, key, None)
-    if isinstance(here, dict):
+    if isinstance(here, dict) and rest and not any(isinstance(inner, BaseModel) for inner in here.values()):
+        new: object = here | {".".join(rest): round(number)}  # figures of a profile are whole numbers
+    elif isinstance(here, dict):
         names = [rest[0]] if rest[0] in here else list(here)
         inner = rest[1:] if rest[0] in here else rest
-        new: object = here | {name: _set(here[name], inner, number) for name in names}
+        new = here | {name: _set(here[name], inner, number) for name in names}
     elif isinstance(here, BaseModel) and rest:
         new = _set(here, rest, number)
     else:

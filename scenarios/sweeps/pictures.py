@@ -10,7 +10,7 @@ from harness.study_results import Estimate
 from reports.plots.curves import Curve, Scale, draw_curves
 from reports.plots.maps import UNDECIDED, MapPoint, Regions, draw_map
 from reports.plots.style import save
-from scenarios.measure_names import MEASURES
+from scenarios.measure_names import GAINS, MEASURES
 from scenarios.model import Scenario
 from scenarios.sweeps.axis_values import numbers, scale_of
 from scenarios.sweeps.break_even import Crossing, Model, places, regions
@@ -107,7 +107,8 @@ def best_variant(
         raw = regions(model, x, y, scenario.variants, margin)
         xs, ys = tuple(v / x_factor for v in raw.xs), tuple(v / y_factor for v in raw.ys)
         areas = Regions(xs, ys, raw.ahead, raw.margin)
-    title = f"Which variant has the least {measure}" + (f", by more than {margin:.0%}" if margin else "")
+    most = "most" if measure.partition("[")[0] in GAINS else "least"
+    title = f"Which variant has the {most} {measure}" + (f", by more than {margin:.0%}" if margin else "")
     words = f"less than {margin:.0%} ahead" if margin else UNDECIDED
     return draw_map(scenario.variants, areas, marks, x_scale, y_scale, title, words)
 

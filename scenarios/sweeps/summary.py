@@ -10,6 +10,7 @@ import pandas
 
 from harness.names import did_you_mean
 from harness.study_results import Estimate, Measure, RunMeasures
+from scenarios.measure_names import GAINS
 from scenarios.study import differences, estimates
 from scenarios.sweeps.errors import SweepError
 from scenarios.sweeps.grid import Axis
@@ -22,8 +23,9 @@ _FIRST_CHOICE = ("completion", "end")
 class PointSummary:
     """A point of the grid: its values, the measure's estimate for each variant, and the best variant.
 
-    Best is the one of the least mean if every other one's is larger by more than the margin, and the paired intervals
-    of the differences leave 0 out; else None, as it is for a single variant.
+    Best is the one of the least mean (of measures in `GAINS`: the largest) if every other one's is larger by more than
+    the margin, the paired intervals of the differences leave 0 out, and all of its runs have a value: one that fails at
+    times is not the best because it is quick at others. Else None, as it is for a single variant.
     """
 
     values: tuple[str, ...]
@@ -76,12 +78,17 @@ def _best(runs: list[RunMeasures], own: tuple[Estimate, ...], measure: str, leve
     with_mean = [(each.mean, each.variant) for each in own if each.mean is not None]
     if len(with_mean) < 2:
         return None
-    least, best = min(with_mean)
-    if any(mean <= least * (1 + margin) for mean, variant in with_mean if variant != best):
+    more = measure.partition("[")[0] in GAINS
+    found, best = max(with_mean) if more else min(with_mean)
+    if any(each.variant == best and each.count < sum(run.variant == best for run in runs) for each in own):
+        return None
+    others_means = [mean for mean, variant in with_mean if variant != best]
+    if any(found <= mean * (1 + margin) if more else mean <= found * (1 + margin) for mean in others_means):
         return None
     of_all = differences(runs, best, level)
     others = [each for each in of_all if Measure(name=each.name, of=each.of, value=None).key == measure]
-    clear = all(each.low is not None and each.low > 0 for each in others)
+    far = [each.high if more else each.low for each in others]
+    clear = all(end is not None and (end < 0 if more else end > 0) for end in far)
     return best if clear and len(others) == len(with_mean) - 1 else None
 
 
