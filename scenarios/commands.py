@@ -42,23 +42,29 @@ def run(
     """
     # loaded here, as every verb of the command line loads this module, and pandas and PyArrow take a second
     from scenarios.reading import ScenarioError, library, load_scenario
-    from scenarios.vary import with_values
+    from scenarios.vary import set_by_variants, with_values
     from scenarios.writing import draw_study, write_study
 
     try:
         plan = load_scenario(scenario)
         if set_:
-            plan = with_values(plan, dict(_pair(text) for text in set_))
+            values = dict(_pair(text) for text in set_)
+            plan = with_values(plan, values)
+            for key in values:
+                for name, path in set_by_variants(plan, key):
+                    typer.echo(f"warning: --set {key}: variant {name} sets {path} itself, which counts there", err=True)
     except ScenarioError as error:
         names = "" if library() and Path(scenario).suffix else f"\nThe library has: {', '.join(library())}"
         _refuse(str(error) + (names if "no such file" in str(error) else ""))
     study = _study(plan, replications, seed)
-    _print(study, all_)
-    folder = Path(out)
+    folder, paths, refused = Path(out), list[Path](), ""
     try:
-        paths = write_study(study, folder)
+        paths = write_study(study, folder)  # before it is printed, as who reads that may stop early
     except OSError as error:
-        _refuse(f"{folder}: results can't be written: {error.strerror or error}; give another --out")
+        refused = f"{folder}: results can't be written: {error.strerror or error}; give another --out"
+    _print(study, all_)
+    if refused:
+        _refuse(refused)
     drawn, problems = draw_study(study, folder)
     for problem in problems:
         typer.echo(f"activity-harness run: {problem}", err=True)

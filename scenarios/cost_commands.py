@@ -58,7 +58,7 @@ def costs(
     """Tell what it costs to leave out each attribute that a driver publishes, or could publish.
 
     The publication is compared with itself but for one attribute, on equal seeds. Exit status: 0 done; 2 interrupted;
-    4 usage error.
+    3 a run came to no end, or could not begin; 4 usage error.
     """
     with told_to_people():
         loaded = load_scenario(scenario)

@@ -13,9 +13,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from harness.cli import INTERRUPTED, USAGE_ERROR
+from scenarios.commands import HARNESS_ERROR
 from scenarios.reading import ScenarioError, load_scenario
 from scenarios.sweeps.break_even import break_evens, told
-from scenarios.sweeps.errors import SweepError
+from scenarios.sweeps.errors import RunFailedError, SweepError
 from scenarios.sweeps.grid import axes_from
 from scenarios.sweeps.pictures import draw_sweep
 from scenarios.sweeps.runs_file import read_runs
@@ -61,7 +62,7 @@ def sweep(
     """Run a grid of values, variants and seeds; write a Parquet file with a row for each run, and plots.
 
     Interrupted or killed, it goes on where it was when the same command is given again.
-    Exit status: 0 done; 2 interrupted; 4 usage error.
+    Exit status: 0 done; 2 interrupted; 3 a run came to no end, or could not begin; 4 usage error.
     """
     with told_to_people():
         if cluster is not None and jobs is not None:
@@ -84,6 +85,12 @@ def sweep(
         if len(points) > _MOST_ROWS:
             console.print(f"… and {len(points) - _MOST_ROWS:,} more points")
         console.print(f"{len(frame):,} runs in {path}", soft_wrap=True)
+        failed = frame[frame["failures"] > 0]
+        if len(failed):
+            words = f"in {len(failed):,} of them operations failed (columns failures, first_failure), such as in run"
+            console.print(
+                f"{words} {failed['run'].iloc[0]}: {failed['first_failure'].iloc[0]}", markup=False, soft_wrap=True
+            )
         for change in changes:
             console.print(told(change, axes[0]), soft_wrap=True)
         for picture in draw_sweep(loaded, axes, points, column, margin, changes, directory):
@@ -125,7 +132,7 @@ def told_to_people() -> Iterator[None]:
     except (SweepError, ScenarioError) as error:
         for line in str(error).splitlines():
             typer.echo(f"ERROR: {line}", err=True)
-        raise typer.Exit(USAGE_ERROR) from None
+        raise typer.Exit(HARNESS_ERROR if isinstance(error, RunFailedError) else USAGE_ERROR) from None
     except KeyboardInterrupt:
         typer.echo("interrupted; what is finished is kept: give the same command again to go on", err=True)
         raise typer.Exit(INTERRUPTED) from None

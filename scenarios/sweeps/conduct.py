@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scenarios.sweeps.batches import Batches
-from scenarios.sweeps.errors import SweepError
+from scenarios.sweeps.errors import RunFailedError, SweepError
 from scenarios.sweeps.executor import QUEUED, Executor
 from scenarios.sweeps.grid import Grid
 from scenarios.sweeps.journal import Journal, difference
@@ -85,5 +85,7 @@ def _run(left: list[int], grid: Grid, executor: Executor, journal: Journal, prog
         journal.append(done.rows)
         progress(len(journal.rows), len(grid))
         if isinstance(done, Failed):
-            raise SweepError(f"run {done.spec.number} ({done.spec}) failed: {done.problem}. What is finished is kept")
+            raise RunFailedError(
+                f"run {done.spec.number} ({done.spec}) failed: {done.problem}. What is finished is kept"
+            )
         batches.learn(len(done.rows), done.seconds)

@@ -16,7 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 
-from scenarios.sweeps.errors import SweepError
+from scenarios.sweeps.errors import RunFailedError, SweepError
 from scenarios.sweeps.work import Done, Failed, Work, run_batch
 
 MAX_DEATHS = 3
@@ -123,7 +123,7 @@ class ProcessPool:
         at_fault = [number for number, deaths in self._deaths.items() if deaths >= MAX_DEATHS]
         if at_fault:
             runs = "; or ".join(f"run {number} ({self._work.grid.run(number)})" for number in at_fault)
-            raise SweepError(
+            raise RunFailedError(
                 f"a worker process died {MAX_DEATHS} times, each time in {runs}; perhaps a run needs more memory than "
                 "there is: try a smaller --jobs, or run it alone. What is finished is kept"
             )

@@ -46,6 +46,14 @@ def test_run_prints_a_table_and_writes_results(command: Command, tmp_path: Path)
     assert {row["seed"] for row in table.to_pylist()} == {3, 4}
 
 
+def test_a_value_that_a_variant_sets_itself_is_told(command: Command) -> None:
+    """Who sets what a variant sets too is warned where that does not count; who sets anything else is not."""
+    key = "driver.vendor.publication.snapshot_replication"
+    done = command("native-or-fallback", *SMALL, "--set", f"{key}=true", "--replications", "1")
+    warnings = [line for line in done.stderr.splitlines() if line.startswith("warning:")]
+    assert warnings == [f"warning: --set {key}: variant fallback sets {key} itself, which counts there"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

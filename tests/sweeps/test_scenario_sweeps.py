@@ -17,7 +17,7 @@ from scenarios.model import Scenario
 from scenarios.omissions import AS_PUBLISHED, costliest, costs_of, toggles_of
 from scenarios.reading import load_scenario, parse_scenario
 from scenarios.run import simulate
-from scenarios.sweeps.break_even import break_evens
+from scenarios.sweeps.break_even import Model, best_of, break_evens
 from scenarios.sweeps.grid import axes_from
 from scenarios.sweeps.runs_file import read_runs
 from scenarios.sweeps.summary import summarize
@@ -157,6 +157,7 @@ def test_the_line_writes_runs_table_and_plots(tmp_path: Path) -> None:
         (["--vary", "link.bandwidth="], "the grid is empty"),
         (["--replications", "0"], "the grid is empty"),
         (["--vary", "driver.vendor.publication.snapshot_replication=true,false"], "variant 'fallback' sets"),
+        (["--vary", "scenario.seed=1,2"], "the seed is given with --seed"),
         (["--jobs", "0"], "--jobs is 0"),
         (["--jobs", "2", "--cluster", "tcp://127.0.0.1:1"], "leave one of them out"),
         (["--out", "small.toml/below"], "the directory can't be made"),
@@ -169,6 +170,49 @@ def test_what_people_get_wrong(tmp_path: Path, arguments: list[str], said: str) 
     ended = run_line(tmp_path, "sweep", "small.toml", "--replications", "1", *arguments)
     assert (ended.exit_code, said in ended.stderr) == (USAGE_ERROR, True), ended.stderr
     assert "Traceback" not in ended.output
+
+
+def test_the_best_has_most_of_what_is_good_and_never_fails() -> None:
+    """Of I/Os done the variant with more is ahead; one that has no value in some runs is ahead in nothing."""
+    rows = [
+        {"scenario": "s", "variant": name, "seed": seed, "io_done[load]": done + seed, "completion[copy]": done - seed}
+        for name, done in (("native", 100.0), ("fallback", 200.0))
+        for seed in (1, 2, 3)
+    ]
+    frame = pandas.DataFrame(rows)
+    assert summarize(frame, (), "io_done[load]")[0].best == "fallback"
+    assert summarize(frame, (), "completion[copy]")[0].best == "native"
+    frame.loc[0, "completion[copy]"] = float("nan")
+    assert summarize(frame, (), "completion[copy]")[0].best is None
+
+
+def test_nobody_is_ahead_where_the_closed_form_has_no_answer(small: Scenario) -> None:
+    """Where more is done at once than the backend has job slots for, the closed form claims nothing."""
+    many = with_values(small, {"volume.count": 64})
+    model = Model(many, "completion[copy]")
+    assert model
+    assert best_of(model.at({"operation.concurrency": 1}), 0.05) == "native"
+    assert best_of(model.at({"operation.concurrency": 64}), 0.05) is None
+
+
+@pytest.mark.parametrize("figures", [{}, {"control_ns": 1_000_000}])
+def test_figures_that_are_varied_count_in_the_closed_form(figures: dict[str, int], small: Scenario) -> None:
+    """A figure of a backend's profile is set in the closed form, also where the file sets others."""
+    model = Model(with_values(small, {"backend.sibling.figures": figures}), "completion[copy]")
+    quick, slow = (model.at({"backend.sibling.figures.snapshot_ns": ns}) for ns in (1e6, 5e9))
+    assert slow["fallback"] - quick["fallback"] > 4
+    assert slow["native"] == quick["native"]
+
+
+def test_failures_are_told(tmp_path: Path) -> None:
+    """Operations that failed are told beside the table; a run that comes to no end is no error of its user's."""
+    ended = run_line(tmp_path, "sweep", "small.toml", "--vary", "backend.primary.pool=1,8GiB", "--jobs", "1")
+    assert ended.exit_code == 0, ended.output
+    assert "in 2 of them operations failed" in ended.stdout and "operation copy, data-0: " in ended.stdout
+    endless = FILE.replace("replications = 2", 'replications = 2\nhorizon = "100 ms"')
+    (tmp_path / "endless.toml").write_text(endless)
+    ended = run_line(tmp_path, "sweep", "endless.toml", "--jobs", "1", "--out", "o")
+    assert (ended.exit_code, "run 0 (variant native, seed 1) failed" in ended.stderr) == (3, True), ended.output
 
 
 def test_no_cluster_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
