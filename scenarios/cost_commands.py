@@ -12,6 +12,7 @@ from rich.table import Table
 
 from reports.plots.omissions import Omission, draw_omissions
 from reports.plots.style import save
+from scenarios.measure_names import GAINS
 from scenarios.omissions import Cost, costliest, costs_frame, costs_of, toggles_of
 from scenarios.reading import load_scenario
 from scenarios.sweep_commands import progress_bar, told_to_people
@@ -22,7 +23,8 @@ from scenarios.sweeps.summary import choose_measure
 from scenarios.sweeps.sweep import write_sweep
 
 COSTS_NAME = "costs.csv"
-_MOST_COLUMNS = 6
+_MOST_COLUMNS = 4
+"""More leave no room for their names in 80 columns; the file has all."""
 
 
 def costs(
@@ -69,6 +71,8 @@ def costs(
         frame, level = read_runs(path), loaded.scenario.level
         found = costs_of(frame, toggles, level)
         column = choose_measure(frame, (), measure)
+        if column.partition("[")[0] in GAINS:
+            raise SweepError(f"--measure {column}: more of it is better, so it is no cost; name another measure")
         ranked = costliest(found, column)
         console = Console(highlight=False)
         console.print(table_of(found, ranked, column, level))
@@ -91,12 +95,12 @@ def table_of(costs: Sequence[Cost], ranked: Sequence[Cost], first: str, level: f
     table = Table(
         title=f"cost of leaving an attribute out: mean ± half of the {level:.0%} interval", title_justify="left"
     )
-    table.add_column("attribute")
+    table.add_column("attribute", overflow="fold")
     table.add_column("published")
     by_place = {(cost.attribute, cost.measure): cost for cost in costs}
     for column in columns:
         unit = next((cost.unit for cost in costs if cost.measure == column), "")
-        table.add_column(f"{column} ({unit})" if unit else column, justify="right")
+        table.add_column(f"{column} ({unit})" if unit else column, justify="right", overflow="fold")
     for cost in ranked:
         cells = [_cell(by_place.get((cost.attribute, column))) for column in columns]
         table.add_row(cost.attribute, "yes" if cost.published else "no", *cells)

@@ -275,6 +275,8 @@ def test_the_line_tells_which_omission_costs_most(tmp_path: Path) -> None:
     table = pandas.read_csv(tmp_path / "c" / "costs.csv")
     assert set(table["attribute"]) == {t.attribute for t in toggles_of(load_scenario(tmp_path / "small.toml"))[1]}
     assert sorted(p.name for p in (tmp_path / "c").iterdir()) == ["costs.csv", "costs.png", "costs.svg", "runs.parquet"]
+    gain = run_line(tmp_path, "costs", "small.toml", "--out", "c", "--measure", "io_done")
+    assert gain.exit_code == USAGE_ERROR and "--measure io_done[load]: more of it is better" in gain.stderr
     wrong = run_line(tmp_path, "costs", "small.toml", "--driver", "vendr")
     assert wrong.exit_code == USAGE_ERROR and "did you mean 'vendor'?" in wrong.stderr
 
