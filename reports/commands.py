@@ -52,7 +52,8 @@ def _read(paths: list[Path]) -> tuple[list[Report], list[Study], dict[int, list[
             data = read_bytes(file, "report or study")
             document = read_json(data, str(file))
             version = document.get("schema_version") if isinstance(document, dict) else None
-            if version == STUDY_SCHEMA:
+            of_study = isinstance(version, str) and version.startswith(STUDY_SCHEMA.rpartition("/")[0] + "/")
+            if version == STUDY_SCHEMA or (of_study and file == path):
                 study = parse_model(Study, STUDY_SCHEMA, "study", data, str(file))
                 plots[len(studies)] = _plots(file.parent, study)
                 studies.append(study)

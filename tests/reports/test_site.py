@@ -16,7 +16,7 @@ from site_samples import PLOT, SITES, run
 from study_samples import study
 from typer.testing import CliRunner
 
-from harness.cli import make_app
+from harness.cli import USAGE_ERROR, make_app
 from reports import write_report
 from reports.site import site_texts, write_site
 from reports.site.lens import ticks
@@ -252,3 +252,12 @@ def test_command_says_what_is_no_result(tmp_path: Path, content: str | None) -> 
     assert done.exit_code == 4
     assert str(where) in done.output.replace("\n", "")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_study_of_another_version_is_told_as_one(tmp_path: Path) -> None:
+    """Who gives a study that a later harness wrote is told which version of studies is read."""
+    (tmp_path / "study.json").write_text('{"schema_version": "backend-activity/study/2"}')
+    out = str(tmp_path / "out")
+    done = CliRunner().invoke(make_app(), ["pages", str(tmp_path / "study.json"), "--out", out])
+    assert done.exit_code == USAGE_ERROR
+    assert "this version reads 'backend-activity/study/1'" in done.stderr
