@@ -193,16 +193,19 @@ time.sleep(3600)
 
 
 def test_killed_parent_takes_its_targets_along(tmp_path: Path, open_tgt: Callable[..., IscsiTestbed]) -> None:
-    """After the process that holds a testbed is killed, its targets end too; those of a testbed beside it go on."""
+    """After the process that holds a testbed is killed, its targets and files go too; a testbed beside it goes on."""
     beside = open_tgt()
-    parent = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path)], stdout=subprocess.PIPE)
+    place = tmp_path / "killed"
+    place.mkdir()
+    parent = subprocess.Popen([sys.executable, "-c", CHILD, str(place)], stdout=subprocess.PIPE)
     assert parent.stdout is not None
     with parent.stdout:
         targets = [Path(f"/proc/{int(pid)}/stat") for pid in parent.stdout.readline().split()]
     assert all(state_of(stat) for stat in targets)
+    assert list(place.iterdir())
     parent.kill()
     parent.wait()
-    while any(state_of(stat) not in ("", "Z") for stat in targets):
+    while any(state_of(stat) not in ("", "Z") for stat in targets) or list(place.iterdir()):
         time.sleep(0.001)
     assert beside.backend("primary").connect(OWNER).is_open
 
