@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -66,6 +67,22 @@ def test_writes_are_on_the_lun(tgt: IscsiTestbed) -> None:
     assert images["snapshot"] == {0: 11, LAST: 12}
     with pytest.raises(CommandFailed, match="sense 5h/21h"):
         Session(backend.store.exported_file("volume").export().login("other")).read(LUN, GIB, BLOCK)
+
+
+def test_identity_and_size_are_those_of_the_lun(tgt: IscsiTestbed) -> None:
+    """An inspection shows the serial number and the size that the target tells hosts, whatever the store knows."""
+    do(tgt, Job("create_volume", target="volume", size=1))
+    backend = tgt.backend("primary")
+    file = backend.store.exported_file("volume")
+    assert (seen := backend.inspect().find("volume")) is not None
+    assert (seen.identity, seen.size) == (f"serial:{serial_number('volume')}", 1)
+    other = tgt.directory / "other"
+    other.touch()
+    os.truncate(other, 2 * GIB)
+    backend.store.target.detach_file(file.export().name)
+    backend.store.target.attach_file(file.export().name, other, "0123456789abcdef", True)
+    assert (seen := backend.inspect().find("volume")) is not None
+    assert (seen.identity, seen.size) == ("serial:0123456789abcdef", 2)
 
 
 def test_snapshot_under_writers_is_of_one_moment(tgt: IscsiTestbed) -> None:
