@@ -93,6 +93,9 @@ def _judge_way(lab: Lab, way: str, events: list[Event], moved: bool) -> None:
     lab.ledger.set_aside("R-1", "not both ends publish replication within one family")
     right = FALLBACK_STEPS if moved else (*FALLBACK_STEPS, "delete_clone")
     lab.expect("R-2", tuple(steps) == right, f"the fallback took the steps {', '.join(steps)}, not {', '.join(right)}")
+    calls = [e.fields["method"] for e in events if e.kind == "method.invoked"]
+    early = "delete_volume" in calls[: calls.index("create_snapshot")] if "create_snapshot" in calls else False
+    lab.expect("R-2", not early, "a temporary volume was deleted before there was a snapshot of it at the destination")
     deleted_at_source = [
         e
         for e in events

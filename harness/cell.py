@@ -27,8 +27,9 @@ STARVED_S = 0.05
 class CellLimits:
     """What one cell may use: seconds of wall time for a call and for its start, bytes for everything else.
 
-    Time in which the process was ready to run and the machine had no core for it does not count as time of a call, up to
-    `PATIENCE` times the limit: a loaded machine makes no driver hang.
+    Time in which the process was ready to run and the machine had no core for it does not count as time of a call,
+    up to `PATIENCE` times the limit: a loaded machine makes no driver hang.
+
     `memory_bytes` is the address space of each process, and what all processes of the cell may hold together;
     `processes` is how many there may be, the worker among them; `output_bytes` is how much of each output stream is
     kept (all of it is read); `file_bytes` is the greatest offset in a file; `message_bytes` the greatest answer.

@@ -71,7 +71,7 @@ def host_of_reference(reference: str) -> Host | None:
 def host_of_class(cls: type) -> Host | None:
     """The host of a class, by the packages of all that it inherits from."""
     for base in type.__dict__["__mro__"].__get__(cls):
-        host = host_of_package(str(getattr(base, "__module__", "")).partition(".")[0])
+        host = host_of_package(str(type.__getattribute__(base, "__module__")).partition(".")[0])
         if host is not None:
             return host
     return None

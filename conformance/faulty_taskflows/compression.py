@@ -21,7 +21,7 @@ def takes_the_last_technique() -> None:
 @flaw("C-2", "C-7")
 def never_compresses() -> None:
     """Leaves compressing to the driver, whether it can or not."""
-    patch(backup.CompressingSink, "write", lambda self, *chunk: self._inner.write(*chunk))
+    patch(backup.CompressingSink, "write", lambda self, *chunk: self.inner.write(*chunk))
 
 
 @flaw("C-3")
@@ -108,6 +108,6 @@ def labels_as_it_was_delivered() -> None:
 
     def write(self: Any, offset: int, length: int, label: str, payload: bytes) -> None:
         compressed = self._codec.compress(payload) if canonical(label) == "none" else payload
-        self._inner.write(offset, length, label, compressed)
+        self.inner.write(offset, length, label, compressed)
 
     patch(backup.CompressingSink, "write", write)

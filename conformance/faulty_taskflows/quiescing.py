@@ -110,9 +110,9 @@ def sends_held_writes_again() -> None:
     """Sends each held write once more, a second after its release, over whatever was written to its block since."""
     real = WritePath.issue
 
-    def issue(self: WritePath, write: Any, block: int, stamp: int) -> None:
+    def issue(self: WritePath, write: Any, block: int, stamp: int, *more: int) -> None:
         was_held = self.gate.holding
-        real(self, write, block, stamp)
+        real(self, write, block, stamp, *more)
         if was_held:
             self._runtime.call_later(SECOND, lambda: self.held.write(block, stamp))
 

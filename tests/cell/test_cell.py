@@ -72,7 +72,7 @@ def crowded_core() -> Iterator[None]:
 @pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="the system does not tell how long tasks waited")
 @pytest.mark.usefixtures("crowded_core")
 def test_time_without_a_core_does_not_count(cell: Cell) -> None:
-    """A call that needs most of its limit comes to its end on a core that it has to share, and a hanging one is ended."""
+    """A call that needs most of its limit comes to its end on a core that it has to share; one that spins is ended."""
     assert do(cell, "work", wall_s=1.0, cpu_s=0.7).kind is Kind.RETURNED
     assert do(cell, "spin", wall_s=0.2).kind is Kind.HUNG
 

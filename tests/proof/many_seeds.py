@@ -24,6 +24,7 @@ from harness.loading import CandidateSpec
 from tests.proof.resumable import Done, Job, Progress, code_digest, work
 from tests.proof.support import (
     SIMULATED,
+    bed_for,
     beyond,
     errors,
     missed,
@@ -31,7 +32,6 @@ from tests.proof.support import (
     run_all,
     run_schedules,
     run_seeds,
-    testbed_of,
 )
 
 BATCH = 10
@@ -49,7 +49,7 @@ def run(job: Job) -> Done:
     if job.kind in (HONEST, HONEST_SCHEDULES):
         honest = next(d for d in honest_drivers.catalogue() if d.name == job.name)
         spec, under_schedules = honest.spec(), job.kind == HONEST_SCHEDULES
-        every = ((testbed_of(s), s, run_schedules(spec, testbed_of(s), s)) for s in seeds)
+        every = ((bed_for(s), s, run_schedules(spec, bed_for(s), s)) for s in seeds)
         for testbed, seed, results in every if under_schedules else run_seeds(spec, seeds):
             amiss += [f"{job.name}, seed {seed} on {testbed}: {told}" for told in not_good(results)]
             runs += 1
@@ -57,7 +57,7 @@ def run(job: Job) -> Done:
     faulty = next(d for d in faulty_drivers.catalogue() if d.name == job.name)
     spec = CandidateSpec.for_driver(faulty.reference)
     for seed in seeds:
-        for testbed in SIMULATED if job.kind == FAULTY else (testbed_of(seed),):
+        for testbed in SIMULATED if job.kind == FAULTY else (bed_for(seed),):
             results = (run_all if job.kind == FAULTY else run_schedules)(spec, testbed, seed)
             where = f"{job.name}, seed {seed} on {testbed}"
             amiss += [f"{where}: {error}" for error in errors(results)]

@@ -61,7 +61,7 @@ def run_schedules(spec: CandidateSpec, testbed: str, seed: int) -> list[CheckRes
         return [run(where, spec, case, testbed, seed) for case in cases() if case.module == SCHEDULES]
 
 
-def testbed_of(seed: int) -> str:
+def bed_for(seed: int) -> str:
     """The simulated testbed whose turn it is: odd seeds run on iscsi-sim, even ones on nfs-sim."""
     return SIMULATED[(seed + 1) % 2]
 
@@ -70,7 +70,7 @@ def run_seeds(spec: CandidateSpec, seeds: Iterable[int]) -> Iterator[tuple[str, 
     """Run every check but those of schedules, in one cell, for each seed: odd ones on iscsi-sim, even on nfs-sim."""
     with cell() as where:
         for seed in seeds:
-            testbed = testbed_of(seed)
+            testbed = bed_for(seed)
             yield testbed, seed, [run(where, spec, case, testbed, seed) for case in single()]
 
 

@@ -10,6 +10,7 @@ from harness.loading import CandidateSpec
 from harness.results import CheckResult
 from tests.proof.support import (
     SIMULATED,
+    bed_for,
     beyond,
     cell,
     errors,
@@ -18,7 +19,6 @@ from tests.proof.support import (
     run_all,
     run_schedules,
     single,
-    testbed_of,
 )
 
 FAULTY = catalogue()
@@ -94,6 +94,6 @@ def test_faulty_driver_breaks_nothing_else_whatever_goes_wrong(faulty: FaultyDri
     """
     spec = CandidateSpec.for_driver(faulty.reference)
     for seed in range(1, 21):
-        results = run_schedules(spec, testbed_of(seed), seed)
+        results = run_schedules(spec, bed_for(seed), seed)
         assert not errors(results), (seed, errors(results))
         assert not beyond(faulty, results), f"seed {seed}: beyond its consequences: {beyond(faulty, results)}"

@@ -296,7 +296,12 @@ def test_copies_share_the_disk(world: World) -> None:
 def test_a_linked_copy_takes_no_room_and_no_time_until_it_differs(make_world: Callable[..., World]) -> None:
     """In a thin pool a linked copy of a volume or a snapshot is a volume of its own that shares the blocks it has not
     written; where blocks are not shared it is refused as unsupported, with nothing done."""
-    thin = make_world(provisioning="thin", snapshot_kind="redirect-on-write", snapshot_ns=25_000_000)
+    thin = make_world(
+        provisioning="thin",
+        snapshot_kind="redirect-on-write",
+        snapshot_ns=25_000_000,
+        snapshots_depend_on_volume=False,
+    )
     thick = make_world(provisioning="thick", snapshot_kind="copy-on-write")
 
     def links() -> None:

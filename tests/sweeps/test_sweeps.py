@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from studies import SWEEP, Accident, Here, grid, plain, pool
+from sweep_samples import SWEEP, Accident, Here, grid, plain, pool
 
 from scenarios.sweeps.conduct import JOURNAL_NAME, RUNS_NAME, conduct
 from scenarios.sweeps.errors import SweepError
@@ -49,7 +49,7 @@ def test_the_file_is_the_same_from_any_executor(tmp_path: Path) -> None:
 def test_a_sweep_goes_on_where_it_was_stopped(tmp_path: Path, kind: str) -> None:
     """After kill -9 of the parent, or Ctrl-C, its workers end; the sweep then runs exactly what was not finished."""
     where, log = tmp_path / "out", tmp_path / "out.log"
-    program = [sys.executable, str(Path(__file__).with_name("studies.py")), kind, str(where)]
+    program = [sys.executable, str(Path(__file__).with_name("sweep_samples.py")), kind, str(where)]
     # returns once the workers, too, have let go of the pipes
     ended = subprocess.run(program, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == (-signal.SIGKILL if kind == "parent killed" else -signal.SIGINT), ended.stderr

@@ -9,6 +9,7 @@ Its options are those of `harness.real_targets.backing.options.Options`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
@@ -42,6 +43,7 @@ class FilesTestbed(WallTestbed[FilesBackend]):
     """Files."""
 
     name: ClassVar[str] = "files"
+    families: ClassVar[Mapping[str, str]] = {"primary": "files", "sibling": "files", "stranger": "foreign-files"}
 
     def make_backend(self, name: str, family: str, directory: Path) -> FilesBackend:
         """See `WallTestbed.make_backend`."""
