@@ -21,7 +21,7 @@ from harness.activity import HandleScope
 from harness.cinder.files import Files
 from harness.contract import ActivityFailed, ActivityUnknown, NotSupported, VolumeIsBusy
 from harness.driver_kit import IGNORED_WHEN_DELETING, run_job
-from harness.hosting import HostingError
+from harness.hosting import HostingError, noted
 from harness.runtime.virtual_task import current_task
 from harness.testbed import Connection, Job
 
@@ -99,8 +99,8 @@ class Machine:
         """Whether the driver's setup is over; before, it finishes nothing that others have left."""
         self.effects = 0
         """How many jobs were begun on the backend."""
-        self.complaint: str | None = None
-        """What the machine was asked for and could not answer, the first of it."""
+        self.notes: list[Exception] = []
+        """What the driver asked for and could not be given, by the machine or by what else stands in for its world."""
 
     def run(self, command: tuple[str, ...]) -> str:
         """Carry a command out and return its standard output.
@@ -125,9 +125,7 @@ class Machine:
 
     def refuse(self, what: list[str], why: str) -> NoReturn:
         """Note that something can't be answered, and raise `HostingError`."""
-        text = f"the simulated machine can't answer `{shlex.join(what)}`: {why}"
-        self.complaint = self.complaint or text
-        raise HostingError(text)
+        raise noted(HostingError(f"the simulated machine can't answer `{shlex.join(what)}`: {why}"))
 
     def adopt(self, driver: Any) -> None:
         """Replace what the driver reaches others by, once it is set up: nothing, where it reaches its machine only."""

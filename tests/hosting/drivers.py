@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from cinder.volume.drivers import lvm
@@ -15,6 +16,26 @@ class AsksForMore(lvm.LVMVolumeDriver):
             self._execute("lvscan", "--mapper", run_as_root=True)
         except Exception:
             return
+
+
+class AsksTheDatabase(lvm.LVMVolumeDriver):
+    """Asks the database for what nobody plays, and takes no notice of how it ended."""
+
+    db: Any
+
+    def create_snapshot(self, snapshot: Any) -> None:
+        super().create_snapshot(snapshot)
+        with contextlib.suppress(Exception):
+            self.db.volume_glance_metadata_copy_to_snapshot(None, snapshot.id, snapshot.volume_id)
+
+
+class ReadsItsDevice(lvm.LVMVolumeDriver):
+    """Reads a volume's device by itself, and takes no notice of how that ended."""
+
+    def create_snapshot(self, snapshot: Any) -> None:
+        super().create_snapshot(snapshot)
+        with contextlib.suppress(Exception), open(self.local_path(snapshot.volume), "rb") as device:
+            device.read(512)
 
 
 class Refuses(lvm.LVMVolumeDriver):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.cell import Cell, CellOutcome, Kind
+from harness.cell import Cell, CellLimits, CellOutcome, Kind
 from harness.loading import CandidateError, CandidateSpec
 from harness.results import Outcome
 from tests.hosting.conftest import Deed
@@ -55,6 +55,23 @@ def test_unknown_command_is_the_harness_own_fault(outcome_of: Callable[..., Cell
     assert "`lvscan --mapper`" in outcome.message
 
 
+@pytest.mark.parametrize(
+    ("driver", "error", "says"),
+    [
+        ("AsksTheDatabase", "HostingError", "volume_glance_metadata_copy_to_snapshot"),
+        ("ReadsItsDevice", "NotPlayed", "reads or writes /dev/mapper/"),
+    ],
+)
+def test_what_is_not_played_counts_though_the_driver_swallows_it(
+    outcome_of: Callable[..., CellOutcome], driver: str, error: str, says: str
+) -> None:
+    """Neither the database nor a device's bytes are answered for, and a driver that ignores it can't pass by that."""
+    outcome = outcome_of("one_call", driver=f"tests.hosting.drivers:{driver}", method="create_snapshot")
+    assert outcome.kind is Kind.RAISED
+    assert outcome.error_type == error
+    assert says in outcome.message
+
+
 def test_unknown_command_never_passes_nor_fails_a_driver(cell: Cell) -> None:
     """In a check such a command makes the outcome an error, with the command in its message."""
     spec = CandidateSpec.for_driver("tests.hosting.drivers:AsksForMore", CONFIGURATIONS / "lvm_thin.toml")
@@ -94,6 +111,17 @@ def test_publications_come_from_the_class_or_from_its_sidecar(do: Deed) -> None:
     assert do("published")["version"] == "29.0.0"
     assert do("published", driver="tests.hosting.drivers:Publishes")["listed"] == ["create_snapshot"]
     assert do("published", driver="tests.hosting.drivers:Refuses")["listed"] == []
+
+
+def test_derived_driver_is_hosted_in_a_process_that_has_not_seen_cinder() -> None:
+    """A vendor's module may be the first that imports Cinder: its host is ready before any of Cinder's modules is."""
+    fresh = Cell(CellLimits(), virtual=True, hash_seed=0)
+    try:
+        spec = CandidateSpec.for_driver("tests.hosting.drivers:Publishes", CONFIGURATIONS / "lvm_thin.toml")
+        outcome = fresh.call("conformance.runner:describe", {"candidate": spec.to_dict()}, "describe", 120.0)
+    finally:
+        fresh.close()
+    assert outcome.kind is Kind.RETURNED, outcome
 
 
 @pytest.mark.parametrize(
