@@ -48,7 +48,7 @@ def host_class(cls: type, machine: type[Machine], options: Mapping[str, Any]) ->
     for name, spec in METHODS.items():
         if not spec.is_hook and is_native(cls, name):
             namespace[name] = _METHODS[name]
-    redirect_class(cls, ("cinder.volume",), {"db": ((db, db.api), Database())})
+    redirect_class(cls, {"db": ((db, db.api), Database())})
     published = publication_for(cls, {**machine.defaults, **options})
     if static_attribute(cls, ATTRIBUTE) is not None:
         namespace[ATTRIBUTE] = property(lambda self: getattr(self._driver, ATTRIBUTE))

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, TypeVar
 from weakref import WeakKeyDictionary
 
 from harness.activity import HandleScope
@@ -26,6 +26,9 @@ from harness.runtime.virtual_task import current_task
 from harness.testbed import Connection, Job
 
 CURRENT: ContextVar[Machine | None] = ContextVar("the machine of the hosted driver that runs", default=None)
+
+
+Answer = TypeVar("Answer")
 
 
 class CommandFailed(Exception):
@@ -116,12 +119,19 @@ class Machine:
             self.refuse(words, "no such command is known")
         if self.is_set_up:
             self.settle()
-        return carry_out(words)
+        return self.carefully(words, lambda: carry_out(words))
 
     def answer(self, method: str, url: str, body: str) -> tuple[int, Any]:
         """Answer an HTTP request: the status, and what goes back as JSON. Raises `ConnectionLost`, or `HostingError`
         for a request that is not known, as all are to a machine that runs commands only."""
         self.refuse([method, url, body], "nothing answers HTTP here")
+
+    def carefully(self, what: list[str], carry_out: Callable[[], Answer]) -> Answer:
+        """Carry something out. What breaks down here for want of an argument, say, is refused: no fault of a driver."""
+        try:
+            return carry_out()
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            self.refuse(what, f"{type(error).__name__}: {error}")
 
     def refuse(self, what: list[str], why: str) -> NoReturn:
         """Note that something can't be answered, and raise `HostingError`."""

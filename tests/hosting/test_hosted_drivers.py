@@ -47,6 +47,11 @@ def test_thick_clones_take_the_time_of_a_copy_and_thin_ones_do_not(do: Deed) -> 
     assert thin["clone"] < 2 * thin["snapshot"]
 
 
+def test_vendor_base_class_sees_the_machine_s_files(do: Deed) -> None:
+    """A base class in a module of the vendor's finds the volume's device, which is on the simulated machine only."""
+    assert do("one_call", driver="tests.hosting.drivers:LooksForItsDevice", method="create_snapshot")["raised"] is None
+
+
 def test_unknown_command_is_the_harness_own_fault(outcome_of: Callable[..., CellOutcome]) -> None:
     """A command that the machine does not know ends the call as a harness error, though the driver swallows it."""
     outcome = outcome_of("one_call", driver="tests.hosting.drivers:AsksForMore", method="create_snapshot")
@@ -58,6 +63,9 @@ def test_unknown_command_is_the_harness_own_fault(outcome_of: Callable[..., Cell
 @pytest.mark.parametrize(
     ("driver", "error", "says"),
     [
+        ("CountsInMebibytes", "HostingError", "only sizes in GiB are known"),
+        ("LooksInMebibytes", "HostingError", "sizes are reported in GiB only"),
+        ("SaysTooLittle", "HostingError", "`qemu-img`: IndexError"),
         ("AsksTheDatabase", "HostingError", "volume_glance_metadata_copy_to_snapshot"),
         ("ReadsItsDevice", "NotPlayed", "reads or writes /dev/mapper/"),
     ],
@@ -65,8 +73,11 @@ def test_unknown_command_is_the_harness_own_fault(outcome_of: Callable[..., Cell
 def test_what_is_not_played_counts_though_the_driver_swallows_it(
     outcome_of: Callable[..., CellOutcome], driver: str, error: str, says: str
 ) -> None:
-    """Neither the database nor a device's bytes are answered for, and a driver that ignores it can't pass by that."""
-    outcome = outcome_of("one_call", driver=f"tests.hosting.drivers:{driver}", method="create_snapshot")
+    """What the machine and the stand-ins can't answer ends the call, though the driver takes no notice."""
+    configuration = "nfs" if driver == "SaysTooLittle" else "lvm_thin"
+    outcome = outcome_of(
+        "one_call", driver=f"tests.hosting.drivers:{driver}", configuration=configuration, method="create_snapshot"
+    )
     assert outcome.kind is Kind.RAISED
     assert outcome.error_type == error
     assert says in outcome.message
