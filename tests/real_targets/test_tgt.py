@@ -241,6 +241,16 @@ def test_closing_ends_everything(tmp_path: Path, open_tgt: Callable[..., IscsiTe
     bed.close()
 
 
+def test_calibration_needs_a_place_for_its_profile(tmp_path: Path) -> None:
+    """A directory that is not there is named before anything is measured."""
+    output = str(tmp_path / "nowhere" / "profile.toml")
+    argv = [sys.executable, "-m", "harness.cli", "calibrate", "--testbed", "tgt", "--output", output]
+    done = subprocess.run(argv, capture_output=True, text=True)
+    assert done.returncode == 4, done.stderr
+    assert "there is no directory" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_missing_program_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where tgtd is not installed, the testbed says so and names Debian's package."""
     monkeypatch.setattr("shutil.which", lambda name, path: None)
