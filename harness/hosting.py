@@ -7,10 +7,15 @@ package; so a vendor's own driver, derived from the package's base class, is hos
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from importlib import metadata
-from typing import Any, Protocol
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any, Protocol, TypeVar
 
 from harness.importing import CandidateError
 
@@ -27,6 +32,20 @@ class HostingError(Exception):
 
 class NotPlayed(Exception):
     """What a method of a hosted driver needs is known not to be played; what depends on it is unverifiable."""
+
+
+NOTES: ContextVar[list[Exception] | None] = ContextVar("what the driver that runs could not be given", default=None)
+"""Where `noted` notes; the host sets it while a driver's method runs."""
+
+Cause = TypeVar("Cause", HostingError, NotPlayed)
+
+
+def noted(cause: Cause) -> Cause:
+    """The exception, to be raised inside of a driver's method; it counts whatever the driver makes of it."""
+    notes = NOTES.get()
+    if notes is not None:
+        notes.append(cause)
+    return cause
 
 
 class Host(Protocol):
@@ -75,3 +94,45 @@ def host_of_class(cls: type) -> Host | None:
         if host is not None:
             return host
     return None
+
+
+@contextlib.contextmanager
+def preparing(prepare: Callable[[Host], None]) -> Iterator[None]:
+    """While a driver's module is imported: once it imports a hosted package, `prepare` that package's host.
+
+    So the host is ready before any module of the package is executed, also where only the driver's code says that it
+    builds on that package.
+    """
+    finder = _Preparer(prepare)
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+
+
+class _Preparer:
+    """Finds hosted packages as the other finders do, and has their hosts prepared when they have been executed."""
+
+    def __init__(self, prepare: Callable[[Host], None]) -> None:
+        self._prepare = prepare
+        self._names = {entry.name for entry in metadata.entry_points(group=HOST_GROUP)}
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """See `importlib.abc.MetaPathFinder.find_spec`."""
+        if name not in self._names:
+            return None
+        others = (each for each in tuple(sys.meta_path) if each is not self)
+        spec = next(filter(None, (each.find_spec(name, path, target) for each in others)), None)
+        loader: Any = None if spec is None else spec.loader
+        if hasattr(loader, "exec_module"):
+            execute = loader.exec_module
+
+            def execute_and_prepare(module: ModuleType) -> None:
+                execute(module)
+                host = host_of_package(name)
+                if host is not None:
+                    self._prepare(host)
+
+            loader.exec_module = execute_and_prepare
+        return spec

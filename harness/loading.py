@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from harness.attributes import KEYS, read_driver
 from harness.contract import METHODS, implements
-from harness.hosting import host_of_class, host_of_reference
+from harness.hosting import host_of_class, host_of_reference, preparing
 from harness.importing import CandidateError, import_class, import_class_afresh
 from harness.names import did_you_mean
 from harness.plans import plan_for
@@ -123,7 +123,8 @@ class CandidateSpec:
         try:
             if host is not None:
                 host.prepare()
-            cls = import_class(self.reference)
+            with preparing(lambda each: each.prepare()):
+                cls = import_class(self.reference)
             host = host_of_class(cls)
             if host is not None:
                 host.prepare()

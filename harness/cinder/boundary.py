@@ -33,7 +33,7 @@ from oslo_utils import fileutils
 from harness.cinder import files, records
 from harness.cinder.images import ImageMachine
 from harness.cinder.machine import CURRENT, CommandFailed
-from harness.hosting import HostingError
+from harness.hosting import HostingError, noted
 from harness.runtime import RuntimeLock
 from harness.runtime.virtual_task import current_task
 
@@ -112,7 +112,7 @@ def _files_now() -> files.Files | None:
 def _machine() -> ImageMachine:
     machine = CURRENT.get()
     if not isinstance(machine, ImageMachine):
-        raise HostingError("an image was worked on where no machine for it is simulated")
+        raise noted(HostingError("an image was worked on where no machine for it is simulated"))
     return machine
 
 

@@ -12,9 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.cinder.draft import draft_of
+from harness.cinder.host import import_cinder
 from harness.cinder.native import Origin
 from harness.cinder.walk import SHOWN, Walk, walk
-from harness.hosting import host_of_reference
+from harness.contract import METHODS, implements
+from harness.hosting import host_of_reference, preparing
 from harness.importing import CandidateError, import_class
 from harness.loading import CandidateSpec
 
@@ -73,14 +75,15 @@ def draft_target(
     """
     try:
         spec = CandidateSpec.for_driver(target)
-        host = host_of_reference(spec.reference)
-        if host is not None:
-            from harness.cinder.host import import_cinder
-
+        if host_of_reference(spec.reference) is not None:
             import_cinder()
-        draft = draft_of(import_class(spec.reference))
+        with preparing(lambda host: import_cinder()):
+            cls = import_class(spec.reference)
     except CandidateError as error:
         _refuse(str(error))
+    if not any(implements(cls, name) for name in METHODS):
+        _refuse(f"{spec.reference} has none of the methods of a driver; name the class of the driver itself")
+    draft = draft_of(cls)
     typer.echo(json.dumps(draft.to_dict(), indent=2) if as_json else draft.to_toml(), nl=as_json)
 
 

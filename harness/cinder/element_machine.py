@@ -49,11 +49,12 @@ class ElementMachine(Machine):
         call = json.loads(body or "{}")
         name, given = str(call.get("method")), call.get("params") or {}
         carry_out: Callable[[dict[str, Any]], Any] | None = getattr(self, f"api_{name}", None)
+        what = [method, url, name, json.dumps(given)]
         if carry_out is None:
-            self.refuse([method, url, name, json.dumps(given)], "no such call is known")
+            self.refuse(what, "no such call is known")
         self.reach()
         try:
-            return 200, {"id": None, "result": carry_out(given)}
+            return 200, {"id": None, "result": self.carefully(what, lambda: carry_out(given))}
         except ApiError as error:
             return 200, {"id": None, "error": {"name": error.name, "code": 500, "message": str(error)}}
         except CommandFailed as error:

@@ -11,6 +11,7 @@ import builtins
 import os
 import shutil
 import stat
+import sys
 from collections.abc import Callable, Mapping
 from types import FunctionType
 from typing import Any
@@ -20,7 +21,7 @@ from pyfakefs.fake_filesystem_shutil import FakeShutilModule
 from pyfakefs.fake_open import FakeFileOpen
 from pyfakefs.fake_os import FakeOsModule
 
-from harness.hosting import NotPlayed
+from harness.hosting import NotPlayed, noted
 
 DIRECTORY_OF_IMAGES = "/var/lib/cinder/conversion"
 """Where images are put while they are converted."""
@@ -42,7 +43,7 @@ class Device:
         """Nothing is held."""
 
     def __getattr__(self, name: str) -> Any:
-        raise NotPlayed(f"the driver reads or writes {self.name} by itself ({name}), which is not played")
+        raise noted(NotPlayed(f"the driver reads or writes {self.name} by itself ({name}), which is not played"))
 
 
 class Files:
@@ -117,13 +118,13 @@ def redirect(namespace: dict[str, Any]) -> None:
     namespace["open"] = _open
 
 
-def redirect_class(cls: type, packages: tuple[str, ...], others: Mapping[str, tuple[tuple[Any, ...], Any]]) -> None:
-    """Redirect the modules of a class and of all that it inherits from, as far as they lie in these packages.
+def redirect_class(cls: type, others: Mapping[str, tuple[tuple[Any, ...], Any]]) -> None:
+    """Redirect the modules of a class and of all that it inherits from, but for those of the standard library.
 
     `others` are further names in these modules: what they may stand for, and what is to stand in for it.
     """
     for base in type.__dict__["__mro__"].__get__(cls):
-        if str(base.__module__).startswith(packages) or base is cls:
+        if str(base.__module__).partition(".")[0] not in sys.stdlib_module_names:
             for value in vars(base).values():
                 function = getattr(value, "__func__", value)
                 function = getattr(function, "__wrapped__", function)

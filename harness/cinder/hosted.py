@@ -22,7 +22,7 @@ from harness.cinder.native import is_native
 from harness.cinder.records import Database, request_context, rows, snapshot_object, volume_object
 from harness.cinder.sidecar import publication_for
 from harness.contract import ATTRIBUTE, METHODS, ConnectionLost, NotSupported, VolumeIsBusy, bind_call
-from harness.hosting import HostingError, NotPlayed
+from harness.hosting import NOTES, NotPlayed
 from harness.loading import options_of
 from harness.model import Snapshot, Volume, backend_name
 from harness.static_lookup import static_attribute
@@ -48,7 +48,7 @@ def host_class(cls: type, machine: type[Machine], options: Mapping[str, Any]) ->
     for name, spec in METHODS.items():
         if not spec.is_hook and is_native(cls, name):
             namespace[name] = _METHODS[name]
-    redirect_class(cls, ("cinder.volume",), {"db": ((db, db.api), Database())})
+    redirect_class(cls, {"db": ((db, db.api), Database())})
     published = publication_for(cls, {**machine.defaults, **options})
     if static_attribute(cls, ATTRIBUTE) is not None:
         namespace[ATTRIBUTE] = property(lambda self: getattr(self._driver, ATTRIBUTE))
@@ -125,11 +125,11 @@ class Hosted:
     def _calling(self) -> Iterator[Machine]:
         """Let what the driver does meanwhile reach its machine, and turn its exceptions into the contract's.
 
-        What the machine could not answer is raised whatever the driver made of it.
+        What the driver asked for and could not be given is raised, the first of it, whatever the driver made of it.
         """
         assert self._machine is not None, "do_setup was not called"
         machine = self._machine
-        before, effects = CURRENT.set(machine), machine.effects
+        before, notes, effects = CURRENT.set(machine), NOTES.set(machine.notes), machine.effects
         try:
             yield machine
         except (exception.VolumeIsBusy, exception.SnapshotIsBusy) as error:
@@ -142,8 +142,9 @@ class Hosted:
             raise
         finally:
             CURRENT.reset(before)
-            if machine.complaint is not None:
-                raise HostingError(machine.complaint)
+            NOTES.reset(notes)
+            if machine.notes:
+                raise machine.notes[0]
 
     def _call(self, name: str, *arguments: Any) -> Any:
         """Call a method of the driver with the harness's records; returns its answer."""

@@ -107,6 +107,8 @@ class LvmMachine(ImageMachine):
         return self._row(words, {"Attr": group.attributes(volume), "Origin": volume.origin})
 
     def _row(self, words: list[str], columns: Mapping[str, str]) -> str:
+        if option(words, "--unit", "--units") not in (None, "g"):
+            self.refuse(words, "sizes are reported in GiB only")
         wanted = (option(words, "-o") or "").split(",")
         unknown = [name for name in wanted if name not in columns]
         if unknown:
@@ -129,7 +131,7 @@ class LvmMachine(ImageMachine):
         name = option(words, "-n", "--name")
         size = option(words, "-L", "-V")
         if "-T" in words and name is None and size is not None:  # the thin pool itself
-            pool = LogicalVolume(group.name_in(words[-1]), _gib(size), "pool")
+            pool = LogicalVolume(group.name_in(words[-1]), self._gib(words, size), "pool")
             group.check_new(pool.name)
             self._look()
             group.volumes[pool.name] = pool
@@ -137,7 +139,7 @@ class LvmMachine(ImageMachine):
         if name is None or size is None or "-m" in words:
             self.refuse(words, "this way of creating a volume is not known")
         group.check_new(name)
-        volume = LogicalVolume(name, _gib(size), "thin" if "-T" in words else "thick")
+        volume = LogicalVolume(name, self._gib(words, size), "thin" if "-T" in words else "thick")
         self.perform(
             short("create_volume", target=volume.object_id, size=round(volume.size)),
             lambda: self._add(group, volume),
@@ -165,6 +167,8 @@ class LvmMachine(ImageMachine):
 
     def do_lvremove(self, words: list[str]) -> str:
         group = self.group
+        if sum(word.startswith((f"{group.name}/", f"/dev/{group.name}/", "/dev/mapper/")) for word in words) > 1:
+            self.refuse(words, "only removing one volume is known")
         volume = group.find(words[-1])
         if volume.attached:
             raise CommandFailed(f"  Logical volume {group.name}/{volume.name} is in use.")
@@ -176,7 +180,7 @@ class LvmMachine(ImageMachine):
     def do_lvextend(self, words: list[str]) -> str:
         group = self.group
         volume = group.find(words[-1])
-        size = _gib(option(words, "-L") or "")
+        size = self._gib(words, option(words, "-L") or "")
         if size <= volume.size:
             raise CommandFailed("  New size given is not larger than existing size")
 
@@ -280,9 +284,8 @@ class LvmMachine(ImageMachine):
         group.volumes.pop(volume.name, None)
         self.files.remove(group.device(volume))
 
-
-def _gib(size: str) -> float:
-    text = size.lower()
-    if not text.endswith("g") or not text[:-1].replace(".", "", 1).isdigit():
-        raise CommandFailed(f"  Size {size} is not given in GiB", 3)
-    return float(text[:-1])
+    def _gib(self, words: list[str], size: str) -> float:
+        text = size.lower()
+        if not text.endswith("g") or not text[:-1].replace(".", "", 1).isdigit():
+            self.refuse(words, "only sizes in GiB are known")
+        return float(text[:-1])

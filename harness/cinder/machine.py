@@ -14,18 +14,21 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, ClassVar, NoReturn
+from typing import Any, ClassVar, NoReturn, TypeVar
 from weakref import WeakKeyDictionary
 
 from harness.activity import HandleScope
 from harness.cinder.files import Files
 from harness.contract import ActivityFailed, ActivityUnknown, NotSupported, VolumeIsBusy
 from harness.driver_kit import IGNORED_WHEN_DELETING, run_job
-from harness.hosting import HostingError
+from harness.hosting import HostingError, noted
 from harness.runtime.virtual_task import current_task
 from harness.testbed import Connection, Job
 
 CURRENT: ContextVar[Machine | None] = ContextVar("the machine of the hosted driver that runs", default=None)
+
+
+Answer = TypeVar("Answer")
 
 
 class CommandFailed(Exception):
@@ -99,8 +102,8 @@ class Machine:
         """Whether the driver's setup is over; before, it finishes nothing that others have left."""
         self.effects = 0
         """How many jobs were begun on the backend."""
-        self.complaint: str | None = None
-        """What the machine was asked for and could not answer, the first of it."""
+        self.notes: list[Exception] = []
+        """What the driver asked for and could not be given, by the machine or by what else stands in for its world."""
 
     def run(self, command: tuple[str, ...]) -> str:
         """Carry a command out and return its standard output.
@@ -116,18 +119,23 @@ class Machine:
             self.refuse(words, "no such command is known")
         if self.is_set_up:
             self.settle()
-        return carry_out(words)
+        return self.carefully(words, lambda: carry_out(words))
 
     def answer(self, method: str, url: str, body: str) -> tuple[int, Any]:
         """Answer an HTTP request: the status, and what goes back as JSON. Raises `ConnectionLost`, or `HostingError`
         for a request that is not known, as all are to a machine that runs commands only."""
         self.refuse([method, url, body], "nothing answers HTTP here")
 
+    def carefully(self, what: list[str], carry_out: Callable[[], Answer]) -> Answer:
+        """Carry something out. What breaks down here for want of an argument, say, is refused: no fault of a driver."""
+        try:
+            return carry_out()
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            self.refuse(what, f"{type(error).__name__}: {error}")
+
     def refuse(self, what: list[str], why: str) -> NoReturn:
         """Note that something can't be answered, and raise `HostingError`."""
-        text = f"the simulated machine can't answer `{shlex.join(what)}`: {why}"
-        self.complaint = self.complaint or text
-        raise HostingError(text)
+        raise noted(HostingError(f"the simulated machine can't answer `{shlex.join(what)}`: {why}"))
 
     def adopt(self, driver: Any) -> None:
         """Replace what the driver reaches others by, once it is set up: nothing, where it reaches its machine only."""

@@ -122,6 +122,8 @@ class NfsMachine(ImageMachine):
 
     def do_rm(self, words: list[str]) -> str:
         path = words[-1]
+        if sum(not word.startswith("-") for word in words[1:]) > 1:
+            self.refuse(words, "only removing one file is known")
         file = self.chain.get(path)
         if file is None or not file.object_id:
             self._look()

@@ -1,17 +1,19 @@
 """Keeps the programs of a real target, and ends them when whoever asked for them is gone.
 
-    python -I -S keeper.py
+    python -I -S keeper.py [DIRECTORY…]
 
 Each line of standard input asks for a program: a JSON object with `argv`, `cwd`, `env` (added to the keeper's own) and
 `log` (the file for what it prints). Each is answered by a line with its `pid`, or the `error` for which it could not be
 started. Once standard input is closed, by a clean end or by a death, every program is killed with its process group and
-waited for. Should the keeper itself be killed, the kernel kills its programs (PR_SET_PDEATHSIG of prctl(2)).
+waited for; then the directories, absolute paths of what was made for the programs, are removed. Should the keeper be
+killed itself, the kernel kills its programs (PR_SET_PDEATHSIG of prctl(2)).
 """
 
 import contextlib
 import ctypes
 import json
 import os
+import shutil
 import signal
 import sys
 
@@ -20,6 +22,7 @@ PR_SET_PDEATHSIG = 1
 
 def main() -> int:
     """Serve until standard input is closed; returns the exit status."""
+    directories = sys.argv[1:]
     pids: list[int] = []
     try:
         libc = ctypes.CDLL(None)
@@ -43,6 +46,8 @@ def main() -> int:
     for pid in pids:
         with contextlib.suppress(OSError):
             os.waitpid(pid, 0)
+    for directory in directories:
+        shutil.rmtree(directory, ignore_errors=True)
     return 0
 
 

@@ -19,12 +19,15 @@ class ProgramFailed(Exception):
 
 
 class Programs:
-    """Starts programs and ends them all in `close`, or when this process ends, however it does."""
+    """Starts programs and ends them all in `close`, or when this process ends, however it does.
 
-    def __init__(self) -> None:
+    Then the `directories`, absolute paths of what was made for them, are removed.
+    """
+
+    def __init__(self, *directories: Path) -> None:
         self._guard = threading.Lock()
         self._keeper = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(KEEPER)],
+            [sys.executable, "-I", "-S", str(KEEPER), *map(str, directories)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -50,7 +53,7 @@ class Programs:
         return Program(int(answer["pid"]), argv[0], log)
 
     def close(self) -> None:
-        """End every program; returns once they are gone. Repeating it is harmless."""
+        """End every program and remove the directories; returns once they are gone. Repeating it is harmless."""
         assert self._keeper.stdin is not None and self._keeper.stdout is not None
         with self._guard:
             if not self._keeper.stdin.closed:

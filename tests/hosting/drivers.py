@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
-from cinder.volume.drivers import lvm
+from cinder.volume.drivers import lvm, nfs
+
+from tests.hosting import vendor_base
 
 
 class AsksForMore(lvm.LVMVolumeDriver):
@@ -15,6 +18,60 @@ class AsksForMore(lvm.LVMVolumeDriver):
             self._execute("lvscan", "--mapper", run_as_root=True)
         except Exception:
             return
+
+
+class CountsInMebibytes(lvm.LVMVolumeDriver):
+    """Gives sizes to LVM as it takes them, but Cinder does not, and takes no notice of how that ended."""
+
+    def create_snapshot(self, snapshot: Any) -> None:
+        super().create_snapshot(snapshot)
+        with contextlib.suppress(Exception):
+            self._execute("lvextend", "-L", "2048m", f"cinder-volumes/{snapshot.volume.name}", run_as_root=True)
+
+
+class LooksInMebibytes(lvm.LVMVolumeDriver):
+    """Lets LVM report sizes as Cinder does not, and takes no notice of how that ended."""
+
+    def create_snapshot(self, snapshot: Any) -> None:
+        super().create_snapshot(snapshot)
+        with contextlib.suppress(Exception):
+            self._execute("lvs", "--unit=m", "-o", "size", "cinder-volumes", run_as_root=True)
+
+
+class SaysTooLittle(nfs.NfsDriver):
+    """Runs a command without the arguments that it needs, and takes no notice of how that ended."""
+
+    def create_snapshot(self, snapshot: Any) -> None:
+        with contextlib.suppress(Exception):
+            self._execute("qemu-img", run_as_root=True)
+
+
+class AsksTheDatabase(lvm.LVMVolumeDriver):
+    """Asks the database for what nobody plays, and takes no notice of how it ended."""
+
+    db: Any
+
+    def create_snapshot(self, snapshot: Any) -> None:
+        super().create_snapshot(snapshot)
+        with contextlib.suppress(Exception):
+            self.db.volume_glance_metadata_copy_to_snapshot(None, snapshot.id, snapshot.volume_id)
+
+
+class ReadsItsDevice(lvm.LVMVolumeDriver):
+    """Reads a volume's device by itself, and takes no notice of how that ended."""
+
+    def create_snapshot(self, snapshot: Any) -> None:
+        super().create_snapshot(snapshot)
+        with contextlib.suppress(Exception), open(self.local_path(snapshot.volume), "rb") as device:
+            device.read(512)
+
+
+class LooksForItsDevice(vendor_base.LooksForDevices, lvm.LVMVolumeDriver):
+    """Has a base class of its vendor's in another module, which looks at files."""
+
+    def create_snapshot(self, snapshot: Any) -> None:
+        self.must_be_there(self.local_path(snapshot.volume))
+        super().create_snapshot(snapshot)
 
 
 class Refuses(lvm.LVMVolumeDriver):

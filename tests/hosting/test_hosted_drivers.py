@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from harness.cell import Cell, CellOutcome, Kind
+from harness.cell import Cell, CellLimits, CellOutcome, Kind
 from harness.loading import CandidateError, CandidateSpec
 from harness.results import Outcome
 from tests.hosting.conftest import Deed
@@ -47,12 +47,40 @@ def test_thick_clones_take_the_time_of_a_copy_and_thin_ones_do_not(do: Deed) -> 
     assert thin["clone"] < 2 * thin["snapshot"]
 
 
+def test_vendor_base_class_sees_the_machine_s_files(do: Deed) -> None:
+    """A base class in a module of the vendor's finds the volume's device, which is on the simulated machine only."""
+    assert do("one_call", driver="tests.hosting.drivers:LooksForItsDevice", method="create_snapshot")["raised"] is None
+
+
 def test_unknown_command_is_the_harness_own_fault(outcome_of: Callable[..., CellOutcome]) -> None:
     """A command that the machine does not know ends the call as a harness error, though the driver swallows it."""
     outcome = outcome_of("one_call", driver="tests.hosting.drivers:AsksForMore", method="create_snapshot")
     assert outcome.kind is Kind.RAISED
     assert outcome.error_type == "HostingError"
     assert "`lvscan --mapper`" in outcome.message
+
+
+@pytest.mark.parametrize(
+    ("driver", "error", "says"),
+    [
+        ("CountsInMebibytes", "HostingError", "only sizes in GiB are known"),
+        ("LooksInMebibytes", "HostingError", "sizes are reported in GiB only"),
+        ("SaysTooLittle", "HostingError", "`qemu-img`: IndexError"),
+        ("AsksTheDatabase", "HostingError", "volume_glance_metadata_copy_to_snapshot"),
+        ("ReadsItsDevice", "NotPlayed", "reads or writes /dev/mapper/"),
+    ],
+)
+def test_what_is_not_played_counts_though_the_driver_swallows_it(
+    outcome_of: Callable[..., CellOutcome], driver: str, error: str, says: str
+) -> None:
+    """What the machine and the stand-ins can't answer ends the call, though the driver takes no notice."""
+    configuration = "nfs" if driver == "SaysTooLittle" else "lvm_thin"
+    outcome = outcome_of(
+        "one_call", driver=f"tests.hosting.drivers:{driver}", configuration=configuration, method="create_snapshot"
+    )
+    assert outcome.kind is Kind.RAISED
+    assert outcome.error_type == error
+    assert says in outcome.message
 
 
 def test_unknown_command_never_passes_nor_fails_a_driver(cell: Cell) -> None:
@@ -94,6 +122,17 @@ def test_publications_come_from_the_class_or_from_its_sidecar(do: Deed) -> None:
     assert do("published")["version"] == "29.0.0"
     assert do("published", driver="tests.hosting.drivers:Publishes")["listed"] == ["create_snapshot"]
     assert do("published", driver="tests.hosting.drivers:Refuses")["listed"] == []
+
+
+def test_derived_driver_is_hosted_in_a_process_that_has_not_seen_cinder() -> None:
+    """A vendor's module may be the first that imports Cinder: its host is ready before any of Cinder's modules is."""
+    fresh = Cell(CellLimits(), virtual=True, hash_seed=0)
+    try:
+        spec = CandidateSpec.for_driver("tests.hosting.drivers:Publishes", CONFIGURATIONS / "lvm_thin.toml")
+        outcome = fresh.call("conformance.runner:describe", {"candidate": spec.to_dict()}, "describe", 120.0)
+    finally:
+        fresh.close()
+    assert outcome.kind is Kind.RETURNED, outcome
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,22 @@ def test_draft_is_a_publication_file(tmp_path: Path) -> None:
     assert file.attributes["stateless_activities"] == []
 
 
+@pytest.mark.parametrize(
+    ("target", "status", "says"),
+    [
+        ("tests.hosting.drivers:Publishes", 0, "tests.hosting.drivers.Publishes"),
+        ("json:JSONDecoder", 4, "json:JSONDecoder has none of the methods of a driver"),
+        ("cinder.volume.drivers.nope:X", 4, "has no module 'nope'"),
+    ],
+)
+def test_draft_of_anything(target: str, status: int, says: str) -> None:
+    """A class derived from Cinder's is drafted like one of Cinder's; what is no driver is refused in plain words."""
+    done = subprocess.run([sys.executable, "-m", "harness.cli", "draft", target], capture_output=True, text=True)
+    assert done.returncode == status, done.stderr
+    assert says in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_claim_without_a_source_is_refused(tmp_path: Path) -> None:
     """A sidecar that publishes something without saying where it comes from can't be used."""
     from harness.cinder.sidecar import read_sidecar

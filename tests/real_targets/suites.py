@@ -1,17 +1,20 @@
 """The conformance suites on the real targets: `python -m tests.real_targets.suites --report DIR tgt lio`.
 
-A target that can't be had on this machine is skipped; the summary says so, and why. Ends with status 1 if a suite did
-not pass.
+A target that can't be had on this machine is skipped; the summary says so, and why. What a target can't show is
+unverifiable on it and no failure; the summary names it. Ends with status 1 if a suite did not pass.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import time
 from importlib.metadata import entry_points
 from pathlib import Path
+
+from conformance.session import ExitCode
 
 GROUP = "backend_activity.testbeds"
 
@@ -21,6 +24,19 @@ def lacks(testbed: str) -> str | None:
     (entry,) = entry_points(group=GROUP, name=testbed)
     found: str | None = entry.load().missing()
     return found
+
+
+def outcome(status: int, report: Path, testbed: str) -> tuple[bool, str]:
+    """Whether the suites passed, by their exit status and the report in that directory; and what remains to be said.
+
+    A run that is incomplete only for what the testbed does not offer has passed.
+    """
+    if status != ExitCode.INCOMPLETE:
+        return status == ExitCode.CONFORMANT, "" if status == ExitCode.CONFORMANT else f"exit status {status}"
+    (driver,) = json.loads((report / "report.json").read_text(encoding="utf-8"))["drivers"]
+    reasons: list[str] = driver["reasons"]
+    not_offered = all(f": unverifiable: testbed {testbed} does not offer " in reason for reason in reasons)
+    return bool(reasons) and not_offered, "; ".join(reasons)
 
 
 def main() -> int:
@@ -39,12 +55,14 @@ def main() -> int:
             continue
         began = time.monotonic()
         command = [sys.executable, "-m", "pytest", "conformance/", "-q", "-n", options.jobs]
-        command += ["--driver", "reference", "--testbed", testbed, "--report", str(options.report / testbed)]
+        report = options.report / testbed
+        command += ["--driver", "reference", "--testbed", testbed, "--report", str(report)]
         command += ["--check-timeout", options.check_timeout]
         done = subprocess.run(command, check=False)
         took = f"{time.monotonic() - began:.0f} s"
-        summary.append(f"{testbed}: " + (f"passed in {took}" if done.returncode == 0 else f"FAILED after {took}"))
-        status = max(status, int(done.returncode != 0))
+        passed, remark = outcome(done.returncode, report, testbed)
+        summary.append(f"{testbed}: {'passed in' if passed else 'FAILED after'} {took}{remark and '; ' + remark}")
+        status = max(status, int(not passed))
     print("== real targets", *summary, sep="\n")
     return status
 

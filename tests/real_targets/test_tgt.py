@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -66,6 +67,22 @@ def test_writes_are_on_the_lun(tgt: IscsiTestbed) -> None:
     assert images["snapshot"] == {0: 11, LAST: 12}
     with pytest.raises(CommandFailed, match="sense 5h/21h"):
         Session(backend.store.exported_file("volume").export().login("other")).read(LUN, GIB, BLOCK)
+
+
+def test_identity_and_size_are_those_of_the_lun(tgt: IscsiTestbed) -> None:
+    """An inspection shows the serial number and the size that the target tells hosts, whatever the store knows."""
+    do(tgt, Job("create_volume", target="volume", size=1))
+    backend = tgt.backend("primary")
+    file = backend.store.exported_file("volume")
+    assert (seen := backend.inspect().find("volume")) is not None
+    assert (seen.identity, seen.size) == (f"serial:{serial_number('volume')}", 1)
+    other = tgt.directory / "other"
+    other.touch()
+    os.truncate(other, 2 * GIB)
+    backend.store.target.detach_file(file.export().name)
+    backend.store.target.attach_file(file.export().name, other, "0123456789abcdef", True)
+    assert (seen := backend.inspect().find("volume")) is not None
+    assert (seen.identity, seen.size) == ("serial:0123456789abcdef", 2)
 
 
 def test_snapshot_under_writers_is_of_one_moment(tgt: IscsiTestbed) -> None:
@@ -193,16 +210,19 @@ time.sleep(3600)
 
 
 def test_killed_parent_takes_its_targets_along(tmp_path: Path, open_tgt: Callable[..., IscsiTestbed]) -> None:
-    """After the process that holds a testbed is killed, its targets end too; those of a testbed beside it go on."""
+    """After the process that holds a testbed is killed, its targets and files go too; a testbed beside it goes on."""
     beside = open_tgt()
-    parent = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path)], stdout=subprocess.PIPE)
+    place = tmp_path / "killed"
+    place.mkdir()
+    parent = subprocess.Popen([sys.executable, "-c", CHILD, str(place)], stdout=subprocess.PIPE)
     assert parent.stdout is not None
     with parent.stdout:
         targets = [Path(f"/proc/{int(pid)}/stat") for pid in parent.stdout.readline().split()]
     assert all(state_of(stat) for stat in targets)
+    assert list(place.iterdir())
     parent.kill()
     parent.wait()
-    while any(state_of(stat) not in ("", "Z") for stat in targets):
+    while any(state_of(stat) not in ("", "Z") for stat in targets) or list(place.iterdir()):
         time.sleep(0.001)
     assert beside.backend("primary").connect(OWNER).is_open
 
@@ -219,6 +239,16 @@ def test_closing_ends_everything(tmp_path: Path, open_tgt: Callable[..., IscsiTe
     assert not any(program.is_running for program in programs)
     assert list(tmp_path.iterdir()) == []
     bed.close()
+
+
+def test_calibration_needs_a_place_for_its_profile(tmp_path: Path) -> None:
+    """A directory that is not there is named before anything is measured."""
+    output = str(tmp_path / "nowhere" / "profile.toml")
+    argv = [sys.executable, "-m", "harness.cli", "calibrate", "--testbed", "tgt", "--output", output]
+    done = subprocess.run(argv, capture_output=True, text=True)
+    assert done.returncode == 4, done.stderr
+    assert "there is no directory" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_missing_program_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

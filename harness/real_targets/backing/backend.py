@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import itertools
 import random
 import threading
@@ -16,7 +17,7 @@ from harness.model import Caller
 from harness.recorder import Recorder
 from harness.runtime import Runtime
 from harness.schedule import random_source
-from harness.storage import Image, ObjectUnknown
+from harness.storage import Image, ObjectUnknown, StoredObject
 from harness.testbed import Inspection
 
 from .attachment import WallAttachment
@@ -105,17 +106,17 @@ class WallBackend(abc.ABC, Generic[Store]):
 
     def inspect(self) -> Inspection:
         """See `harness.testbed.Backend.inspect`; images are those of complete objects."""
-        objects = self.store.objects()
+        objects: list[StoredObject] = []
         images: dict[str, Image] = {}
-        for found in objects:
+        for found in self.store.objects():
+            shown = found
             if found.complete:
-                try:
-                    images[found.id] = self.store.image(found.id)
-                except ObjectUnknown:  # deleted or moved away meanwhile
-                    continue
+                with contextlib.suppress(ObjectUnknown):  # deleted or moved away meanwhile
+                    shown, images[found.id] = self.store.shown(found)
+            objects.append(shown)
         with self._guard:
             connections = len(self._connections)
-        return Inspection(objects, images, self.engine.views(), self.store.used_bytes(), connections)
+        return Inspection(tuple(objects), images, self.engine.views(), self.store.used_bytes(), connections)
 
     def connections_of(self, host: str) -> list[BackendConnection]:
         """The open connections of a host, oldest first; of every host for ""."""

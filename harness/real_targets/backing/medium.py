@@ -92,7 +92,8 @@ def used_bytes(directory: Path) -> int:
 
 
 class Workspace:
-    """The temporary directory of one testbed; it goes with the testbed, or with the next one if the process died.
+    """The temporary directory of one testbed; it goes with the testbed, or with the next one if the process died and
+    nobody else removed it.
 
     Each workspace is locked (flock(2)) for as long as its process lives; one that nobody locks is a dead one's.
     """

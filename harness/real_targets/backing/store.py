@@ -116,6 +116,10 @@ class FileStore:
             found = self._object(object_id)
         return found.image()
 
+    def shown(self, found: StoredObject) -> tuple[StoredObject, Image]:
+        """A complete object as hosts see it, and what it holds. Raises `ObjectUnknown`."""
+        return found, self.image(found.id)
+
     def used_bytes(self) -> int:
         """See `VolumeStore.used_bytes`; read from the directory."""
         return used_bytes(self.directory)

@@ -14,6 +14,7 @@ from harness.names import did_you_mean
 
 from .calibration import as_profile, calibrate
 from .measure import Bench
+from .session import CommandFailed, LoginRefused, SessionLost
 from .target import TargetFailed
 from .testbed import IscsiTestbed
 
@@ -45,13 +46,15 @@ def calibrate_testbed(
     output: Annotated[str, typer.Option(metavar="FILE", help="Where the profile goes.")] = "calibration.toml",
 ) -> int:
     """Measure link, disk, snapshot, copy and codec speeds on a real target and write them as a profile."""
+    if not Path(output).absolute().parent.is_dir():
+        raise typer.BadParameter(f"--output {output}: there is no directory {Path(output).parent}; make it first")
     try:
         bed = open_testbed(testbed)
     except (ValueError, TargetFailed) as error:
         raise typer.BadParameter(f"--testbed {testbed}: {error}") from None
     try:
         model = calibrate(Bench(bed))
-    except TargetFailed as error:
+    except (TargetFailed, CommandFailed, LoginRefused, SessionLost) as error:
         typer.echo(f"activity-harness calibrate: {error}", err=True)
         return FAILED
     finally:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.model import GIB
 from harness.real_targets.backing.medium import data_extents
 from harness.real_targets.backing.store import FileStore
 from harness.real_targets.backing.volume_file import Changes, PointInTime, VolumeFile, shown_stamp, write_all
@@ -42,6 +43,15 @@ class Export:
     def login(self, host: str) -> Login:
         """How a host logs in there."""
         return Login(self.portal, self.name, host_name(host), DATA_USER, DATA_PASSWORD, host)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What hosts see of a LUN: its content, its unit serial number, and its size in bytes."""
+
+    image: Image
+    serial: str
+    size: int
 
 
 class ExportedFile(VolumeFile):
@@ -78,19 +88,24 @@ class ExportedFile(VolumeFile):
             yield
 
     def image(self) -> Image:
+        """See `shown`."""
+        return self.shown().image
+
+    def shown(self) -> Shown:
         """What the LUN shows, read over iSCSI; which ranges were ever written is known from the file.
 
         Read anew if the object went elsewhere meanwhile. Raises `ObjectUnknown` once it was deleted.
         """
         for _ in range(_TRIES - 1):
             with contextlib.suppress(SessionLost, LoginRefused, CommandFailed):
-                return self._read_image()
-        return self._read_image()
+                return self._read_lun()
+        return self._read_lun()
 
-    def _read_image(self) -> Image:
+    def _read_lun(self) -> Shown:
         image: dict[int, int] = {}
         session = Session(self.export().login(INSPECTOR))
         try:
+            serial, size = session.serial_number(LUN), session.capacity(LUN)
             for start, length in self.extents():
                 for offset in range(start, start + length, _READ_BYTES):
                     data = session.read(LUN, offset, min(_READ_BYTES, start + length - offset))
@@ -101,7 +116,7 @@ class ExportedFile(VolumeFile):
                             image[block] = stamp
         finally:
             session.close()
-        return image
+        return Shown(image, serial, size)
 
     def abandon(self) -> None:
         """The target is about to end: what it exports needs no taking back."""
@@ -109,9 +124,9 @@ class ExportedFile(VolumeFile):
 
     def _let_go(self) -> None:
         if self._export is not None:
-            export, self._export = self._export, None
-            self.target.detach_file(export.name)
-            self.target.destroy(export.name)
+            self.target.detach_file(self._export.name)
+            self.target.destroy(self._export.name)
+            self._export = None  # not before: what could not be taken back is still shown to hosts
 
 
 class FrozenImage:
@@ -220,9 +235,13 @@ class ExportedStore(FileStore):
         assert isinstance(found, ExportedFile)
         return found
 
-    def objects(self) -> tuple[StoredObject, ...]:
-        """See `VolumeStore.objects`; the identity is the unit serial number that hosts see."""
-        return tuple(replace_identity(found) for found in super().objects())
+    def shown(self, found: StoredObject) -> tuple[StoredObject, Image]:
+        """See `FileStore.shown`; identity (the unit serial number), size and content are what the LUN says."""
+        with self._guard:
+            file = self._object(found.id)
+        assert isinstance(file, ExportedFile)
+        lun = file.shown()
+        return found._replace(identity=f"serial:{lun.serial}", size=-(-lun.size // GIB)), lun.image
 
     def close(self) -> None:
         """See `FileStore.close`; the target ends after it."""
@@ -248,8 +267,3 @@ class ExportedStore(FileStore):
         assert isinstance(volume, ExportedFile)
         super()._adopt(volume)
         volume.target = self.target
-
-
-def replace_identity(found: StoredObject) -> StoredObject:
-    """The object with the identity that hosts see: the unit serial number of its LUN."""
-    return found._replace(identity=f"serial:{serial_number(found.id)}")

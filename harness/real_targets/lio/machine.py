@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-import shutil
 import socket
 import tempfile
 import threading
@@ -136,8 +135,8 @@ class OwnMachine:
     """A machine of this process, which ends with it."""
 
     def __init__(self) -> None:
-        self._programs = Programs()
         self.directory = Path(tempfile.mkdtemp(prefix="lio-"))
+        self._programs = Programs(self.directory.absolute())
         try:
             address = free_network()
             argv = qemu_arguments(image(), address)
@@ -153,7 +152,6 @@ class OwnMachine:
     def close(self) -> None:
         """End the machine. Repeating it is harmless."""
         self._programs.close()
-        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 def qemu_arguments(built: Image, address: str) -> list[str]:

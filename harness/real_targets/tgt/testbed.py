@@ -30,7 +30,7 @@ class TgtTestbed(IscsiTestbed):
 
     def start_targets(self, directory: Path, backends: list[str]) -> Mapping[str, Target]:
         """See `IscsiTestbed.start_targets`."""
-        self._programs = Programs()
+        self._programs = Programs(self.directory.absolute())
         targets: dict[str, TgtTarget] = {}
         for name in backends:
             place = directory / name

@@ -1,0 +1,14 @@
+"""What several drivers of one vendor share; imports nothing of Cinder."""
+
+from __future__ import annotations
+
+import os
+
+
+class LooksForDevices:
+    """Looks at files."""
+
+    def must_be_there(self, path: str) -> None:
+        """Raises FileNotFoundError."""
+        if not os.path.exists(path):
+            raise FileNotFoundError(path)
