@@ -207,7 +207,10 @@ class NfsMachine(ImageMachine):
         return ""
 
     def _merge(self, upper: ImageFile, lower: ImageFile) -> None:
-        """The lower of two files takes over what the upper one stands for."""
+        """The lower of two files takes over what the upper one stands for; a second time there is nothing to take."""
+        if not upper.object_id:
+            self._look()
+            return
         snapshot_id, taken = lower.object_id, upper.object_id
 
         def merged() -> None:

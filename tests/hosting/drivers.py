@@ -74,6 +74,14 @@ class LooksForItsDevice(vendor_base.LooksForDevices, lvm.LVMVolumeDriver):
         super().create_snapshot(snapshot)
 
 
+class CommitsTwice(nfs.NfsDriver):
+    """Merges an overlay into the file below, and then again, as one does that was not told that it was merged."""
+
+    def _img_commit(self, path: str, *args: Any, **options: Any) -> None:
+        self._execute("qemu-img", "commit", path, run_as_root=self._execute_as_root)
+        super()._img_commit(path, *args, **options)
+
+
 class Refuses(lvm.LVMVolumeDriver):
     """Finds out after its work that it could not be done."""
 

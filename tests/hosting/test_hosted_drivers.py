@@ -34,6 +34,13 @@ def test_whatever_is_made_and_deleted_the_rest_keeps_its_content(
     assert (seen["refused"] > 0) == (driver == NFS and attached), "the NFS driver clones no volume in use"
 
 
+def test_overlay_that_was_merged_already_has_nothing_to_merge(do: Deed) -> None:
+    """A second commit of one overlay changes nothing of what the volume and its snapshots hold."""
+    seen = do("random_life", driver="tests.hosting.drivers:CommitsTwice", configuration="nfs", steps=25, attached=False)
+    assert seen["there"] == seen["expected"]
+    assert seen["wrong"] == []
+
+
 def test_command_that_outlives_its_caller_is_known_to_the_next(do: Deed) -> None:
     """After a crash in mid-snapshot the logical volumes that LVM reports are those that the backend has."""
     seen = do("table_and_backend")
