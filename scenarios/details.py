@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from harness.recorder import Event
 from harness.study_results import Bar, FlowTimeline, Latencies, RunDetails, Space
 from scenarios.measures import Nanoseconds, quiesce_windows, reads_of, writes_of
-
-if TYPE_CHECKING:
-    from scenarios.run import World
+from scenarios.world import World
 
 MOST_FLOWS = 50
 """Of so many flows timelines are kept."""

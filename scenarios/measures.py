@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,7 @@ from harness.study_results import Measure, QuiesceWindow
 from scenarios.measure_names import MEASURES
 from scenarios.model import Do
 from scenarios.operations import Course
-
-if TYPE_CHECKING:
-    from scenarios.run import World
+from scenarios.world import World
 
 Nanoseconds = NDArray[np.int64]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from harness.recorder import Event
 from harness.runtime import Limits, patches
 from harness.schedule import Fault
@@ -19,25 +17,10 @@ from scenarios.operations import Timetable
 from scenarios.parsing import ScenarioError
 from scenarios.vary import variant_of
 from scenarios.workloads import Foreground, Streams
+from scenarios.world import World
 
 _STEPS_AT_ONE_INSTANT = 5_000_000
 """Ten thousand volumes may well have something due at one instant."""
-
-
-@dataclass
-class World:
-    """All that stands in one run. Times in nanoseconds: `zero_ns` is when the scenario's own time begins, `end_ns` when
-    its last operation is over and it has settled."""
-
-    scenario: Scenario
-    backends: Backends
-    deployment: Deployment
-    timetable: Timetable
-    foreground: Foreground
-    activities: ActivityMeter
-    space: SpaceMeter
-    zero_ns: int = 0
-    end_ns: int = 0
 
 
 def simulate(scenario: Scenario, variant: str, seed: int, details: bool = False) -> RunMeasures:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from harness.recorder import Recorder
 from harness.runtime.agenda import Agenda
 from harness.runtime.virtual import VirtualRuntime
+from simulated_backends.backend import SimulatedBackend
 from simulated_backends.fabric import Fabric
 from simulated_backends.foreground import Lane
 from simulated_backends.host_links import HostLinks
@@ -15,9 +15,6 @@ from simulated_backends.hosts import Hosts
 from simulated_backends.lines import Network
 from simulated_backends.reply_faults import ReplyFaults
 from simulated_backends.route import HostRoute
-
-if TYPE_CHECKING:
-    from simulated_backends.backend import SimulatedBackend
 
 
 class SimulatedWorld:

@@ -142,7 +142,7 @@ def quiesces_everybody() -> None:
 
     def run(core: Any, running: Any, end: Any, method: str, arguments: dict[str, Any], subject: Any) -> Any:
         if method == "create_snapshot":
-            attachment = core._attach(end.backend, subject.id)
+            attachment = core.host.attach(end.backend, subject.id)
             attachment.gate.hold("everybody", core.policy.quiesce_within_ns, core.policy.max_hold_ns)
             attachment.gate.release("everybody")
             attachment.detach()
@@ -188,7 +188,7 @@ def marks_the_volume() -> None:
     def run(self: flow.Flow, end: Any, method: str, arguments: dict[str, Any]) -> Any:
         source = arguments.get("src_vref")
         if source is not None:
-            attachment = self._core._attach(end.backend, source.id)
+            attachment = self._core.host.attach(end.backend, source.id)
             attachment.write(0, self._core.recorder.next_stamp())
             attachment.detach()
         return real(self, end, method, arguments)

@@ -135,7 +135,7 @@ class Backups:
             self._read(end, source, sink)
 
     def _read(self, end: DriverEnd, source: Volume, sink: BackupSink) -> None:
-        with self._core.reading(end.backend, source.id) as attachment:
+        with self._core.host.reading(end.backend, source.id) as attachment:
             for start, length in attachment.extents():
                 for offset in range(start, start + length, CHUNK_BYTES):
                     data = attachment.read(offset, min(CHUNK_BYTES, start + length - offset))

@@ -10,14 +10,14 @@ from typing import Any
 from harness.activity import ActivityStatus, HandleScope
 from harness.contract import METHODS, ActivityUnknown, BackendActivityError, ConnectionLost, Effect, NotSupported
 from harness.driver_kit import raise_for
-from harness.model import GIB, backend_name
+from harness.model import backend_name
 from harness.recorder import Recorder
 from harness.runtime import Runtime, nanoseconds
-from harness.storage import BLOCK, ObjectUnknown, StorageError
 from harness.taskflow.catalog import Catalog
 from harness.taskflow.ends import DriverEnd
 from harness.taskflow.errors import DriverError, OutcomeUnknown, TaskflowError
 from harness.taskflow.journal import FlowRecord, Journal, Undo
+from harness.taskflow.own_host import OwnHost
 from harness.taskflow.quiesce import Hold, Quiesces
 from harness.taskflow.statuses import VolumeStatuses
 from harness.taskflow.walking import FINISH, WALKER, Undoing
@@ -229,47 +229,10 @@ class FlowCore:
         self.ends = ends
         self.policy = policy
         self.run_id = run_id
-        self._attach = attach
+        self.host = OwnHost(attach)
         self.prefers_activities = True
         self.quiesces = Quiesces(runtime, recorder, catalog, policy.quiesce_within_ns, policy.max_hold_ns)
         self.statuses = VolumeStatuses(runtime, catalog)
-
-    def host_copy(self, source_id: str, source_backend: str, copy_id: str, copy_backend: str) -> None:
-        """Copy a volume's content through this taskflow's host."""
-        source = self._attach(source_backend, source_id)
-        try:
-            copy = self._attach(copy_backend, copy_id)
-            try:
-                source.copy_to(copy)
-            finally:
-                copy.detach()
-        finally:
-            source.detach()
-
-    def is_at(self, backend: str, volume_id: str) -> bool:
-        """Whether this taskflow's own host can attach the volume there."""
-        try:
-            self._attach(backend, volume_id).detach()
-        except ObjectUnknown:
-            return False
-        return True
-
-    def has_size(self, backend: str, volume_id: str, size: int) -> bool:
-        """Whether this taskflow's own host sees the volume with at least `size` GiB: it looks for the last block."""
-        try:
-            with self.reading(backend, volume_id) as attachment:
-                return len(attachment.read(size * GIB - BLOCK, BLOCK)) == BLOCK
-        except (ValueError, StorageError):
-            return False
-
-    @contextmanager
-    def reading(self, backend: str, volume_id: str) -> Iterator[Attachment]:
-        """An attachment of the taskflow's own host, for reading; detached afterwards."""
-        attachment = self._attach(backend, volume_id)
-        try:
-            yield attachment
-        finally:
-            attachment.detach()
 
     @contextmanager
     def flow(
@@ -343,7 +306,7 @@ class FlowCore:
                 volume = self.catalog.volumes.get(a["id"])
                 if volume is not None:
                     end = self.ends[backend_name(volume.host)]
-                    if not self.has_size(end.backend, volume.id, a["size"]):  # extending is not for repeating
+                    if not self.host.has_size(end.backend, volume.id, a["size"]):  # extending is not for repeating
                         try:
                             self._insist(end, "extend_volume", volume, a["size"])
                         except NotSupported:  # before any effect: the volume stays as large as it is
@@ -367,7 +330,7 @@ class FlowCore:
         A volume that is at both ends has not been moved: the copy goes, unless a host could have written to it.
         """
         volume = self.catalog.volumes.get(volume_id)
-        places = [backend for backend in backends if self.is_at(backend, volume_id)] if volume else []
+        places = [backend for backend in backends if self.host.is_at(backend, volume_id)] if volume else []
         self.recorder.emit("volume.located", volume=volume_id, backends=places)
         if volume is None or not places:
             return

@@ -298,7 +298,7 @@ class Methods:
         with flow.step("create_destination"):
             apply_update(destination, "create_volume", copy, flow.run(destination, "create_volume", {"volume": copy}))
         with flow.step("host_copy"):
-            self._core.host_copy(volume.id, source.backend, copy.id, destination.backend)
+            self._core.host.copy(volume.id, source.backend, copy.id, destination.backend)
         old = replace(volume)
         volume.host = destination.host  # the cut-over: from here on the copy is the volume, and never deleted
         flow.replace_undo(undo, backends=[source.backend], id=volume.id)

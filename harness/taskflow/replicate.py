@@ -149,5 +149,5 @@ class Replication:
             update = flow.run(destination, "create_volume", {"volume": copy})
             apply_update(destination, "create_volume", copy, update)
             copy.status = "available"
-            self._core.host_copy(clone.id, source.backend, copy.id, destination.backend)
+            self._core.host.copy(clone.id, source.backend, copy.id, destination.backend)
         return False, copy
