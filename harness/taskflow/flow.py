@@ -307,7 +307,10 @@ class FlowCore:
                 if volume is not None:
                     end = self.ends[backend_name(volume.host)]
                     if not self.host.has_size(end.backend, volume.id, a["size"]):  # extending is not for repeating
-                        self._insist(end, "extend_volume", volume, a["size"])
+                        try:
+                            self._insist(end, "extend_volume", volume, a["size"])
+                        except NotSupported:  # before any effect: the volume stays as large as it is
+                            return
                     volume.size = a["size"]
             case "locate":
                 self._locate(a["id"], a["backends"])

@@ -41,6 +41,22 @@ def test_overlay_that_was_merged_already_has_nothing_to_merge(do: Deed) -> None:
     assert seen["wrong"] == []
 
 
+def test_refusal_to_extend_a_volume_in_use_ends_the_flow(cell: Cell) -> None:
+    """A crash before an extension that the driver refuses for a volume in use leaves nothing that can't be ended."""
+    spec = CandidateSpec.for_driver(NFS, CONFIGURATIONS / "nfs.toml")
+    arguments: dict[str, Any] = {
+        "module": "conformance.test_schedules",
+        "function": "test_every_single_fault_at_every_step",
+        "parameters": {"flow": "extension"},
+        "candidate": spec.to_dict(),
+        "testbed": "nfs-sim",
+        "seed": 1,
+    }
+    outcome = cell.call("conformance.runner:run_check", arguments, "check", 120.0)
+    assert outcome.kind is Kind.RETURNED, outcome
+    assert outcome.value["outcome"] == Outcome.PASSED.value, outcome.value["message"]
+
+
 def test_command_that_outlives_its_caller_is_known_to_the_next(do: Deed) -> None:
     """After a crash in mid-snapshot the logical volumes that LVM reports are those that the backend has."""
     seen = do("table_and_backend")
