@@ -35,7 +35,7 @@ MEASURES: Mapping[str, Meaning] = MappingProxyType(
         "read_p99": Meaning("s", "workload", "99th percentile of the latency of reads"),
         "read_p999": Meaning("s", "workload", "99.9th percentile of the latency of reads"),
         "longest_stall": Meaning("s", "workload", "the longest that one I/O waited for its acknowledgement"),
-        "io_done": Meaning("", "workload", "I/Os that were acknowledged"),
+        "io_done": Meaning("", "workload", "I/Os that were acknowledged before the end"),
         "work_lost": Meaning("bytes", "", "bytes moved by activities whose effect was undone or never came about"),
         "temporary_space": Meaning("bytes", "", "the most that the taskflow's temporary volumes took at once"),
         "temporary_space_time": Meaning("byte·s", "", "the space of temporary volumes, added up over time"),

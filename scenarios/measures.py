@@ -162,11 +162,12 @@ def _latencies(world: World) -> _Figures:
                     yield f"{kind}_{label}", name, None
         longest = [int(ios.latency.max()) for ios in (writes, reads) if len(ios.issued)]
         yield "longest_stall", name, _seconds(max(longest)) if longest else None
-        yield "io_done", name, len(writes.issued) + len(reads.issued)
+        yield "io_done", name, int((writes.over < world.end_ns).sum() + (reads.over < world.end_ns).sum())
 
 
 def writes_of(world: World, workload: str) -> Ios:
-    """The writes of a workload that were issued while the scenario lasted; what was never acknowledged ends with it."""
+    """The writes of a workload that were issued while the scenario lasted; what was never acknowledged is over at its
+    end, and not done."""
     plan = world.scenario.workload[workload]
     step = plan.block // BLOCK if plan.replay is None else 1  # a command has a row for each of its blocks
     columns = []

@@ -149,7 +149,8 @@ def test_details_agree_with_measures(run: Simulate) -> None:
     total = sum(window.end_ns - window.start_ns for window in details.windows) / 1e9
     assert total == pytest.approx(result.value("quiesce_total"))
     latencies = details.latencies
-    assert latencies.inside_count + latencies.outside_count == result.value("io_done", "load")
+    under_way = latencies.inside_count + latencies.outside_count - (result.value("io_done", "load") or 0)
+    assert 1 <= under_way <= 2  # when the run ends; they are not done
     assert max(latencies.inside_ns) / 1e9 == result.value("longest_stall", "load")
     (flow,) = details.timelines
     bars = {bar.kind: bar for bar in flow.bars}
