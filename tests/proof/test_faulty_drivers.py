@@ -88,12 +88,11 @@ def test_catalogue_covers_every_section_with_clauses_that_exist() -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("faulty", FAULTY, ids=lambda f: f.name)
 def test_faulty_driver_breaks_nothing_else_whatever_goes_wrong(faulty: FaultyDriver) -> None:
-    """Under schedules, on each of 20 seeds, nothing fails beyond the consequences that a faulty driver declares.
+    """Under schedules nothing fails beyond the consequences that a faulty driver declares, each on a seed of its own.
 
-    That its clauses find it on these seeds is asserted above; seeds take turns with the simulated testbeds.
+    `make proof` asserts it on 20 seeds each, which takes hours; seeds take turns with the simulated testbeds.
     """
-    spec = CandidateSpec.for_driver(faulty.reference)
-    for seed in range(1, 21):
-        results = run_schedules(spec, bed_for(seed), seed)
-        assert not errors(results), (seed, errors(results))
-        assert not beyond(faulty, results), f"seed {seed}: beyond its consequences: {beyond(faulty, results)}"
+    seed = 1 + FAULTY.index(faulty) % 20
+    results = run_schedules(CandidateSpec.for_driver(faulty.reference), bed_for(seed), seed)
+    assert not errors(results), errors(results)
+    assert not beyond(faulty, results), f"seed {seed}: beyond its consequences: {beyond(faulty, results)}"
