@@ -18,7 +18,20 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Measure(_Model):
+class _Named(_Model):
+    """What was measured (`name`), of what (`of`), in which `unit`."""
+
+    name: str
+    of: str = ""
+    unit: str = ""
+
+    @property
+    def key(self) -> str:
+        """Name and owner in one: `completion[copy]`, or `completion`."""
+        return f"{self.name}[{self.of}]" if self.of else self.name
+
+
+class Measure(_Named):
     """One figure of one run.
 
     `name` says what was measured ("completion"), `of` what it belongs to ("operation copy", a link, a volume; "" the
@@ -26,15 +39,7 @@ class Measure(_Model):
     latency without I/O, the end of an operation that failed.
     """
 
-    name: str
-    of: str = ""
-    unit: str = ""
     value: float | None
-
-    @property
-    def key(self) -> str:
-        """Name and owner in one: `completion[copy]`, or `completion`."""
-        return f"{self.name}[{self.of}]" if self.of else self.name
 
 
 class Bar(_Model):
@@ -116,47 +121,30 @@ class RunMeasures(_Model):
         raise KeyError(Measure(name=name, of=of, value=None).key)
 
 
-class Estimate(_Model):
+class _Interval(_Named):
+    """A mean over `count` values and its confidence interval, of a variant; bounds are None for fewer than two."""
+
+    variant: str
+    count: int
+    mean: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+class Estimate(_Interval):
     """The mean of a measure over the replications of one variant, with its confidence interval.
 
     `count` replications have a value. `low` and `high` are None for fewer than two.
     """
 
-    variant: str
-    name: str
-    of: str = ""
-    unit: str = ""
-    count: int
-    mean: float | None
-    low: float | None = None
-    high: float | None = None
 
-    @property
-    def key(self) -> str:
-        """As `Measure.key`."""
-        return f"{self.name}[{self.of}]" if self.of else self.name
-
-
-class Difference(_Model):
+class Difference(_Interval):
     """How much more a variant has of a measure than the baseline, over the pairs of runs with one seed each.
 
     Otherwise as `Estimate`.
     """
 
-    variant: str
     baseline: str
-    name: str
-    of: str = ""
-    unit: str = ""
-    count: int
-    mean: float | None
-    low: float | None = None
-    high: float | None = None
-
-    @property
-    def key(self) -> str:
-        """As `Measure.key`."""
-        return f"{self.name}[{self.of}]" if self.of else self.name
 
 
 class Study(_Model):
