@@ -65,10 +65,6 @@ def sweep(
     Exit status: 0 done; 2 interrupted; 3 a run came to no end, or could not begin; 4 usage error.
     """
     with told_to_people():
-        if cluster is not None and jobs is not None:
-            raise SweepError(
-                "--jobs counts processes of this machine and --cluster names others; leave one of them out"
-            )
         if not 0 <= margin < 1:
             raise SweepError(f"--margin is {margin}; it must be a share from 0 to 1")
         loaded = load_scenario(scenario)

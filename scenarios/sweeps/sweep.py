@@ -13,6 +13,7 @@ from scenarios.model import Scenario
 from scenarios.reading import load_scenario
 from scenarios.sweeps.cluster import Cluster
 from scenarios.sweeps.conduct import Progress, conduct
+from scenarios.sweeps.errors import SweepError
 from scenarios.sweeps.executor import Executor
 from scenarios.sweeps.grid import axes_from
 from scenarios.sweeps.pool import ProcessPool
@@ -42,6 +43,8 @@ def write_sweep(
     and seed default to the scenario's. What `directory` has of the same sweep is not run again. Raises `SweepError` and
     `ScenarioError`. A script that calls this needs `if __name__ == "__main__":`, as `multiprocessing` explains.
     """
+    if cluster is not None and jobs is not None:
+        raise SweepError("--jobs counts processes of this machine and --cluster names others; leave one of them out")
     axes = axes_from(vary)
     grid = grid_of(scenario, axes, replications, seed)
     work = Work(ScenarioRuns(scenario, axes), grid)

@@ -279,6 +279,8 @@ def test_the_line_tells_which_omission_costs_most(tmp_path: Path) -> None:
     assert gain.exit_code == USAGE_ERROR and "--measure io_done[load]: more of it is better" in gain.stderr
     wrong = run_line(tmp_path, "costs", "small.toml", "--driver", "vendr")
     assert wrong.exit_code == USAGE_ERROR and "did you mean 'vendor'?" in wrong.stderr
+    both = run_line(tmp_path, "costs", "small.toml", "--jobs", "2", "--cluster", "tcp://127.0.0.1:1")
+    assert both.exit_code == USAGE_ERROR and "leave one of them out" in both.stderr
 
 
 @pytest.mark.long
