@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from harness.cli import INTERRUPTED, USAGE_ERROR
 from harness.runtime import RuntimeLimit
 from harness.study_results import RunMeasures, Study
+from scenarios.options import ScenarioArgument
 
 if TYPE_CHECKING:
     from scenarios.model import Scenario
@@ -25,7 +26,7 @@ _SHOWN_FAILURES = 5
 
 
 def run(
-    scenario: Annotated[str, typer.Argument(metavar="SCENARIO", help="A scenario file, or a name of the library.")],
+    scenario: ScenarioArgument,
     seed: Annotated[int | None, typer.Option(metavar="N", min=0, help="First seed; the scenario has its own.")] = None,
     replications: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Runs of each variant; the scenario has its own number.")

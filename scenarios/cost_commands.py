@@ -14,6 +14,7 @@ from reports.plots.omissions import Omission, draw_omissions
 from reports.plots.style import save
 from scenarios.measure_names import GAINS
 from scenarios.omissions import Cost, costliest, costs_frame, costs_of, toggles_of
+from scenarios.options import ClusterOption, JobsOption, ScenarioArgument, SeedOption
 from scenarios.reading import load_scenario
 from scenarios.sweep_commands import progress_bar, told_to_people
 from scenarios.sweeps.errors import SweepError
@@ -28,9 +29,7 @@ _MOST_COLUMNS = 4
 
 
 def costs(
-    scenario: Annotated[
-        str, typer.Argument(metavar="SCENARIO", help="A scenario file, or the name of one of the library.")
-    ],
+    scenario: ScenarioArgument,
     driver: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Whose publication; default: that of the first operation's volumes."),
@@ -45,17 +44,13 @@ def costs(
     replications: Annotated[
         int | None, typer.Option(metavar="N", help="Pairs of runs for each attribute; default: the scenario's.")
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(metavar="N", help="Seed of the first replication; default: the scenario's.")
-    ] = None,
+    seed: SeedOption = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Where results go; default: NAME-costs. Run again, it goes on there."),
     ] = None,
-    jobs: Annotated[int | None, typer.Option(metavar="N", help="Processes; default: one for each core.")] = None,
-    cluster: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler to run it on, as in tcp://host:8786.")
-    ] = None,
+    jobs: JobsOption = None,
+    cluster: ClusterOption = None,
 ) -> None:
     """Tell what it costs to leave out each attribute that a driver publishes, or could publish.
 

@@ -103,7 +103,7 @@ class Timetable:
                 self._deployment.start_taskflow(fault.host, fault.user)
                 self._deployment.taskflow.recover()
             except Exception as error:
-                self._up.fail(error)
+                self._up.fail(error)  # those who wait are told; what is set below then changes nothing
             self.restarts.append((began_ns, self._runtime.now()))
             self._up.set(None)
 

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from harness.cli import INTERRUPTED, USAGE_ERROR
 from scenarios.commands import HARNESS_ERROR
+from scenarios.options import ClusterOption, JobsOption, ScenarioArgument, SeedOption
 from scenarios.reading import ScenarioError, load_scenario
 from scenarios.sweeps.break_even import break_evens, told
 from scenarios.sweeps.errors import RunFailedError, SweepError
@@ -27,9 +28,7 @@ _MOST_ROWS = 60
 
 
 def sweep(
-    scenario: Annotated[
-        str, typer.Argument(metavar="SCENARIO", help="A scenario file, or the name of one of the library.")
-    ],
+    scenario: ScenarioArgument,
     vary: Annotated[
         list[str] | None,
         typer.Option(
@@ -39,17 +38,13 @@ def sweep(
     replications: Annotated[
         int | None, typer.Option(metavar="N", help="Runs of each point and variant; default: the scenario's.")
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option(metavar="N", help="Seed of the first replication; default: the scenario's.")
-    ] = None,
+    seed: SeedOption = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Where results go; default: NAME-sweep. Run again, it goes on there."),
     ] = None,
-    jobs: Annotated[int | None, typer.Option(metavar="N", help="Processes; default: one for each core.")] = None,
-    cluster: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler to run it on, as in tcp://host:8786.")
-    ] = None,
+    jobs: JobsOption = None,
+    cluster: ClusterOption = None,
     measure: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="What tables and plots show; default: completion of the first operation."),
