@@ -182,7 +182,7 @@ def anchor(lab: Lab) -> dict[str, Any]:
 
 @deed
 def start_repeated_too_late(lab: Lab) -> dict[str, Any]:
-    """Lose a start, and let the taskflow's machine stand still until the hosts have released the volume by themselves."""
+    """Lose a start, and let the taskflow's machine stand still until the hosts have released the volume."""
     volume = lab.volume()
     lab.attach(volume)
     new = lab.identifier("snapshot")
