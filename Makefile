@@ -6,7 +6,7 @@ JOBS ?= 2
 REPORT ?= backend-activity-report
 FUZZ_SECONDS ?= 600
 FUZZ_SEED ?= 1
-TARGETS ?= tgt lio
+TARGETS ?= tgt ganesha lio
 BIN := $(VENV)/bin
 
 .PHONY: certify test test-cinder certify-cinder test-long test-all real proof check canary fuzz mutation benchmarks clean
@@ -41,7 +41,7 @@ test-long: $(VENV)/.installed
 
 test-all: test test-long
 
-# The suites on targets that are not ours, tgt and LIO; one that can't be had here is skipped, and the summary says why.
+# The suites on targets that are not ours: tgt, nfs-ganesha, LIO; one that can't be had here is skipped, and the summary says why.
 real: $(VENV)/.installed
 	$(BIN)/python -m tests.real_targets.suites --jobs $(JOBS) --report $(REPORT)-real $(TARGETS)
 

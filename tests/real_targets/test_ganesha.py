@@ -11,8 +11,9 @@ import pytest
 
 from harness.contract import ConnectionLost
 from harness.model import GIB
-from harness.real_targets.ganesha.daemon import parse_clients
+from harness.real_targets.ganesha.daemon import need_killer, parse_clients
 from harness.real_targets.ganesha.testbed import GaneshaTestbed
+from harness.real_targets.missing import first_missing
 from harness.real_targets.nfs.rpc import Credential, SessionLost
 from harness.real_targets.nfs.server import CONTROL, DATA_UID, FIRST_USER_UID, SHELF
 from harness.real_targets.nfs.session import ACCESS_DENIED, CHUNK, Login, OperationFailed, Session
@@ -23,6 +24,7 @@ from harness.stamps import read_stamp
 from harness.storage import BLOCK, StorageError
 from harness.testbed import Job
 
+from .relay import Relay
 from .work import OWNER, do
 
 LAST = GIB // BLOCK - 1
@@ -99,6 +101,14 @@ def test_writes_are_on_the_server(ganesha: GaneshaTestbed) -> None:
     assert (set(seen.identity.removeprefix("nfs:").split(",")), seen.size) == ({name, "other"}, 2)
 
 
+@pytest.fixture
+def killer() -> None:
+    """Skips a test where connections can't be ended from the server's side."""
+    if lacks := first_missing(need_killer):
+        pytest.skip(lacks)
+
+
+@pytest.mark.usefixtures("killer")
 @pytest.mark.parametrize("breaks", ["socket", "server"])
 def test_breaks_are_real(open_ganesha: Callable[..., GaneshaTestbed], breaks: str) -> None:
     """A connection counts as broken once the server has it no more, though the client has not logged out."""
@@ -141,6 +151,7 @@ def test_restart_of_the_server_is_real(ganesha: GaneshaTestbed) -> None:
     assert backend.connect(OWNER).is_open
 
 
+@pytest.mark.usefixtures("killer")
 def test_host_writes_on_after_its_connection_is_lost(ganesha: GaneshaTestbed) -> None:
     """A host whose connection the server's side ends goes on in its session; one that may not reconnect has lost it."""
     do(ganesha, Job("create_volume", target="volume", size=1))
@@ -158,6 +169,24 @@ def test_host_writes_on_after_its_connection_is_lost(ganesha: GaneshaTestbed) ->
             with pytest.raises(SessionLost):
                 session.write(file, 0, bytes(BLOCK))
         session.close()
+
+
+def test_write_whose_answer_is_lost_is_done_once(ganesha: GaneshaTestbed) -> None:
+    """A write that was done, but not answered, is not done again when its session goes on, whoever wrote meanwhile."""
+    do(ganesha, Job("create_volume", target="volume", size=1))
+    relay = Relay(ganesha.servers["primary"].address)
+    first = Session(Login(relay.address, "host-1:relayed", DATA), reconnects=True)
+    second = session_at(ganesha)
+    behind_relay, direct = (each.open(*place_of(ganesha, "volume"), True) for each in (first, second))
+    relay.loses_answers = True
+    with pytest.raises(SessionLost):
+        first.write(behind_relay, 0, b"1" * BLOCK)
+    assert second.read(direct, 0, BLOCK) == b"1" * BLOCK
+    second.write(direct, 0, b"2" * BLOCK)
+    assert first.read(behind_relay, 0, BLOCK) == b"2" * BLOCK
+    first.close()
+    second.close()
+    relay.close()
 
 
 def test_fenced_host_acknowledges_nothing_more(ganesha: GaneshaTestbed) -> None:

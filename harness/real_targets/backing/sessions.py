@@ -105,7 +105,7 @@ class SessionAttachment(WallAttachment, Generic[AnySession]):
         super().__init__(*arguments)
         self._login_guard = threading.Lock()
         self._session: AnySession | None = None
-        self._log_in()
+        self.carry_out(lambda session: None)
 
     @abc.abstractmethod
     def new_session(self) -> AnySession:

@@ -19,11 +19,11 @@ from harness.real_targets.nfs.session import Login, OperationFailed, Session
 from harness.real_targets.programs import Program, ProgramFailed, Programs
 
 PROGRAM, PACKAGE = "ganesha.nfsd", "nfs-ganesha"
+KILLER, KILLER_PACKAGE = "ss", "iproute2"
 VFS, VFS_PACKAGE = "libfsalvfs.so", "nfs-ganesha-vfs"
 READY_WITHIN_S = 20.0
 STATUS = Path("/proc/self/status")
 """Where a process finds its own capabilities, proc(5)."""
-_DAC_READ_SEARCH = 2  # the number of the capability, capabilities(7)
 _ESTABLISHED = "01"
 
 # Graceless: no grace period (90 s otherwise), since there are no locks to reclaim, and our clients open their files
@@ -147,8 +147,8 @@ class GaneshaServer:
         """See `NfsServer.is_connected`: from the connections of the machine."""
         host, _, port = self.address.rpartition(":")
         ours, theirs = _as_shown((host, int(port))), _as_shown(client_end)
-        for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-            for line in Path(table).read_text().splitlines()[1:]:
+        for table in filter(Path.exists, (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))):
+            for line in table.read_text().splitlines()[1:]:
                 _, local, remote, state = line.split()[:4]
                 # an IPv4 address in an IPv6 one ends it (RFC 4291 §2.5.5.2)
                 if state == _ESTABLISHED and local.endswith(ours) and remote.endswith(theirs):
@@ -162,7 +162,7 @@ class GaneshaServer:
         for shape in ("[::ffff:{}]:{}", "{}:{}"):
             ends = ["src", shape.format(host, port), "dst", shape.format(end_host, end_port)]
             subprocess.run(
-                [need_program("ss", "iproute2"), "-K", "-t", "state", "established", *ends],
+                [need_program(KILLER, KILLER_PACKAGE), "-K", "-t", "state", "established", *ends],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=60,
@@ -194,12 +194,20 @@ def need_vfs() -> None:
 
 def need_root() -> None:
     """Raises `NotInstalled` where the process may not open files by their handles, as the server has to."""
+    _need_capability(2, "CAP_DAC_READ_SEARCH", f"{PROGRAM} serves files of a local file system")
+
+
+def need_killer() -> None:
+    """Raises `NotInstalled` where the process can't end connections from the server's side."""
+    need_program(KILLER, KILLER_PACKAGE)
+    _need_capability(12, "CAP_NET_ADMIN", f"{KILLER} -K ends connections")
+
+
+def _need_capability(number: int, name: str, what: str) -> None:
+    """Raises `NotInstalled` where the process lacks a capability; for numbers see capabilities(7)."""
     found = re.search(r"^CapEff:\s*([0-9a-f]+)$", STATUS.read_text(), re.MULTILINE)
-    if found is None or not int(found[1], 16) >> _DAC_READ_SEARCH & 1:
-        raise NotInstalled(
-            f"{PROGRAM} serves files of a local file system only as root with CAP_DAC_READ_SEARCH; run this as root,"
-            " and where that is in a container, add the capability"
-        )
+    if found is None or not int(found[1], 16) >> number & 1:
+        raise NotInstalled(f"{what} only as root with {name}; run this as root, and in a container add the capability")
 
 
 def _as_shown(end: End) -> str:

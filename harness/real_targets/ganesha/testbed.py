@@ -20,7 +20,7 @@ from harness.real_targets.nfs.exported import ExportedStore
 from harness.real_targets.programs import Programs
 from harness.schedule import Fault
 
-from .daemon import PACKAGE, PROGRAM, GaneshaServer, need_root, need_vfs
+from .daemon import PACKAGE, PROGRAM, GaneshaServer, need_killer, need_root, need_vfs
 
 
 class GaneshaTestbed(WallTestbed[NfsBackend]):
@@ -53,6 +53,8 @@ class GaneshaTestbed(WallTestbed[NfsBackend]):
         """See `WallTestbed.prepare`. Raises `NotInstalled`, `ServerFailed`."""
         need_vfs()
         need_root()
+        if self.breaks == "server":
+            need_killer()
         place = self.directory / "server"
         place.mkdir()
         self._programs = Programs(self.directory.absolute())
