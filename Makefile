@@ -7,7 +7,7 @@ REPORT ?= backend-activity-report
 FUZZ_SECONDS ?= 600
 FUZZ_SEED ?= 1
 PROOF_MINUTES ?=
-TARGETS ?= tgt lio
+TARGETS ?= tgt ganesha lio
 BIN := $(VENV)/bin
 
 .PHONY: certify test test-cinder certify-cinder test-long test-all real proof proof-honest check canary fuzz mutation benchmarks clean
@@ -43,7 +43,7 @@ test-long: $(VENV)/.installed
 # Everything, about two hours on two cores: the longer proofs, the fuzzing, and the honest drivers on 200 seeds.
 test-all: test test-long fuzz proof-honest
 
-# The suites on targets that are not ours, tgt and LIO; one that can't be had here is skipped, and the summary says why.
+# The suites on targets that are not ours: tgt, nfs-ganesha, LIO; one that can't be had here is skipped, and the summary says why.
 real: $(VENV)/.installed
 	$(BIN)/python -m tests.real_targets.suites --jobs $(JOBS) --report $(REPORT)-real $(TARGETS)
 
