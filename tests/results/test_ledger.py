@@ -68,6 +68,13 @@ def test_evidence_of_one_judgement(ledger: Ledger) -> None:
     assert (of(ledger, Q9).evidence, of(ledger, Q10).evidence) == (Evidence.DECLARED, Evidence.MODELLED)
 
 
+def test_the_evidence_of_a_pass_is_that_of_the_last_one(ledger: Ledger) -> None:
+    """Where a clause holds time and again, the evidence is that of the last judgement."""
+    ledger.expect(Q9, True, "", evidence=Evidence.DECLARED)
+    ledger.expect(Q9, True, "")
+    assert of(ledger, Q9).evidence is Evidence.EXERCISED
+
+
 def test_the_first_failure_stands(ledger: Ledger) -> None:
     """Neither a pass, nor another failure, nor setting it aside covers the first failure of a clause."""
     ledger.expect(Q9, False, "first")
