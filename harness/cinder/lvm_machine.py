@@ -12,9 +12,10 @@ from typing import Any, ClassVar
 
 from harness.cinder.images import ImageMachine
 from harness.cinder.lvm_table import SIZE_GIB, LogicalVolume, VolumeGroup
-from harness.cinder.machine import CommandFailed, option, short
+from harness.cinder.machine import CommandFailed, Machine, option, short
+from harness.cinder.node_machine import NodeMachine
 from harness.model import GIB
-from harness.testbed import Job
+from harness.testbed import Connection, Job, NodeConnection
 
 REPORT_S = 0.005
 """What `lvs`, `vgs` and their like take, in seconds (assumed)."""
@@ -25,7 +26,7 @@ TARGET_S = 0.035
 class LvmMachine(ImageMachine):
     """A node whose one volume group is the backend. Its metadata are on the node's disk."""
 
-    testbeds: ClassVar[tuple[str, ...]] = ("iscsi-sim",)
+    testbeds: ClassVar[tuple[str, ...]] = ("iscsi-sim", "lvm")
     defaults: ClassVar[Mapping[str, Any]] = {
         "volume_group": "cinder-volumes",
         "target_helper": "lioadm",
@@ -33,6 +34,11 @@ class LvmMachine(ImageMachine):
         "lvm_conf_file": "None",
         "volume_clear": "none",
     }
+
+    @classmethod
+    def before(cls, connection: Connection) -> type[Machine]:
+        """See `Machine.before`: where the backend is a machine with LVM itself, the commands run there."""
+        return LvmNode if isinstance(connection, NodeConnection) else cls
 
     @classmethod
     def check(cls, options: Mapping[str, Any]) -> None:
@@ -289,3 +295,10 @@ class LvmMachine(ImageMachine):
         if not text.endswith("g") or not text[:-1].replace(".", "", 1).isdigit():
             self.refuse(words, "only sizes in GiB are known")
         return float(text[:-1])
+
+
+class LvmNode(NodeMachine):
+    """A machine that is there, with LVM and LIO."""
+
+    testbeds: ClassVar[tuple[str, ...]] = LvmMachine.testbeds
+    defaults: ClassVar[Mapping[str, Any]] = LvmMachine.defaults
