@@ -76,6 +76,7 @@ class GroupStore:
         self.turn = threading.Lock()
         self._directory = directory
         self._numbers: list[int] = []
+        self._seen: list[LogicalVolume] = []
         self._touched = touched
         self._filling = filling
         self._guard = threading.Lock()
@@ -137,7 +138,8 @@ class GroupStore:
     def objects(self) -> tuple[StoredObject, ...]:
         """See `VolumeStore.objects`; an object into which a copy is under way is not complete."""
         filling = self._filling()
-        return tuple(sorted(self._stored(each, filling) for each in self.volumes() if not each.is_pool))
+        self._seen = self.volumes()
+        return tuple(sorted(self._stored(each, filling) for each in self._seen if not each.is_pool))
 
     def _stored(self, found: LogicalVolume, filling: set[str]) -> StoredObject:
         each, kind = object_id(found.name), kind_of(found.name, found.origin)
@@ -151,22 +153,21 @@ class GroupStore:
         )
 
     def shown(self, found: StoredObject) -> tuple[StoredObject, Image]:
-        """A complete object, and what it holds. Raises `ObjectUnknown`."""
-        return found, self.image(found.id)
+        """An object that `objects` has just told of, and what it holds. Raises `ObjectUnknown`."""
+        return found, self._image(self._find(found.id, self._seen))
 
     def size_of(self, volume_id: str) -> int:
         """The size of a volume in bytes. Raises `ObjectUnknown`."""
-        return self._find(volume_id).size
+        return self._find(volume_id, self.volumes()).size
 
-    def _find(self, wanted: str) -> LogicalVolume:
-        for each in self.volumes():
+    def _find(self, wanted: str, among: list[LogicalVolume]) -> LogicalVolume:
+        for each in among:
             if object_id(each.name) == wanted and not each.is_pool:
                 return each
         raise ObjectUnknown(f"{self.name} has no volume or snapshot {wanted}")
 
-    def image(self, wanted: str) -> Image:
-        """See `VolumeStore.image`. Raises `ObjectUnknown`."""
-        volume = self._find(wanted)
+    def _image(self, volume: LogicalVolume) -> Image:
+        """What a volume holds: block → stamp."""
         with self._active(volume):
             found = self.machine.ask("blocks", device=f"/dev/{self.group}/{volume.name}", numbers=self._touched())
         stamps = {int(block): shown_stamp(int(block), base64.b64decode(data)) for block, data in found.items()}
@@ -186,9 +187,9 @@ class GroupStore:
             self.must("lvchange", "-an", path)
 
     def used_bytes(self) -> int:
-        """See `VolumeStore.used_bytes`: what logical volumes take of the group, and thin ones of their pool."""
+        """See `VolumeStore.used_bytes`: what volumes took of the group, or of their pool, at the last `objects`."""
         used = 0
-        for each in self.volumes():
+        for each in self._seen:
             if each.is_pool:
                 used += round(each.size * each.data_percent / 100)
             elif not each.pool:
