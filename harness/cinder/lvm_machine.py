@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from harness.cinder.images import ImageMachine
-from harness.cinder.lvm_table import SIZE_GIB, LogicalVolume, VolumeGroup
+from harness.cinder.lvm_table import SIZE_GIB, LogicalVolume, VolumeGroup, no_group
 from harness.cinder.machine import CommandFailed, Machine, option, short
 from harness.cinder.node_machine import NodeMachine
 from harness.model import GIB
@@ -21,6 +21,8 @@ REPORT_S = 0.005
 """What `lvs`, `vgs` and their like take, in seconds (assumed)."""
 TARGET_S = 0.035
 """What a change of the iSCSI target's configuration takes, in seconds: the longest of rtslib operations measured."""
+EXTENTS_PER_GIB = 256
+"""Extents of the default size of 4 MiB, in which LVM counts."""
 
 
 class LvmMachine(ImageMachine):
@@ -68,7 +70,7 @@ class LvmMachine(ImageMachine):
         self._look()
         group = self.group
         if words[-1] not in (group.name, "--readonly"):
-            raise CommandFailed(f'  Volume group "{words[-1]}" not found')
+            raise no_group(words[-1])
         columns = {
             "name": group.name,
             "size": f"{SIZE_GIB:.2f}",
@@ -92,7 +94,7 @@ class LvmMachine(ImageMachine):
         if "/" in target:
             volumes = [group.find(target)]
         elif target != group.name:
-            raise CommandFailed(f'  Volume group "{target}" not found')
+            raise no_group(target)
         return "".join(
             self._row(
                 words,
@@ -100,7 +102,7 @@ class LvmMachine(ImageMachine):
                     "vg_name": group.name,
                     "name": volume.name,
                     "size": f"{volume.size:.2f}",
-                    "data_percent": "0.00" if volume.kind in ("thin", "pool") else "",
+                    "data_percent": "0.00" if volume.kind in ("thin", "pool") and volume.active else "",
                 },
             )
             for volume in volumes
@@ -110,7 +112,7 @@ class LvmMachine(ImageMachine):
         self._look()
         group = self.group
         volume = group.find(words[-1])
-        return self._row(words, {"Attr": group.attributes(volume), "Origin": volume.origin})
+        return self._row(words, {"Attr": group.attributes(volume, "--readonly" in words), "Origin": volume.origin})
 
     def _row(self, words: list[str], columns: Mapping[str, str]) -> str:
         if option(words, "--unit", "--units") not in (None, "g"):
@@ -157,10 +159,13 @@ class LvmMachine(ImageMachine):
         path = next((word for word in words if word.startswith(f"{group.name}/")), "")
         if name is None:
             self.refuse(words, "a snapshot has to be named")
+        if group.name_in(path) not in group.volumes:
+            missing = f"  Snapshot origin LV {group.name_in(path)} not found in Volume group {group.name}."
+            raise CommandFailed(missing)
         source = group.find(path)
         group.check_new(name)
         thin = source.kind == "thin"
-        made = LogicalVolume(name, source.size, "thin" if thin else "cow", source.name, active=not thin)
+        made = LogicalVolume(name, source.size, "thin" if thin else "cow", source.name, not thin, skips_activation=thin)
         verb = "snapshot"
         if thin and name.startswith("volume-"):  # a thin snapshot is a volume like any other; Cinder makes it a clone
             job = short("copy", source=source.object_id, target=made.object_id, linked=True)
@@ -185,10 +190,16 @@ class LvmMachine(ImageMachine):
 
     def do_lvextend(self, words: list[str]) -> str:
         group = self.group
-        volume = group.find(words[-1])
+        name = group.name_in(words[-1])
+        if name not in group.volumes:
+            raise CommandFailed(f"  Logical volume {name} not found in volume group {group.name}.")
+        volume = group.volumes[name]
         size = self._gib(words, option(words, "-L") or "")
-        if size <= volume.size:
-            raise CommandFailed("  New size given is not larger than existing size")
+        new, old = (f"({round(each * EXTENTS_PER_GIB)} extents)" for each in (size, volume.size))
+        if size == volume.size:
+            raise CommandFailed(f"  New size {new} matches existing size {old}.")
+        if size < volume.size:
+            raise CommandFailed(f"  New size given {new} not larger than existing size {old}")
 
         def extended() -> None:
             volume.size = size
@@ -208,6 +219,8 @@ class LvmMachine(ImageMachine):
         if active == "n" and volume.attached:
             raise CommandFailed(f"  Logical volume {group.name}/{volume.name} in use.")
         volume.active = active == "y"
+        if option(words, "-k") == "n":
+            volume.skips_activation = False
         return ""
 
     def do_lvconvert(self, words: list[str]) -> str:
@@ -218,7 +231,7 @@ class LvmMachine(ImageMachine):
         path = words[-1]
         if "/" not in path:
             self._look()
-            raise CommandFailed(f'  Volume group "{path}" not found\n  Cannot process volume group {path}')
+            raise no_group(path)
         snapshot = group.find(path)
         origin = group.find(f"{group.name}/{snapshot.origin}")
         self.perform(
@@ -266,10 +279,13 @@ class LvmMachine(ImageMachine):
                 targets[iqn] = []
             case ["delete", iqn]:
                 targets.pop(iqn, None)
+            case ["add-initiator" | "delete-initiator", iqn, *_] if iqn not in targets:
+                time.sleep(TARGET_S)
+                raise CommandFailed(f"cinder.cmd.rtstool.RtstoolError: Could not find target {iqn}", 1)
             case ["add-initiator", iqn, _, _, initiator]:
-                targets.setdefault(iqn, []).append(initiator)
+                targets[iqn].append(initiator)
             case ["delete-initiator", iqn, initiator]:
-                targets[iqn] = [name for name in targets.get(iqn, []) if name != initiator]
+                targets[iqn] = [name for name in targets[iqn] if name != initiator]
             case _:
                 self.refuse(words, "that call of cinder-rtstool is not known")
         time.sleep(TARGET_S)

@@ -86,10 +86,14 @@ class _Transcript:
             self.listens = False
 
     def run(self, *words: str) -> None:
-        """Give the machine a command; VG stands for the volume group."""
+        """Give the machine a command; VG stands for the volume group, PREFIX for what targets' names begin with."""
         before = CURRENT.set(self.machine)
         try:
-            self.listening(lambda: self.machine.execute(tuple(word.replace("VG", self.group) for word in words)))
+            self.listening(
+                lambda: self.machine.execute(
+                    tuple(word.replace("VG", self.group).replace("PREFIX", self.prefix) for word in words)
+                )
+            )
         finally:
             CURRENT.reset(before)
 
@@ -116,11 +120,13 @@ class _Transcript:
         if {"vgs", "pvs"} & set(command) or any(word.endswith("-pool") for word in words):
             output = [SCALE.sub("N", line) for line in output]  # the groups are of different sizes
         complaint = [self._plain(" ".join(line.split())) for line in stderr.splitlines() if "WARNING" not in line]
+        if complaint[:1] == ["Traceback (most recent call last):"]:
+            complaint = complaint[-1:]  # which files it went through is no matter
         self.said.append({"command": words, "status": status, "output": output, "complaint": complaint})
 
     def _plain(self, text: str) -> str:
         for name, plain in (
-            (self.prefix, "PREFIX:"),
+            (self.prefix, "PREFIX"),
             (self.group.replace("-", "--"), "VG"),
             (self.group, "VG"),
             (str(self.machine.options["target_ip_address"]), "PORTAL"),
@@ -161,7 +167,9 @@ def _commands(it: _Transcript) -> None:
     methods.create_snapshot("origin", "snap")
     for name in ("volume-origin", "_snapshot-snap"):
         it.run("lvs", "--noheadings", "--unit=g", "-o", "vg_name,name,size", "--nosuffix", f"VG/{name}")
-        it.run("lvs", "--noheadings", "--unit=g", "-o", "size,data_percent", "--separator", ":", "--nosuffix", f"VG/{name}")
+        it.run(
+            "lvs", "--noheadings", "--unit=g", "-o", "size,data_percent", "--separator", ":", "--nosuffix", f"VG/{name}"
+        )
         it.run("lvdisplay", "--noheading", "-C", "-o", "Attr", f"VG/{name}")
         it.run("lvdisplay", "--noheading", "-C", "-o", "Attr", "--readonly", f"VG/{name}")
         it.run("lvdisplay", "--noheading", "-C", "-o", "Origin", f"VG/{name}")
@@ -182,9 +190,9 @@ def _commands(it: _Transcript) -> None:
     it.run("lvconvert", "--merge", "_snapshot-snap")
     it.run("lvconvert", "--merge", "VG/nothing")
     it.run("cinder-rtstool", "get-targets")
-    it.run("cinder-rtstool", "delete", "iqn.2010-10.org.openstack:nothing")
-    it.run("cinder-rtstool", "add-initiator", "iqn.2010-10.org.openstack:nothing", "u", "p", "iqn.host")
-    it.run("cinder-rtstool", "delete-initiator", "iqn.2010-10.org.openstack:nothing", "iqn.host")
+    it.run("cinder-rtstool", "delete", "PREFIXnothing")
+    it.run("cinder-rtstool", "add-initiator", "PREFIXnothing", "u", "p", "iqn.host")
+    it.run("cinder-rtstool", "delete-initiator", "PREFIXnothing", "iqn.host")
     it.run("udevadm", "settle")
 
 
