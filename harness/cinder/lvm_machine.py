@@ -143,7 +143,7 @@ class LvmMachine(ImageMachine):
             group.check_new(pool.name)
             self._look()
             group.volumes[pool.name] = pool
-            return ""
+            return f'  Logical volume "{pool.name}" created.\n'
         if name is None or size is None or "-m" in words:
             self.refuse(words, "this way of creating a volume is not known")
         group.check_new(name)
@@ -152,7 +152,7 @@ class LvmMachine(ImageMachine):
             short("create_volume", target=volume.object_id, size=round(volume.size)),
             lambda: self._add(group, volume),
         )
-        return ""
+        return f'  Logical volume "{name}" created.\n'
 
     def _snapshot(self, words: list[str], group: VolumeGroup) -> str:
         name = option(words, "--name", "-n")
@@ -174,7 +174,7 @@ class LvmMachine(ImageMachine):
         else:
             job = short(verb, source=source.object_id, target=made.object_id)
         self.perform(job, lambda: self._add(group, made))
-        return ""
+        return f'  Logical volume "{name}" created.\n'
 
     def do_lvremove(self, words: list[str]) -> str:
         group = self.group
@@ -182,11 +182,11 @@ class LvmMachine(ImageMachine):
             self.refuse(words, "only removing one volume is known")
         volume = group.find(words[-1])
         if volume.attached:
-            raise CommandFailed(f"  Logical volume {group.name}/{volume.name} is in use.")
+            raise CommandFailed(f"  Logical volume {group.name}/{volume.name} in use.")
         if any(v.origin == volume.name and v.kind == "cow" for v in group.volumes.values()):
             self.refuse(words, "an origin would take its snapshots with it")
         self.perform(short("delete", source=volume.object_id), lambda: self._drop(group, volume))
-        return ""
+        return f'  Logical volume "{volume.name}" successfully removed.\n'
 
     def do_lvextend(self, words: list[str]) -> str:
         group = self.group
@@ -206,8 +206,10 @@ class LvmMachine(ImageMachine):
             self.files.remove(group.device(volume))
             self.files.add_device(group.device(volume), round(size) * GIB)
 
+        path = f"{group.name}/{volume.name}"
+        change = f"changed from {volume.size:.2f} GiB {old} to {size:.2f} GiB {new}"
         self.perform(short("extend_volume", source=volume.object_id, size=round(size)), extended)
-        return ""
+        return f"  Size of logical volume {path} {change}.\n  Logical volume {path} successfully resized.\n"
 
     def do_lvchange(self, words: list[str]) -> str:
         self._look()
@@ -221,6 +223,7 @@ class LvmMachine(ImageMachine):
         volume.active = active == "y"
         if option(words, "-k") == "n":
             volume.skips_activation = False
+            return f"  Logical volume {group.name}/{volume.name} changed.\n"
         return ""
 
     def do_lvconvert(self, words: list[str]) -> str:

@@ -114,8 +114,9 @@ class _Transcript:
 
     def _note(self, command: tuple[str, ...], status: int, stdout: str, stderr: str) -> None:
         words = [self._plain(word) for word in command]
-        if "create" in command or "add-initiator" in command:  # names and secrets that the driver draws
-            words = [word for word in words if word not in (command[4:6])]
+        place = {"create": 4, "add-initiator": 3}.get(words[1], 0) if words[0] == "cinder-rtstool" else 0
+        if place:  # the account, whose name and secret the driver draws
+            words[place : place + 2] = ["USER", "PASSWORD"]
         output = [self._plain(" ".join(line.split())) for line in stdout.splitlines()]
         if {"vgs", "pvs"} & set(command) or any(word.endswith("-pool") for word in words):
             output = [SCALE.sub("N", line) for line in output]  # the groups are of different sizes
