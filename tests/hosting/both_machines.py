@@ -40,6 +40,18 @@ def transcript(testbed: str, configuration: str, life: str) -> list[dict[str, An
         bed.close()
 
 
+def lacking(testbed: str) -> None:
+    """Give the machine a command that it lacks."""
+    candidate = CandidateSpec.for_driver(LVM, CONFIGURATIONS / "lvm_thin.toml").load()
+    bed_class = testbed_class(testbed)
+    bed = bed_class(seed=1, options={})
+    lab = Lab(bed, candidate, Schedule(1, "lacking"), Ledger((), Evidence.EXERCISED))
+    try:
+        bed.runtime.run(lambda: lab.open_driver()._machine.execute(("nosuch", "thing")), limits_of(bed_class))
+    finally:
+        bed.close()
+
+
 class _Transcript:
     """Notes what the machine of the driver on `primary` answers while it listens."""
 

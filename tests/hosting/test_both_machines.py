@@ -64,6 +64,14 @@ def test_the_real_machine_answers_as_recorded(real: Cell, configuration: str, li
     assert said(real, "lvm", configuration, life) == expected
 
 
+@pytest.mark.long
+def test_a_command_that_the_real_machine_lacks_is_an_error_of_the_harness(real: Cell) -> None:
+    """A command that is not in the guest is never answered: the error shows it."""
+    outcome = real.call("tests.hosting.both_machines:lacking", {"testbed": "lvm"}, "lacking", REAL_S)
+    assert outcome.error_type == "HostingError"
+    assert "`nosuch thing`" in str(outcome.error)
+
+
 def record() -> None:
     """Record what the real machine answers."""
     cell = Cell(CellLimits(wall_s=REAL_S), virtual=False, hash_seed=0)

@@ -97,6 +97,11 @@ class ExportedVolume:
         with self._guard:
             self._uses[host] = self._uses.get(host, 0) + 1
 
+    def give_up(self, host: str) -> None:
+        """The attachment did not come about."""
+        with self._guard:
+            self._uses[host] -= 1
+
     def leave(self, host: str) -> None:
         """One less; the driver takes the last one's access away."""
         with self._guard:

@@ -61,9 +61,10 @@ class LvmBackend(WallBackend[GroupStore]):
                 world.stalls,
                 lambda: self.source_of_load(volume_id, host),
             )
-        except (StorageError, HostingError):
-            raise
-        except Exception as error:
+        except BaseException as error:
+            volume.give_up(host)
+            if isinstance(error, (StorageError, HostingError)) or not isinstance(error, Exception):
+                raise
             raise StorageError(f"{host} can't attach volume {volume_id}: {type(error).__name__}: {error}") from error
         self._attachments.append(attachment)
         return attachment

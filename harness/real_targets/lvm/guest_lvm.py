@@ -134,7 +134,9 @@ def disk(number):
 
 
 def forget(group, prefix, numbers):
-    """Take away what is exported under names with that prefix, and a volume group, with its disks."""
+    """Take away what is exported under names with that prefix, and a volume group, with its disks; kill what runs."""
+    for command in list(_running):
+        kill(command)
     for target in list(agent.FABRIC.targets):
         if target.wwn.startswith(prefix):
             target.delete()
