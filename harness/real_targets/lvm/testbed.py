@@ -22,7 +22,6 @@ from harness.real_targets.lio.image import BuildFailed, image
 from harness.real_targets.lio.machine import QEMU, QEMU_PACKAGE, Machine, OwnMachine
 from harness.real_targets.missing import NotInstalled, first_missing, need_program
 from harness.runtime import SECOND
-from harness.schedule import Fault
 from harness.testbed import Capability, Profile
 
 from .attaching import Touched
@@ -96,13 +95,6 @@ class LvmTestbed(WallTestbed[LvmBackend]):
         group = f"{name}-{self._number}"
         store = GroupStore(self._machine, name, family, group, directory, self._touched.blocks, processes.filling)
         return LvmBackend(self.world, store, processes, self._touched)
-
-    def inject(self, fault: Fault) -> None:
-        """See `WallTestbed.inject`."""
-        if fault.kind not in self.faults:
-            known = ", ".join(sorted(self.faults))
-            raise ValueError(f"the testbed {self.name} can't make the fault {fault.kind!r}; it makes {known}")
-        super().inject(fault)
 
     def clean_up(self) -> None:
         """See `WallTestbed.clean_up`."""
