@@ -102,7 +102,7 @@ class LvmMachine(ImageMachine):
                     "vg_name": group.name,
                     "name": volume.name,
                     "size": f"{volume.size:.2f}",
-                    "data_percent": "0.00" if volume.kind in ("thin", "pool") and volume.active else "",
+                    "data_percent": "0.00" if volume.kind != "thick" and volume.active else "",
                 },
             )
             for volume in volumes

@@ -17,6 +17,7 @@ from conformance.verdicts import Ledger
 from harness.cinder.machine import CURRENT, CommandFailed, Machine
 from harness.load import write_each
 from harness.loading import CandidateSpec
+from harness.model import Context
 from harness.real_targets.iscsi.target import host_name
 from harness.results import Evidence
 from harness.runtime.patches import seed
@@ -223,9 +224,22 @@ def _in_use(it: _Transcript) -> None:
     attachment.detach()
 
 
+def _revert(it: _Transcript) -> None:
+    """A volume that was written to since its snapshot gets the snapshot's content back."""
+    lab, methods = it.lab, it.lab.taskflow.methods
+    volume = methods.create_volume("origin", 1, "primary")
+    lab.write_over(volume)
+    snapshot = methods.create_snapshot("origin", "snap")
+    lab.write_over(volume)
+    it.images()
+    it.listening(lambda: lab.call(it.driver, "revert_to_snapshot", Context(), volume, snapshot))
+    it.images()
+
+
 LIVES: dict[str, Callable[[_Transcript], None]] = {
     "life": _life_of_a_volume,
     "commands": _commands,
     "in use": _in_use,
+    "revert": _revert,
 }
 ROOT = Path(__file__).parents[2]

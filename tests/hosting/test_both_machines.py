@@ -18,7 +18,8 @@ from harness.real_targets.lvm.testbed import LvmTestbed
 
 RECORDED = Path(__file__).with_name("recorded")
 CASES = [
-    (configuration, life) for configuration in ("lvm_thin", "lvm_thick") for life in ("life", "commands", "in use")
+    *((configuration, life) for configuration in ("lvm_thin", "lvm_thick") for life in ("life", "commands", "in use")),
+    ("lvm_thick", "revert"),  # with lvm_type thin the driver has none
 ]
 REAL_S = 900.0
 """Seconds that a life on the real machine may take: an emulator runs it."""
