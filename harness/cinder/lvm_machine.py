@@ -242,7 +242,12 @@ class LvmMachine(ImageMachine):
             lambda: None,
         )
         self.perform(short("delete", source=snapshot.object_id), lambda: self._drop(group, snapshot))
-        return ""
+        into = f"{group.name}/{origin.name}"
+        return (
+            f"  Merging of volume {group.name}/{snapshot.name} started.\n  {into}: Merged: 100.00%\n"
+            f"  Merge of snapshot into logical volume {into} has finished.\n"
+            f'  Logical volume "{snapshot.name}" successfully removed.\n'
+        )
 
     # ---- data --------------------------------------------------------------------------------------------------------
 

@@ -130,7 +130,7 @@ class _Transcript:
         place = {"create": 4, "add-initiator": 3}.get(words[1], 0) if words[0] == "cinder-rtstool" else 0
         if place:  # the account, whose name and secret the driver draws
             words[place : place + 2] = ["USER", "PASSWORD"]
-        output = [self._plain(" ".join(line.split())) for line in stdout.splitlines()]
+        output = [self._plain(" ".join(line.split())) for line in stdout.splitlines() if "Merged:" not in line]
         if {"vgs", "pvs"} & set(command) or any(word.endswith("-pool") for word in words):
             output = [SCALE.sub("N", line) for line in output]  # the groups are of different sizes
         complaint = [self._plain(" ".join(line.split())) for line in stderr.splitlines() if "WARNING" not in line]
