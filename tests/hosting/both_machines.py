@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from conformance.lab import Lab
@@ -242,4 +241,3 @@ LIVES: dict[str, Callable[[_Transcript], None]] = {
     "in use": _in_use,
     "revert": _revert,
 }
-ROOT = Path(__file__).parents[2]
