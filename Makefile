@@ -10,7 +10,7 @@ PROOF_MINUTES ?=
 TARGETS ?= tgt ganesha lio
 BIN := $(VENV)/bin
 
-.PHONY: certify test test-cinder certify-cinder test-long test-all real proof proof-honest check canary fuzz mutation benchmarks clean
+.PHONY: certify test test-cinder test-lvm certify-cinder test-long test-all real proof proof-honest check canary fuzz mutation benchmarks clean
 
 # The bundled reference driver on both simulated backends and on files, and two publications of real systems.
 certify: $(VENV)/.installed
@@ -24,7 +24,11 @@ test: check
 
 # The tests of hosted Cinder drivers. Cinder and what it needs take about 300 MB, so they are installed for these alone.
 test-cinder: $(VENV)/.cinder
-	$(BIN)/pytest tests/hosting -q -n $(JOBS)
+	$(BIN)/pytest tests/hosting -q -n $(JOBS) -m "not long"
+
+# Cinder's LVM driver on real LVM and real LIO, in the virtual machine: some minutes; skipped where QEMU is not installed.
+test-lvm: $(VENV)/.cinder
+	$(BIN)/pytest tests/hosting -q -m long
 
 # Cinder's own LVM driver on thin and on thick volumes, its NFS and its SolidFire driver, unmodified: what they do here is
 # for reading, so that a verdict other than conformant (exit status 1 or 6) is no error of this target.

@@ -10,6 +10,7 @@ import re
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -110,11 +111,12 @@ def _run(
 ) -> None:
     gc.disable()  # a finaliser that runs at an unpredictable moment would be part of the run
     bed_class, options = testbed_class(testbed), testbed_options(candidate)
+    limits = limits_of(bed_class)
     repeats = Capability.DIGESTS in bed_class.offers
     close: list[Callable[[], None]] = []
     run: Callable[[], object]
     if spec.worlds:
-        worlds = Worlds(lambda seed: bed_class(seed=seed, options=options), candidate, plan, ledger, LIMITS, repeats)
+        worlds = Worlds(lambda seed: bed_class(seed=seed, options=options), candidate, plan, ledger, limits, repeats)
         close.append(lambda: _note_run(result, worlds.run_ns, worlds.digest))
         run = functools.partial(check, worlds, **parameters)
     else:
@@ -124,7 +126,7 @@ def _run(
         close.append(lambda: _note_run(result, bed.runtime.now(), bed.recorder.digest() if repeats else None))
         close.append(lambda: _note_durations(result, bed, repeats))
         close.append(bed.close)
-        run = functools.partial(bed.runtime.run, lambda: check(lab, **parameters), LIMITS)
+        run = functools.partial(bed.runtime.run, lambda: check(lab, **parameters), limits)
     state = ProcessState()
     raised: BaseException | None = None
     try:
@@ -228,7 +230,7 @@ def describe(*, candidate: dict[str, Any], testbed: str = "") -> dict[str, Any]:
     raised: BaseException | None = None
     described: Description | None = None
     try:
-        described = bed.runtime.run(lambda: describe_candidate(loaded, lab.open_driver()), LIMITS)
+        described = bed.runtime.run(lambda: describe_candidate(loaded, lab.open_driver()), limits_of(type(bed)))
     except BaseException as error:
         raised = error
     changes = state.restore()  # before anything else is called
@@ -300,6 +302,11 @@ def load_candidate(text: str) -> Candidate:
 def testbed_options(candidate: Candidate) -> dict[str, Any]:
     """What a driver's configuration asks of the testbed: its table `testbed`, if it has one."""
     return dict(candidate.testbed_options)
+
+
+def limits_of(bed_class: Any) -> Limits:
+    """What a check may use on such a testbed, which may give it another time (`check_within_s`, in seconds)."""
+    return replace(LIMITS, wall_s=getattr(bed_class, "check_within_s", LIMITS.wall_s))
 
 
 @functools.cache

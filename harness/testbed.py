@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from harness.activity import ActivityStatus, HandleScope
 from harness.contract import BackupSink
@@ -110,6 +110,47 @@ class Connection(Protocol):
 
     def close(self) -> None:
         """Log out. Connection-specific jobs end as the profile says. Repeating it is harmless."""
+
+
+class CommandResult(NamedTuple):
+    """How a command ended: its exit status, and what it wrote to standard output and standard error."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+class Exporter(Protocol):
+    """The control plane's part in attaching: the calls of a driver around an export, as the volume manager makes them.
+
+    Both run on `connection`, which is not the driver's own: hosts attach and detach whatever becomes of that.
+    """
+
+    def attach(self, connection: NodeConnection, volume_id: str, connector: Mapping[str, str]) -> Mapping[str, Any]:
+        """Export the volume to that host; returns the connection information that Nova would be given."""
+
+    def detach(self, connection: NodeConnection, volume_id: str, connector: Mapping[str, str], last: bool) -> None:
+        """Take the host's access away; the export too if it was the last one's."""
+
+
+@runtime_checkable
+class NodeConnection(Protocol):
+    """What a connection is beside, where the backend is a machine that runs a driver's processes.
+
+    Jobs are none of its business: `start` of such a connection refuses them.
+    """
+
+    def execute(self, command: tuple[str, ...]) -> CommandResult:
+        """Run a command to its end. Raises `ConnectionLost`, and LookupError for a command that the machine lacks."""
+
+    def exists(self, path: str) -> bool:
+        """Whether the machine has a file at that path."""
+
+    def node_options(self) -> Mapping[str, str]:
+        """The driver's options that say where on the machine its storage is; they go before its configuration."""
+
+    def export_by(self, exporter: Exporter) -> None:
+        """Hosts that attach a volume of this backend ask `exporter` from now on."""
 
 
 class Gate(Protocol):

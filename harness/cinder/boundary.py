@@ -33,9 +33,9 @@ from oslo_utils import fileutils
 from harness.cinder import files, records
 from harness.cinder.images import ImageMachine
 from harness.cinder.machine import CURRENT, CommandFailed
+from harness.cinder.world import running_runtime
 from harness.hosting import HostingError, noted
 from harness.runtime import RuntimeLock
-from harness.runtime.virtual_task import current_task
 
 _installed = False
 
@@ -74,14 +74,16 @@ def _execute(*command: Any, **options: Any) -> tuple[str, str]:
     machine = CURRENT.get()
     if machine is None:
         raise HostingError(f"{' '.join(map(str, command))} was run outside of any hosted driver's call")
+    if options.get("process_input") is not None or options.get("shell"):
+        machine.refuse([str(word) for word in command], "no input and no shell is played")
     allowed = options.get("check_exit_code", [0])
     words = tuple(str(word) for word in command)
     stdout, stderr, code = "", "", 0
     for _ in range(int(options.get("attempts", 1))):
         try:
-            stdout, stderr, code = machine.run(words), "", 0
+            (stdout, stderr), code = machine.execute(words), 0
         except CommandFailed as error:
-            stdout, stderr, code = "", error.stderr, error.code
+            stdout, stderr, code = error.stdout, error.stderr, error.code
         if code == 0:
             break
     allowed = [0] if allowed is True else [allowed] if isinstance(allowed, int) and allowed is not False else allowed
@@ -141,10 +143,10 @@ class _NoThreads:
 
 
 def _runtime_lock(name: str) -> RuntimeLock:
-    task, machine = current_task(), CURRENT.get()
-    if task is None or machine is None:
+    runtime, machine = running_runtime(), CURRENT.get()
+    if runtime is None or machine is None:
         raise HostingError(f"the lock {name!r} was taken outside of any hosted driver's call")
-    return task.runtime.lock(f"{machine.name}: {name}")
+    return runtime.lock(f"{machine.name}: {name}")
 
 
 @contextlib.contextmanager

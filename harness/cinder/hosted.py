@@ -15,6 +15,7 @@ from typing import Any
 from cinder import db, exception
 
 from harness.cinder import configuration as cinder_configuration
+from harness.cinder.exporting import DriverExporter
 from harness.cinder.files import redirect_class
 from harness.cinder.images import RAW, HostedImageService, ImageMachine
 from harness.cinder.machine import CURRENT, Machine, disk_of
@@ -26,6 +27,7 @@ from harness.hosting import NOTES, NotPlayed
 from harness.loading import options_of
 from harness.model import Snapshot, Volume, backend_name
 from harness.static_lookup import static_attribute
+from harness.testbed import NodeConnection
 
 _BY_HOST = frozenset({"backend", "user"})
 """Options that the harness adds."""
@@ -96,9 +98,11 @@ class Hosted:
     def _set_up(self) -> None:
         given = {k: v for k, v in options_of(self._configuration).items() if k not in _BY_HOST}
         backend = self._configuration.safe_get("backend") or backend_name(self._host)
-        options = {**self._machine_class.defaults, **given}
+        connection = self._configuration.backend_connect()
+        machine_class = self._machine_class.before(connection)
+        options = {**machine_class.defaults, **given, **machine_class.options_from(connection)}
         disk = disk_of(backend)
-        self._machine = self._machine_class(backend, self._configuration.backend_connect(), disk, options)
+        self._machine = machine_class(backend, connection, disk, options)
         with self._calling() as machine:
             conf = cinder_configuration.make(self._upstream, backend, options)
             self._driver = self._upstream(configuration=conf, host=self._host.partition("#")[0])
@@ -108,6 +112,8 @@ class Hosted:
                     part.db = database
             self._driver.do_setup(request_context())
             machine.adopt(self._driver)
+        if isinstance(connection, NodeConnection):
+            connection.export_by(DriverExporter(self._driver, self._machine))
 
     def _check(self) -> None:
         with self._calling() as machine:

@@ -11,21 +11,24 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from harness.cinder.images import ImageMachine
-from harness.cinder.lvm_table import SIZE_GIB, LogicalVolume, VolumeGroup
-from harness.cinder.machine import CommandFailed, option, short
+from harness.cinder.lvm_table import SIZE_GIB, LogicalVolume, VolumeGroup, no_group
+from harness.cinder.machine import CommandFailed, Machine, option, short
+from harness.cinder.node_machine import NodeMachine
 from harness.model import GIB
-from harness.testbed import Job
+from harness.testbed import Connection, Job, NodeConnection
 
 REPORT_S = 0.005
 """What `lvs`, `vgs` and their like take, in seconds (assumed)."""
 TARGET_S = 0.035
 """What a change of the iSCSI target's configuration takes, in seconds: the longest of rtslib operations measured."""
+EXTENTS_PER_GIB = 256
+"""Extents of the default size of 4 MiB, in which LVM counts."""
 
 
 class LvmMachine(ImageMachine):
     """A node whose one volume group is the backend. Its metadata are on the node's disk."""
 
-    testbeds: ClassVar[tuple[str, ...]] = ("iscsi-sim",)
+    testbeds: ClassVar[tuple[str, ...]] = ("iscsi-sim", "lvm")
     defaults: ClassVar[Mapping[str, Any]] = {
         "volume_group": "cinder-volumes",
         "target_helper": "lioadm",
@@ -33,6 +36,11 @@ class LvmMachine(ImageMachine):
         "lvm_conf_file": "None",
         "volume_clear": "none",
     }
+
+    @classmethod
+    def before(cls, connection: Connection) -> type[Machine]:
+        """See `Machine.before`: where the backend is a machine with LVM itself, the commands run there."""
+        return LvmNode if isinstance(connection, NodeConnection) else cls
 
     @classmethod
     def check(cls, options: Mapping[str, Any]) -> None:
@@ -62,7 +70,7 @@ class LvmMachine(ImageMachine):
         self._look()
         group = self.group
         if words[-1] not in (group.name, "--readonly"):
-            raise CommandFailed(f'  Volume group "{words[-1]}" not found')
+            raise no_group(words[-1])
         columns = {
             "name": group.name,
             "size": f"{SIZE_GIB:.2f}",
@@ -86,7 +94,7 @@ class LvmMachine(ImageMachine):
         if "/" in target:
             volumes = [group.find(target)]
         elif target != group.name:
-            raise CommandFailed(f'  Volume group "{target}" not found')
+            raise no_group(target)
         return "".join(
             self._row(
                 words,
@@ -94,7 +102,7 @@ class LvmMachine(ImageMachine):
                     "vg_name": group.name,
                     "name": volume.name,
                     "size": f"{volume.size:.2f}",
-                    "data_percent": "0.00" if volume.kind in ("thin", "pool") else "",
+                    "data_percent": "0.00" if volume.kind != "thick" and volume.active else "",
                 },
             )
             for volume in volumes
@@ -104,7 +112,7 @@ class LvmMachine(ImageMachine):
         self._look()
         group = self.group
         volume = group.find(words[-1])
-        return self._row(words, {"Attr": group.attributes(volume), "Origin": volume.origin})
+        return self._row(words, {"Attr": group.attributes(volume, "--readonly" in words), "Origin": volume.origin})
 
     def _row(self, words: list[str], columns: Mapping[str, str]) -> str:
         if option(words, "--unit", "--units") not in (None, "g"):
@@ -135,7 +143,7 @@ class LvmMachine(ImageMachine):
             group.check_new(pool.name)
             self._look()
             group.volumes[pool.name] = pool
-            return ""
+            return f'  Logical volume "{pool.name}" created.\n'
         if name is None or size is None or "-m" in words:
             self.refuse(words, "this way of creating a volume is not known")
         group.check_new(name)
@@ -144,17 +152,20 @@ class LvmMachine(ImageMachine):
             short("create_volume", target=volume.object_id, size=round(volume.size)),
             lambda: self._add(group, volume),
         )
-        return ""
+        return f'  Logical volume "{name}" created.\n'
 
     def _snapshot(self, words: list[str], group: VolumeGroup) -> str:
         name = option(words, "--name", "-n")
         path = next((word for word in words if word.startswith(f"{group.name}/")), "")
         if name is None:
             self.refuse(words, "a snapshot has to be named")
+        if group.name_in(path) not in group.volumes:
+            missing = f"  Snapshot origin LV {group.name_in(path)} not found in Volume group {group.name}."
+            raise CommandFailed(missing)
         source = group.find(path)
         group.check_new(name)
         thin = source.kind == "thin"
-        made = LogicalVolume(name, source.size, "thin" if thin else "cow", source.name, active=not thin)
+        made = LogicalVolume(name, source.size, "thin" if thin else "cow", source.name, not thin, skips_activation=thin)
         verb = "snapshot"
         if thin and name.startswith("volume-"):  # a thin snapshot is a volume like any other; Cinder makes it a clone
             job = short("copy", source=source.object_id, target=made.object_id, linked=True)
@@ -163,7 +174,7 @@ class LvmMachine(ImageMachine):
         else:
             job = short(verb, source=source.object_id, target=made.object_id)
         self.perform(job, lambda: self._add(group, made))
-        return ""
+        return f'  Logical volume "{name}" created.\n'
 
     def do_lvremove(self, words: list[str]) -> str:
         group = self.group
@@ -171,26 +182,34 @@ class LvmMachine(ImageMachine):
             self.refuse(words, "only removing one volume is known")
         volume = group.find(words[-1])
         if volume.attached:
-            raise CommandFailed(f"  Logical volume {group.name}/{volume.name} is in use.")
+            raise CommandFailed(f"  Logical volume {group.name}/{volume.name} in use.")
         if any(v.origin == volume.name and v.kind == "cow" for v in group.volumes.values()):
             self.refuse(words, "an origin would take its snapshots with it")
         self.perform(short("delete", source=volume.object_id), lambda: self._drop(group, volume))
-        return ""
+        return f'  Logical volume "{volume.name}" successfully removed.\n'
 
     def do_lvextend(self, words: list[str]) -> str:
         group = self.group
-        volume = group.find(words[-1])
+        name = group.name_in(words[-1])
+        if name not in group.volumes:
+            raise CommandFailed(f"  Logical volume {name} not found in volume group {group.name}.")
+        volume = group.volumes[name]
         size = self._gib(words, option(words, "-L") or "")
-        if size <= volume.size:
-            raise CommandFailed("  New size given is not larger than existing size")
+        new, old = (f"({round(each * EXTENTS_PER_GIB)} extents)" for each in (size, volume.size))
+        if size == volume.size:
+            raise CommandFailed(f"  New size {new} matches existing size {old}.")
+        if size < volume.size:
+            raise CommandFailed(f"  New size given {new} not larger than existing size {old}")
 
         def extended() -> None:
             volume.size = size
             self.files.remove(group.device(volume))
             self.files.add_device(group.device(volume), round(size) * GIB)
 
+        path = f"{group.name}/{volume.name}"
+        change = f"changed from {volume.size:.2f} GiB {old} to {size:.2f} GiB {new}"
         self.perform(short("extend_volume", source=volume.object_id, size=round(size)), extended)
-        return ""
+        return f"  Size of logical volume {path} {change}.\n  Logical volume {path} successfully resized.\n"
 
     def do_lvchange(self, words: list[str]) -> str:
         self._look()
@@ -202,6 +221,9 @@ class LvmMachine(ImageMachine):
         if active == "n" and volume.attached:
             raise CommandFailed(f"  Logical volume {group.name}/{volume.name} in use.")
         volume.active = active == "y"
+        if option(words, "-k") == "n":
+            volume.skips_activation = False
+            return f"  Logical volume {group.name}/{volume.name} changed.\n"
         return ""
 
     def do_lvconvert(self, words: list[str]) -> str:
@@ -212,7 +234,7 @@ class LvmMachine(ImageMachine):
         path = words[-1]
         if "/" not in path:
             self._look()
-            raise CommandFailed(f'  Volume group "{path}" not found\n  Cannot process volume group {path}')
+            raise no_group(path)
         snapshot = group.find(path)
         origin = group.find(f"{group.name}/{snapshot.origin}")
         self.perform(
@@ -220,7 +242,12 @@ class LvmMachine(ImageMachine):
             lambda: None,
         )
         self.perform(short("delete", source=snapshot.object_id), lambda: self._drop(group, snapshot))
-        return ""
+        into = f"{group.name}/{origin.name}"
+        return (
+            f"  Merging of volume {group.name}/{snapshot.name} started.\n  {into}: Merged: 100.00%\n"
+            f"  Merge of snapshot into logical volume {into} has finished.\n"
+            f'  Logical volume "{snapshot.name}" successfully removed.\n'
+        )
 
     # ---- data --------------------------------------------------------------------------------------------------------
 
@@ -260,10 +287,13 @@ class LvmMachine(ImageMachine):
                 targets[iqn] = []
             case ["delete", iqn]:
                 targets.pop(iqn, None)
+            case ["add-initiator" | "delete-initiator", iqn, *_] if iqn not in targets:
+                time.sleep(TARGET_S)
+                raise CommandFailed(f"cinder.cmd.rtstool.RtstoolError: Could not find target {iqn}", 1)
             case ["add-initiator", iqn, _, _, initiator]:
-                targets.setdefault(iqn, []).append(initiator)
+                targets[iqn].append(initiator)
             case ["delete-initiator", iqn, initiator]:
-                targets[iqn] = [name for name in targets.get(iqn, []) if name != initiator]
+                targets[iqn] = [name for name in targets[iqn] if name != initiator]
             case _:
                 self.refuse(words, "that call of cinder-rtstool is not known")
         time.sleep(TARGET_S)
@@ -289,3 +319,10 @@ class LvmMachine(ImageMachine):
         if not text.endswith("g") or not text[:-1].replace(".", "", 1).isdigit():
             self.refuse(words, "only sizes in GiB are known")
         return float(text[:-1])
+
+
+class LvmNode(NodeMachine):
+    """A machine that is there, with LVM and LIO."""
+
+    testbeds: ClassVar[tuple[str, ...]] = LvmMachine.testbeds
+    defaults: ClassVar[Mapping[str, Any]] = LvmMachine.defaults

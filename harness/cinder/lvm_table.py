@@ -20,6 +20,7 @@ class LogicalVolume:
     origin: str = ""
     active: bool = True
     attached: bool = False
+    skips_activation: bool = False
 
     @property
     def object_id(self) -> str:
@@ -52,7 +53,7 @@ class VolumeGroup:
         else:
             group, _, name = path.removeprefix("/dev/").partition("/")
         if group != self.name or not name:
-            raise CommandFailed(f'  Volume group "{group}" not found')
+            raise no_group(group)
         return name
 
     def device(self, volume: LogicalVolume) -> str:
@@ -72,8 +73,15 @@ class VolumeGroup:
                 used += volume.size
         return max(0.0, SIZE_GIB - used)
 
-    def attributes(self, volume: LogicalVolume) -> str:
-        """The `lv_attr` bits, as lvs(8) has them."""
+    def attributes(self, volume: LogicalVolume, readonly: bool = False) -> str:
+        """The `lv_attr` bits, as lvs(8) has them; with `readonly`, which does not ask device-mapper, X for its part."""
         has_snapshots = any(v.origin == volume.name and v.kind == "cow" for v in self.volumes.values())
         kind = {"thin": "V", "pool": "t", "cow": "s"}.get(volume.kind, "o" if has_snapshots else "-")
-        return f"{kind}wi-{'a' if volume.active else '-'}{'o' if volume.attached else '-'}----"
+        state = "XX" if readonly else f"{'a' if volume.active else '-'}{'o' if volume.attached else '-'}"
+        target = {"thin": "tz", "pool": "tz"}.get(volume.kind, "s-" if kind in "os" else "--")
+        return f"{kind}wi-{state}{target}-{'k' if volume.skips_activation else '-'}"
+
+
+def no_group(name: str) -> CommandFailed:
+    """What LVM's tools say of a volume group that is not there."""
+    return CommandFailed(f'  Volume group "{name}" not found\n  Cannot process volume group {name}')

@@ -19,11 +19,11 @@ from weakref import WeakKeyDictionary
 
 from harness.activity import HandleScope
 from harness.cinder.files import Files
+from harness.cinder.world import runtime_here
 from harness.contract import ActivityFailed, ActivityUnknown, NotSupported, VolumeIsBusy
 from harness.driver_kit import IGNORED_WHEN_DELETING, run_job
 from harness.hosting import HostingError, noted
-from harness.runtime.virtual_task import current_task
-from harness.testbed import Connection, Job
+from harness.testbed import Connection, Job, NodeConnection
 
 CURRENT: ContextVar[Machine | None] = ContextVar("the machine of the hosted driver that runs", default=None)
 
@@ -34,10 +34,11 @@ Answer = TypeVar("Answer")
 class CommandFailed(Exception):
     """A command ended with an exit status other than 0."""
 
-    def __init__(self, stderr: str, code: int = 5) -> None:
+    def __init__(self, stderr: str, code: int = 5, stdout: str = "") -> None:
         super().__init__(stderr)
         self.stderr = stderr
         self.code = code
+        self.stdout = stdout
 
 
 @dataclass
@@ -65,12 +66,7 @@ _disks: WeakKeyDictionary[object, dict[str, Disk]] = WeakKeyDictionary()
 
 def disk_of(backend: str) -> Disk:
     """The disk of the machine before that backend, in the world that runs. Raises `HostingError` outside of one."""
-    task = current_task()
-    if task is None:
-        raise HostingError(
-            "hosted drivers run under the virtual clock only; name a simulated testbed, such as --testbed iscsi-sim"
-        )
-    return _disks.setdefault(task.runtime, {}).setdefault(backend, Disk())
+    return _disks.setdefault(runtime_here("a machine was looked for"), {}).setdefault(backend, Disk())
 
 
 class Machine:
@@ -104,6 +100,25 @@ class Machine:
         """How many jobs were begun on the backend."""
         self.notes: list[Exception] = []
         """What the driver asked for and could not be given, by the machine or by what else stands in for its world."""
+
+    @classmethod
+    def before(cls, connection: Connection) -> type[Machine]:
+        """The machine for a driver with that connection: this one, which acts on the backend by jobs.
+
+        Raises `HostingError` before a backend that is a machine itself, unless a subclass knows how to use it.
+        """
+        if isinstance(connection, NodeConnection):
+            raise HostingError(f"this testbed runs commands by itself, and {cls.__name__} plays them; name another one")
+        return cls
+
+    @classmethod
+    def options_from(cls, connection: Connection) -> Mapping[str, Any]:
+        """Options that the connection sets, whatever the driver's configuration says: none."""
+        return {}
+
+    def execute(self, command: tuple[str, ...]) -> tuple[str, str]:
+        """Carry a command out; returns its standard output and standard error. Raises what `run` raises."""
+        return self.run(command), ""
 
     def run(self, command: tuple[str, ...]) -> str:
         """Carry a command out and return its standard output.

@@ -19,9 +19,9 @@ from cinder.volume import volume_types
 from oslo_db.sqlalchemy import enginefacade
 
 from harness.cinder.machine import CURRENT
+from harness.cinder.world import runtime_here
 from harness.hosting import HostingError, noted
 from harness.model import Snapshot, Volume
-from harness.runtime.virtual_task import current_task
 
 _VOLUME_FIELDS = tuple(f.name for f in fields(Volume) if f.name not in ("use_quota",))
 _SNAPSHOT_FIELDS = tuple(f.name for f in fields(Snapshot) if f.name not in ("volume", "use_quota"))
@@ -58,10 +58,7 @@ _rows: WeakKeyDictionary[object, Rows] = WeakKeyDictionary()
 
 def rows() -> Rows:
     """The rows of the world that runs. Raises `HostingError` outside of one."""
-    task = current_task()
-    if task is None:
-        raise HostingError("a hosted driver was called outside of any world")
-    return _rows.setdefault(task.runtime, Rows())
+    return _rows.setdefault(runtime_here("a hosted driver was called"), Rows())
 
 
 class _Kept:

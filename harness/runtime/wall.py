@@ -14,6 +14,8 @@ from harness.runtime.wall_timers import TimerThread, WallTimer
 
 T = TypeVar("T")
 
+RUNNING: contextvars.ContextVar[WallRuntime | None] = contextvars.ContextVar("the runtime of the task", default=None)
+"""The runtime whose task runs here, for code that was handed none."""
 _JOIN_S = 1.0
 """How long `close` waits in all for threads to end, in seconds; what blocks elsewhere stays behind, fenced."""
 
@@ -130,6 +132,7 @@ class WallTask(WallSignal[T], Task[T]):
         self._companions.append(other)
 
     def _run(self) -> None:
+        RUNNING.set(self._runtime)  # in the context that was copied for this task
         body, self._body = self._body, None
         assert body is not None
         self._runtime.enter(self)

@@ -8,27 +8,55 @@ import itertools
 import random
 import threading
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from harness.backend_jobs import JobEngine
-from harness.connection import BackendConnection
+from harness.connection import BackendConnection, Jobs
 from harness.contract import ConnectionLost
 from harness.model import Caller
 from harness.recorder import Recorder
 from harness.runtime import Runtime
-from harness.schedule import random_source
+from harness.schedule import Fault, random_source
 from harness.storage import Image, ObjectUnknown, StoredObject
-from harness.testbed import Inspection
+from harness.testbed import ActivityView, Inspection
 
 from .attachment import WallAttachment
 from .faults import DrainStalls, Pauses
 from .options import MILLISECOND
-from .store import FileStore
 
 ROUND_TRIP_NS = MILLISECOND // 5
 """Nanoseconds that a call on a connection takes, beside what its messages take in fact."""
 
-Store = TypeVar("Store", bound=FileStore)
+
+class ShownStore(Protocol):
+    """What a backend needs of its store; `FileStore` is one."""
+
+    name: str
+    family: str
+
+    def objects(self) -> tuple[StoredObject, ...]:
+        """See `VolumeStore.objects`."""
+
+    def shown(self, found: StoredObject) -> tuple[StoredObject, Image]:
+        """See `FileStore.shown`."""
+
+    def used_bytes(self) -> int:
+        """See `VolumeStore.used_bytes`."""
+
+    def close(self) -> None:
+        """Free what the store holds."""
+
+
+class Engine(Jobs, Protocol):
+    """What a backend needs of its jobs; `JobEngine` is one."""
+
+    def views(self) -> tuple[ActivityView, ...]:
+        """The activities as the backend sees them."""
+
+    def plan_fault(self, fault: Fault) -> None:
+        """Let an activity fail as that fault says."""
+
+
+Store = TypeVar("Store", bound=ShownStore)
 
 
 @dataclass(frozen=True)
@@ -56,7 +84,7 @@ class WallConnection(BackendConnection):
 class WallBackend(abc.ABC, Generic[Store]):
     """Implements `harness.testbed.Backend`."""
 
-    def __init__(self, world: World, store: Store, engine: JobEngine) -> None:
+    def __init__(self, world: World, store: Store, engine: Engine) -> None:
         self.name = store.name
         self.family = store.family
         self.store = store

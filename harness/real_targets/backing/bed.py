@@ -119,7 +119,7 @@ class WallTestbed(abc.ABC, Generic[AnyBackend]):
         Raises `ValueError` for a kind that is not in `faults`, and for an instant, which wall time has not.
         """
         if fault.kind not in self.faults:
-            known = ", ".join([*KINDS, *sorted(self.faults - set(KINDS))])
+            known = ", ".join([*(kind for kind in KINDS if kind in self.faults), *sorted(self.faults - set(KINDS))])
             raise ValueError(f"the testbed {self.name} can't make the fault {fault.kind!r}; it makes {known}")
         if fault.at_ns is not None:
             raise ValueError(

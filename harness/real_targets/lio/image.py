@@ -43,6 +43,23 @@ COMMANDS = (
     "sleep", "dd", "ln", "rm", "cp", "mv", "chmod", "grep", "sed", "awk", "head", "tail", "wc", "sync", "env", "find",
     "hostname", "cut",
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What another image has beside the common one: Debian packages, modules, and files of the guest with their texts.
+
+    A file `/guest_NAME.py` is a module of the agent's: its functions are verbs too, where its `KNOWN` names them.
+    """
+
+    packages: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    files: tuple[tuple[str, str], ...] = ()
+    own_commands: tuple[str, ...] = ()
+    """Commands that the packages bring, in busybox's place."""
+
+
+NOTHING_MORE = Extras()
 UNNEEDED_PYTHON = ("test", "idlelib", "tkinter", "turtledemo", "lib2to3", "ensurepip", "pydoc_data", "distutils")
 
 INIT = """#!/bin/sh
@@ -87,11 +104,11 @@ def cache_directory() -> Path:
     return Path(base) / "backend-activity-harness" / "lio"
 
 
-def image() -> Image:
+def image(extras: Extras = NOTHING_MORE) -> Image:
     """The image, built now unless the cache has it. Raises `NotInstalled`, `BuildFailed`."""
     for program, package in (("apt-get", "apt"), ("apt-cache", "apt"), ("dpkg-deb", "dpkg")):
         need_program(program, package)
-    recipe = "\n".join([INIT, GI_STUB, AGENT.read_text(), Path(__file__).read_text(), sys.version])
+    recipe = "\n".join([INIT, GI_STUB, AGENT.read_text(), Path(__file__).read_text(), sys.version, repr(extras)])
     cache = cache_directory()
     cache.mkdir(parents=True, exist_ok=True)
     place = cache / hashlib.sha256(recipe.encode()).hexdigest()[:16]
@@ -99,13 +116,13 @@ def image() -> Image:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two runs at once build once
         if not place.exists():
             with tempfile.TemporaryDirectory(dir=cache, prefix="building-") as scratch:
-                _build(Path(scratch), _packages())
+                _build(Path(scratch), _packages(extras), extras)
                 (Path(scratch) / "out").rename(place)
     kernel = (place / "packages").read_text().partition("=")[0]
     return Image(place / "kernel", place / "initramfs", kernel.removeprefix("linux-image-"))
 
 
-def _packages() -> list[str]:
+def _packages(extras: Extras) -> list[str]:
     """What is unpacked, as "name=version", the kernel first."""
     depends = re.findall(r"Depends: (linux-image-\S+)", _ask("apt-cache", "depends", KERNEL))
     python = re.findall(r"Depends: (python3\.\d+-minimal)", _ask("apt-cache", "depends", "python3-minimal"))
@@ -115,7 +132,7 @@ def _packages() -> list[str]:
             " Debian (apt-get update)"
         )
     version = python[0].removesuffix("-minimal")
-    names = [depends[0], f"lib{version}-minimal", python[0], f"lib{version}-stdlib", *LIBRARIES]
+    names = [depends[0], f"lib{version}-minimal", python[0], f"lib{version}-stdlib", *LIBRARIES, *extras.packages]
     shown = _ask("apt-cache", "show", "--no-all-versions", *names)
     found = dict(re.findall(r"^Package: (\S+)\n(?:.*\n)*?Version: (\S+)$", shown, re.MULTILINE))
     lacking = [name for name in names if name not in found]
@@ -124,7 +141,7 @@ def _packages() -> list[str]:
     return [f"{name}={found[name]}" for name in names]
 
 
-def _build(scratch: Path, packages: list[str]) -> None:
+def _build(scratch: Path, packages: list[str], extras: Extras) -> None:
     """Build everything below `scratch`; the result is in its directory `out`."""
     release = packages[0].partition("=")[0].removeprefix("linux-image-")
     debs, root, kernel, out = (scratch / name for name in ("debs", "root", "kernel", "out"))
@@ -146,7 +163,7 @@ def _build(scratch: Path, packages: list[str]) -> None:
         shutil.rmtree(python / name, ignore_errors=True)
     (root / "usr/bin/python3").unlink(missing_ok=True)
     (root / "usr/bin/python3").symlink_to(python.name)
-    for command in COMMANDS:
+    for command in [each for each in COMMANDS if each not in extras.own_commands]:
         (root / "usr/bin" / command).unlink(missing_ok=True)
         (root / "usr/bin" / command).symlink_to("busybox")
     stub = root / "usr/lib/python3/dist-packages/gi/repository"
@@ -156,7 +173,11 @@ def _build(scratch: Path, packages: list[str]) -> None:
     shutil.copy(AGENT, root / "agent.py")
     (root / "init").write_text(INIT)
     (root / "init").chmod(0o755)
-    _copy_modules(kernel / "lib/modules" / release, root)
+    for name, text in extras.files:
+        (root / name.lstrip("/")).parent.mkdir(parents=True, exist_ok=True)
+        (root / name.lstrip("/")).write_text(text)
+        (root / name.lstrip("/")).chmod(0o755)
+    _copy_modules(kernel / "lib/modules" / release, root, (*MODULES, *extras.modules))
     if python.name == f"python{sys.version_info[0]}.{sys.version_info[1]}":  # else the guest compiles what it needs
         with warnings.catch_warnings():  # of what the packages' authors wrote
             warnings.simplefilter("ignore")
@@ -188,7 +209,7 @@ def _unpack(deb: Path, into: Path) -> None:
         raise BuildFailed(f"{deb.name} can't be unpacked")
 
 
-def _copy_modules(source: Path, root: Path) -> None:
+def _copy_modules(source: Path, root: Path, names: tuple[str, ...]) -> None:
     """Copy the modules and what they depend on, and list them in the order of loading."""
     files = {_module_name(path.name): path for path in source.rglob("*.ko")}
     order: list[Path] = []
@@ -201,7 +222,7 @@ def _copy_modules(source: Path, root: Path) -> None:
             add(other)
         order.append(path)
 
-    for name in MODULES:
+    for name in names:
         add(name)
     place = root / "usr/lib/modules"
     place.mkdir()

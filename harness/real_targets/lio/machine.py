@@ -16,7 +16,7 @@ from harness.real_targets.missing import need_program
 from harness.real_targets.programs import Program, ProgramFailed, Programs
 
 from .channel import Channel, ChannelBroken
-from .image import Image, image
+from .image import NOTHING_MORE, Extras, Image, image
 
 QEMU, QEMU_PACKAGE = "qemu-system-x86_64", "qemu-system-x86"
 BOOT_WITHIN_S = 90.0
@@ -24,6 +24,9 @@ BOOT_WITHIN_S = 90.0
 ISCSI_PORT = 3260
 MONITOR, AGENT = "monitor", "agent"
 _MEMORY_MB = 512
+_TRANSLATED_MB = 256
+"""Room for translated code, by default a GiB; a cell has two of address space, and each thread of QEMU's takes some."""
+_FEW_ARENAS = {"MALLOC_ARENA_MAX": "2"}
 _DISKS = 255
 _CHOICE = random.SystemRandom()  # two runs with one seed must not choose alike
 
@@ -83,15 +86,20 @@ class Machine:
                 said += (self.directory / name).read_text(errors="replace")[-1000:]
         return f"; the machine said last:\n{said}" if said.strip() else ""
 
-    def plug(self, path: Path, serial: str, writable: bool) -> int:
-        """Plug a file in as a SCSI disk; returns its SCSI target number."""
+    def plug(self, path: Path, serial: str, writable: bool, discard: bool = False) -> int:
+        """Plug a file in as a SCSI disk; returns its SCSI target number.
+
+        With `discard` the file keeps no room for what the guest discards, or writes zeros to.
+        """
         with self._guard:
             if not self._free:
                 raise TargetFailed(f"the virtual machine has {_DISKS} disks already")
             number = self._free.pop()
         node = f"node{number}"
         file = {"driver": "file", "filename": str(path), "locking": "off", "read-only": not writable}
-        self.monitor("blockdev-add", **{"driver": "raw", "node-name": node, "file": file, "read-only": not writable})
+        keeps = {"discard": "unmap", "detect-zeroes": "unmap"} if discard else {}
+        whole = {"driver": "raw", "node-name": node, "file": {**file, **keeps}, "read-only": not writable, **keeps}
+        self.monitor("blockdev-add", **whole)
         self.monitor(
             "device_add",
             **{"driver": "scsi-hd", "id": f"disk{number}", "drive": node, "bus": "scsi0.0", "scsi-id": number,
@@ -134,13 +142,13 @@ class Machine:
 class OwnMachine:
     """A machine of this process, which ends with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, extras: Extras = NOTHING_MORE) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="lio-"))
         self._programs = Programs(self.directory.absolute())
         try:
             address = free_network()
-            argv = qemu_arguments(image(), address)
-            self.program: Program = self._programs.start(argv, self.directory, self.directory / "qemu.log")
+            argv = qemu_arguments(image(extras), address)
+            self.program: Program = self._programs.start(argv, self.directory, self.directory / "qemu.log", _FEW_ARENAS)
             self.machine = Machine(self.directory, address)
         except ProgramFailed as error:
             self.close()
@@ -166,7 +174,8 @@ def qemu_arguments(built: Image, address: str) -> list[str]:
         f"dhcpstart={network}.20,hostfwd=tcp:{address}:{ISCSI_PORT}-{address}:{ISCSI_PORT}"
     )
     return [
-        need_program(QEMU, QEMU_PACKAGE), "-accel", "tcg,thread=multi", "-M", "q35,usb=off,sata=off,smbus=off",
+        need_program(QEMU, QEMU_PACKAGE), "-accel", f"tcg,thread=multi,tb-size={_TRANSLATED_MB}",
+        "-M", "q35,usb=off,sata=off,smbus=off",
         "-cpu", "max", "-smp", "1", "-m", str(_MEMORY_MB),
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "file:console.log",
         "-kernel", str(built.kernel), "-initrd", str(built.initramfs),
