@@ -211,6 +211,7 @@ def pytest_runtest_makereport(
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Write the report and set the exit status; or say that the schedule could not be replayed."""
     run = session.config.stash.get(KEY, None)
+    _leave_hypothesis_out(session.config)
     if run is not None and not run.is_worker:
         try:
             run.finish(session)
@@ -229,6 +230,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(line)
 
 
+def _leave_hypothesis_out(config: pytest.Config) -> None:
+    """Where only checks were asked for, none of which uses Hypothesis, spare its plugin the import of all of it for a
+    summary that says nothing; that takes longer than many a check."""
+    name, manager = "hypothesispytest", config.pluginmanager
+    if manager.has_plugin(name) and all(_is_in_suites(config, argument) for argument in config.args):
+        manager.unregister(name=name)
+
+
 def _describe(run: Run) -> None:
     try:
         run.describe_drivers()
@@ -245,15 +254,24 @@ def _is_requested(config: pytest.Config) -> bool:
     asked = (option.driver, option.attributes, option.testbed, option.schedule, option.driver_config)
     if any((*asked, option.identity, option.waivers)):
         return True
-    package = Path(__file__).parent
-    for argument in config.args:
-        name = argument.split("::")[0]
-        if option.pyargs and (name == "conformance" or name.startswith("conformance.")):
-            return True
-        path = (config.invocation_params.dir / name).resolve()
-        if path == package or package in path.parents or path in package.parents:
-            return True
-    return False
+    return any(_is_in_suites(config, argument) or _holds_suites(config, argument) for argument in config.args)
+
+
+_SUITES = Path(__file__).parent
+
+
+def _is_in_suites(config: pytest.Config, argument: str) -> bool:
+    """Whether an argument of pytest names the suites or some of them, and nothing else."""
+    name = argument.split("::")[0]
+    if config.option.pyargs and (name == "conformance" or name.startswith("conformance.")):
+        return True
+    path = (config.invocation_params.dir / name).resolve()
+    return path == _SUITES or _SUITES in path.parents
+
+
+def _holds_suites(config: pytest.Config, argument: str) -> bool:
+    """Whether an argument of pytest names a directory in which the suites are."""
+    return (config.invocation_params.dir / argument.split("::")[0]).resolve() in _SUITES.parents
 
 
 def _tell(result: CheckResult, clauses: Mapping[str, ClauseInfo]) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +13,8 @@ import pytest
 from conformance.session import ExitCode
 
 from .conftest import Certify
+
+ROOT = Path(__file__).parents[2]
 
 
 def _comparable(driver: dict[str, Any]) -> dict[str, Any]:
@@ -196,3 +201,12 @@ def test_description_that_fails(certify: Certify) -> None:
     run = certify("--driver", "acme:Indescribable")
     assert (run.status, run.report) == (ExitCode.HARNESS_ERROR, None)
     assert "the harness stumbled" in run.text
+
+
+@pytest.mark.parametrize(("beside", "is_imported"), [((), False), (("tests/contract/test_binding.py",), True)])
+def test_hypothesis_is_left_out_where_only_checks_are_asked_for(beside: tuple[str, ...], is_imported: bool) -> None:
+    """A run of nothing but checks never imports Hypothesis; beside other tests its plugin is left alone."""
+    command = [sys.executable, "-X", "importtime", "-m", "pytest", "conformance/test_stalls.py", *beside]
+    options = ["--collect-only", "-q", "-p", "no:cacheprovider", "--driver", "reference", "--testbed", "iscsi-sim"]
+    ended = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+    assert ("hypothesis.core" in ended.stderr) is is_imported
