@@ -58,6 +58,8 @@ class Files:
         self.tree.create_file("/proc/mounts")
         self.images: dict[str, tuple[Any, ...]] = {}
         """What image files hold: the chunks of an image, by path."""
+        self.changes = 0
+        """How often a driver has changed the tree by itself, or tried to."""
         self.is_volume: Callable[[str], bool] = lambda path: False
 
     def add_device(self, path: str, size: int) -> None:
@@ -72,6 +74,7 @@ class Files:
 
     def open(self, path: Any, mode: str = "r", *args: Any, **options: Any) -> Any:
         """See the built-in; a volume's file is not opened but named."""
+        self.changes += bool(set(mode) & set("wxa+"))
         if isinstance(path, str) and "b" in mode and self.is_volume(path):
             return Device(path)
         return self._open(path, mode, *args, **options)
@@ -90,6 +93,13 @@ def look_at(files_now: Callable[[], Files | None]) -> None:
     _files_now = files_now
 
 
+_CHANGING = frozenset(
+    {"chmod", "chown", "link", "makedirs", "mkdir", "remove", "removedirs", "rename", "renames", "replace", "rmdir"}
+    | {"symlink", "truncate", "unlink", "utime", "copy", "copy2", "copyfile", "copytree", "move", "rmtree"}
+)
+"""Functions of `os` and `shutil` that change files."""
+
+
 class _Redirected:
     """Stands in for a module whose functions look at files."""
 
@@ -98,7 +108,18 @@ class _Redirected:
 
     def __getattr__(self, name: str) -> Any:
         files = _files_now()
-        return getattr(self._real if files is None else getattr(files, self._real.__name__), name)
+        if files is None:
+            return getattr(self._real, name)
+        files.changes += name in _CHANGING
+        return getattr(getattr(files, self._real.__name__), name)
+
+
+class _RedirectedPath:
+    """Stands in for `os.path`, which is a module of its own."""
+
+    def __getattr__(self, name: str) -> Any:
+        files = _files_now()
+        return getattr(os.path if files is None else files.os.path, name)
 
 
 def _open(*args: Any, **options: Any) -> Any:
@@ -106,23 +127,57 @@ def _open(*args: Any, **options: Any) -> Any:
     return builtins.open(*args, **options) if files is None else files.open(*args, **options)
 
 
-_OS, _SHUTIL = _Redirected(os), _Redirected(shutil)
+def _bound(module: Any, name: str) -> Callable[..., Any]:
+    """Stands in for a function or class that a module has imported by name (`from os.path import exists`)."""
+
+    def call(*args: Any, **options: Any) -> Any:
+        return getattr(module, name)(*args, **options)
+
+    return call
+
+
+_OS, _SHUTIL, _PATH = _Redirected(os), _Redirected(shutil), _RedirectedPath()
+_STAND_INS: dict[int, Any] = {
+    **{id(real): stand_in for real, stand_in in ((os, _OS), (shutil, _SHUTIL), (os.path, _PATH))},
+    **{
+        id(getattr(real, name)): _bound(stand_in, name)
+        for real, stand_in, names in (
+            (os, _OS, [name for name in vars(FakeOsModule) if not name.startswith("_") and hasattr(os, name)]),
+            (os.path, _PATH, ("exists", "lexists", "getsize", "isfile", "isdir", "islink", "ismount", "realpath")),
+            (os.path, _PATH, ("getatime", "getctime", "getmtime", "samefile")),
+            (shutil, _SHUTIL, ("copy", "copy2", "copyfile", "copytree", "disk_usage", "move", "rmtree")),
+        )
+        for name in names
+    },
+    id(builtins.open): _open,
+}
+"""What stands in for a name of a module, by what the name is bound to: modules and functions that look at files."""
 
 
 def redirect(namespace: dict[str, Any]) -> None:
-    """Let the code of a module, given by its namespace, see the running machine's files. Repeating it is harmless."""
-    if namespace.get("os") is os:
-        namespace["os"] = _OS
-    if namespace.get("shutil") is shutil:
-        namespace["shutil"] = _SHUTIL
+    """Let the code of a module, given by its namespace, see the running machine's files. Repeating it is harmless.
+
+    Names that it imported before are replaced too, whether of modules or of functions (`from os.path import exists`).
+    Other ways to files, such as pathlib, are refused where they are gone (`harness.cinder.guard`).
+    """
+    for name, value in tuple(namespace.items()):
+        stand_in = _STAND_INS.get(id(value))
+        if stand_in is not None and not name.startswith("__"):
+            namespace[name] = stand_in
     namespace["open"] = _open
 
 
 def redirect_class(cls: type, others: Mapping[str, tuple[tuple[Any, ...], Any]]) -> None:
-    """Redirect the modules of a class and of all that it inherits from, but for those of the standard library.
+    """Redirect the modules of a class and of all that it inherits from, but for those of the standard library, and the
+    other modules of its vendor's package that have been imported.
 
     `others` are further names in these modules: what they may stand for, and what is to stand in for it.
     """
+    package = cls.__module__.partition(".")[0]
+    if package not in ("cinder", "__main__"):
+        for name, module in tuple(sys.modules.items()):
+            if name == package or name.startswith(f"{package}."):
+                redirect(vars(module))
     for base in type.__dict__["__mro__"].__get__(cls):
         if str(base.__module__).partition(".")[0] not in sys.stdlib_module_names:
             for value in vars(base).values():

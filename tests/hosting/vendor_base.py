@@ -12,3 +12,8 @@ class LooksForDevices:
         """Raises FileNotFoundError."""
         if not os.path.exists(path):
             raise FileNotFoundError(path)
+
+
+def is_there(path: str) -> bool:
+    """Whether a file is there."""
+    return os.access(path, os.F_OK)
