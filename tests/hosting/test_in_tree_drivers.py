@@ -18,7 +18,7 @@ import json
 from harness.cinder.practices import stale_practices
 from harness.cinder.sidecar import drift, publications
 from harness.cinder.walk import walk
-found = walk().to_dict()
+found = walk().model_dump(mode="json")
 told = [[each.reference, dict(each.configuration), each.version, drift(each)] for each in publications("cinder")]
 print(json.dumps({"walk": found, "sidecars": told, "stale practices": stale_practices()}))
 """
