@@ -12,8 +12,8 @@ import os
 import shutil
 import stat
 import sys
-from collections.abc import Callable, Mapping
-from types import FunctionType
+from collections.abc import Callable, Iterator, Mapping
+from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 from pyfakefs.fake_filesystem import FakeFilesystem
@@ -137,34 +137,58 @@ def _bound(module: Any, name: str) -> Callable[..., Any]:
 
 
 _OS, _SHUTIL, _PATH = _Redirected(os), _Redirected(shutil), _RedirectedPath()
-_STAND_INS: dict[int, Any] = {
-    **{id(real): stand_in for real, stand_in in ((os, _OS), (shutil, _SHUTIL), (os.path, _PATH))},
-    **{
-        id(getattr(real, name)): _bound(stand_in, name)
-        for real, stand_in, names in (
-            (os, _OS, [name for name in vars(FakeOsModule) if not name.startswith("_") and hasattr(os, name)]),
-            (os.path, _PATH, ("exists", "lexists", "getsize", "isfile", "isdir", "islink", "ismount", "realpath")),
-            (os.path, _PATH, ("getatime", "getctime", "getmtime", "samefile")),
-            (shutil, _SHUTIL, ("copy", "copy2", "copyfile", "copytree", "disk_usage", "move", "rmtree")),
-        )
-        for name in names
-    },
-    id(builtins.open): _open,
-}
-"""What stands in for a name of a module, by what the name is bound to: modules and functions that look at files."""
+
+
+def _stand_ins() -> Iterator[tuple[Any, Any]]:
+    """Modules and functions that look at files, each with what stands in for it."""
+    yield from ((os, _OS), (shutil, _SHUTIL), (os.path, _PATH), (builtins.open, _open))
+    names = {name for name in vars(FakeOsModule) if not name.startswith("_")}
+    for real, stand_in, functions in ((os, _OS, names), (os.path, _PATH, _LOOKING), (shutil, _SHUTIL, _COPYING)):
+        for name in sorted(functions):
+            function = getattr(real, name, None)
+            if isinstance(function, (FunctionType, BuiltinFunctionType)):
+                yield function, _bound(stand_in, name)
+
+
+_LOOKING = frozenset(
+    {"exists", "getatime", "getctime", "getmtime", "getsize", "isdir", "isfile", "islink", "ismount", "lexists"}
+    | {"realpath", "samefile"}
+)
+_COPYING = frozenset({"copy", "copy2", "copyfile", "copytree", "disk_usage", "move", "rmtree"})
+_STAND_INS = {id(real): (real, stand_in) for real, stand_in in _stand_ins()}
+"""What stands in for what, by its identity; what is replaced is kept, so that nothing else gets that identity."""
+
+
+def _standing_in(value: Any) -> Any:
+    """What stands in for a value, or the value itself."""
+    return _STAND_INS.get(id(value), (value, value))[1]
+
+
+def wrapped(wrapper: Any, real: Any) -> None:
+    """Let `wrapper`, which is now found in the place of a real function, be replaced as that one is."""
+    _STAND_INS[id(wrapper)] = (wrapper, _standing_in(real))
 
 
 def redirect(namespace: dict[str, Any]) -> None:
     """Let the code of a module, given by its namespace, see the running machine's files. Repeating it is harmless.
 
-    Names that it imported before are replaced too, whether of modules or of functions (`from os.path import exists`).
+    Names that it imported before are replaced too, whether of modules or of functions (`from os.path import exists`),
+    and so are defaults of its functions' arguments (`def delete(path, remove=os.unlink)`).
     Other ways to files, such as pathlib, are refused where they are gone (`harness.cinder.guard`).
     """
     for name, value in tuple(namespace.items()):
-        stand_in = _STAND_INS.get(id(value))
-        if stand_in is not None and not name.startswith("__"):
-            namespace[name] = stand_in
+        if not name.startswith("__"):
+            namespace[name] = _standing_in(value)
+        if isinstance(value, FunctionType) and value.__globals__ is namespace:
+            _redirect_defaults(value)
     namespace["open"] = _open
+
+
+def _redirect_defaults(function: FunctionType) -> None:
+    if function.__defaults__ is not None:
+        function.__defaults__ = tuple(map(_standing_in, function.__defaults__))
+    if function.__kwdefaults__ is not None:
+        function.__kwdefaults__ = {name: _standing_in(value) for name, value in function.__kwdefaults__.items()}
 
 
 def redirect_class(cls: type, others: Mapping[str, tuple[tuple[Any, ...], Any]]) -> None:
@@ -185,6 +209,7 @@ def redirect_class(cls: type, others: Mapping[str, tuple[tuple[Any, ...], Any]])
                 function = getattr(function, "__wrapped__", function)
                 if isinstance(function, FunctionType):
                     redirect(function.__globals__)
+                    _redirect_defaults(function)
                     for name, (real, stand_in) in others.items():
                         if any(function.__globals__.get(name) is each for each in real):
                             function.__globals__[name] = stand_in

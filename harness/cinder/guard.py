@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from harness.cinder import files
 from harness.cinder.machine import CURRENT
 from harness.hosting import HostingError, noted
 
@@ -36,7 +37,10 @@ def install() -> None:
     _state["installed"] = True
     sys.addaudithook(_watch)
     for name in _SILENT:
-        setattr(os, name, _guarded(name, getattr(os, name)))
+        real = getattr(os, name)
+        guarded = _guarded(name, real)
+        files.wrapped(guarded, real)
+        setattr(os, name, guarded)
 
 
 def open_files(namespace: dict[str, Any]) -> list[str]:

@@ -78,7 +78,7 @@ class LooksForItsDevice(vendor_base.LooksForDevices, lvm.LVMVolumeDriver):
 
 
 class LooksElsewhere(lvm.LVMVolumeDriver):
-    """Looks at files by what it imported before any machine was there, and by a module of another package."""
+    """Looks at files by what it, and another module, had bound to names and defaults before any machine was there."""
 
     def create_snapshot(self, snapshot: Any) -> None:
         super().create_snapshot(snapshot)

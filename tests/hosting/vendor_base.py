@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 
 class LooksForDevices:
@@ -14,6 +15,6 @@ class LooksForDevices:
             raise FileNotFoundError(path)
 
 
-def is_there(path: str) -> bool:
+def is_there(path: str, look: Callable[[str, int], bool] = os.access) -> bool:
     """Whether a file is there."""
-    return os.access(path, os.F_OK)
+    return look(path, os.F_OK)
