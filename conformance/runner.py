@@ -111,6 +111,7 @@ def _run(
     gc.disable()  # a finaliser that runs at an unpredictable moment would be part of the run
     bed_class, options = testbed_class(testbed), testbed_options(candidate)
     repeats = Capability.DIGESTS in bed_class.offers
+    result.testbed_note = getattr(bed_class, "evidence_note", "")  # a lab of somebody's own may know nothing of it
     close: list[Callable[[], None]] = []
     run: Callable[[], object]
     if spec.worlds:
