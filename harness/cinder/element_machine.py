@@ -1,7 +1,9 @@
 """An array with the Element API (SolidFire): Cinder's driver speaks JSON-RPC over HTTP to it, and runs no commands.
 
-Only what the driver calls is played. A clone shares its source's blocks, as the array's deduplication has it; snapshots
-belong to their volume and go with it.
+Only what the driver calls is played. By NetApp's reference of the Element API (12.8): a clone inherits the attributes
+and the QoS of its source (CloneVolume); snapshots are kept when their volume is deleted, and go when it is purged
+(DeleteVolume, PurgeDeletedVolume). Assumed: a clone shares its source's blocks, as the array's deduplication has it,
+and takes no time.
 """
 
 from __future__ import annotations
@@ -139,6 +141,7 @@ class ElementMachine(Machine):
         size = int(given.get("newSize") or volume["totalSize"])
         account = given.get("newAccountID") or volume["accountID"]
         made = self._new_volume(given["name"], account, size, dict(volume["attributes"]))
+        made["qos"] = dict(volume["qos"])
         target = _object_of(given["name"])
         job = short("copy", source=source, target=target, size=size // GIB, linked=True)
         self.perform(job, lambda: self._keep(made))
@@ -176,16 +179,19 @@ class ElementMachine(Machine):
     @takes("volumeID")
     def api_DeleteVolume(self, given: dict[str, Any]) -> Any:
         volume = self._find("volumes", given["volumeID"], "xVolumeIDDoesNotExist")
-        for number, snapshot in tuple(self._table("snapshots").items()):
-            if snapshot["volumeID"] == volume["volumeID"]:
-                self.api_DeleteSnapshot({"snapshotID": number})
         job = short("delete", source=_object_of(volume["name"]))
         self.perform(job, lambda: volume.update({"status": "deleted"}))
         return {}
 
     @takes("volumeID")
     def api_PurgeDeletedVolume(self, given: dict[str, Any]) -> Any:
-        self._table("volumes").pop(int(given["volumeID"]), None)
+        volume = self._find("volumes", given["volumeID"], "xVolumeIDDoesNotExist")
+        if volume["status"] != "deleted":
+            raise ApiError("xVolumeNotDeleted", f"volume {volume['volumeID']} has to be deleted before it is purged")
+        for number, snapshot in tuple(self._table("snapshots").items()):
+            if snapshot["volumeID"] == volume["volumeID"]:
+                self.api_DeleteSnapshot({"snapshotID": number})
+        del self._table("volumes")[volume["volumeID"]]
         return {}
 
     @takes("volumeID name")
