@@ -8,6 +8,7 @@ import pytest
 from report_samples import report
 from rich.console import Console
 
+from harness.real_targets.ganesha.testbed import GaneshaTestbed
 from harness.real_targets.lio.testbed import LioTestbed
 from harness.real_targets.tgt.testbed import TgtTestbed
 from harness.results import Outcome, Report
@@ -38,7 +39,7 @@ def noted() -> Report:
 def test_note_stands_beside_the_evidence_of_each_clause_judged_there(noted: Report) -> None:
     """On the report's page, and on those of drivers and clauses, each clause that was judged on the testbed has the
     note beside its evidence, and no other has."""
-    assert NOTE == LioTestbed.evidence_note == "I/O real, job table modelled"
+    assert NOTE == LioTestbed.evidence_note == GaneshaTestbed.evidence_note == "I/O real, job table modelled"
     pages = site_texts([noted])
     judged = [
         [row for row in driver.clauses if row.evidence and row.testbeds.get("tgt") in (Outcome.PASSED, Outcome.FAILED)]
