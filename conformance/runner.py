@@ -113,6 +113,7 @@ def _run(
     bed_class, options = testbed_class(testbed), testbed_options(candidate)
     limits = limits_of(bed_class)
     repeats = Capability.DIGESTS in bed_class.offers
+    result.testbed_note = getattr(bed_class, "evidence_note", "")  # a lab of somebody's own may know nothing of it
     close: list[Callable[[], None]] = []
     run: Callable[[], object]
     if spec.worlds:

@@ -120,7 +120,8 @@ class CheckResult(_Model):
     """The result of one check on one testbed for one driver. `reproduce` is the command line that reruns just it.
 
     `durations_ns`: for each method that returned, called or as an activity, how long each of its invocations took, in
-    nanoseconds of virtual time; empty where the clock is not virtual. `profile` names the testbed's.
+    nanoseconds of virtual time; empty where the clock is not virtual. `profile` names the testbed's; `testbed_note` is
+    what the testbed says of evidence gained on it, such as which part of it is modelled.
     """
 
     check: str
@@ -135,6 +136,7 @@ class CheckResult(_Model):
     schedule: dict[str, Any] | None = None
     digest: str | None = None
     profile: str | None = None
+    testbed_note: str = ""
     run_ns: int | None = None
     durations_ns: dict[str, list[int]] = Field(default_factory=dict)
     wall_s: float = 0.0
@@ -246,6 +248,18 @@ class DriverReport(_Model):
     clauses: list[ClauseSummary] = Field(default_factory=list)
     checks: list[CheckResult] = Field(default_factory=list)
 
+    @property
+    def testbed_notes(self) -> dict[str, str]:
+        """What a reader of evidence has to know of testbeds, by their names; those of which there is nothing to say are
+        left out."""
+        return {check.testbed: check.testbed_note for check in self.checks if check.testbed_note}
+
+    def evidence_notes(self, clause: ClauseSummary) -> list[str]:
+        """The notes of those testbeds on which a clause was judged."""
+        judged = [name for name, outcome in clause.testbeds.items() if outcome in (Outcome.PASSED, Outcome.FAILED)]
+        notes = self.testbed_notes
+        return list(dict.fromkeys(f"{name}: {notes[name]}" for name in judged if name in notes))
+
 
 class Report(_Model):
     """A whole run. `schema_version` is `SCHEMA`; `command` reproduces the run; `started_on` is a date (UTC)."""
@@ -262,3 +276,9 @@ class Report(_Model):
     clauses: list[ClauseInfo]
     drivers: list[DriverReport]
     errors: list[str] = Field(default_factory=list)
+
+    @property
+    def told_testbeds(self) -> list[str]:
+        """The testbeds' names, each with what a reader of its evidence has to know."""
+        notes = {name: note for driver in self.drivers for name, note in driver.testbed_notes.items()}
+        return [f"{name} ({notes[name]})" if name in notes else name for name in self.testbeds]

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from harness.activity import HandleScope
 from harness.attributes import KEYS
@@ -60,7 +60,8 @@ class CertifiedDriver(_Model):
     """What is certified of one driver.
 
     `identity` is the vendor's own word. Attributes are written as key, or as key.value where a key has several values:
-    `stateless_activities.create_snapshot`, `handle_scope.user-specific`.
+    `stateless_activities.create_snapshot`, `handle_scope.user-specific`. `testbed_notes` say of a testbed what a reader
+    of evidence gained on it has to know.
     """
 
     driver: str
@@ -70,6 +71,7 @@ class CertifiedDriver(_Model):
     driver_version: str | None
     configuration_digest: str
     profiles: dict[str, str]
+    testbed_notes: dict[str, str] = Field(default_factory=dict)
     verdict: Verdict
     reasons: list[str]
     clause_counts: dict[str, int]
@@ -143,6 +145,7 @@ def _driver(report: Report, driver: DriverReport) -> CertifiedDriver:
         driver_version=driver.driver_version,
         configuration_digest=driver.configuration_digest,
         profiles={check.testbed: check.profile for check in driver.checks if check.profile},
+        testbed_notes=driver.testbed_notes,
         verdict=driver.verdict,
         reasons=driver.reasons,
         clause_counts=_counts(row.outcome for row in driver.clauses),

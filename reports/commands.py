@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from harness.cli import USAGE_ERROR
+from harness.driver_walk import WALK_SCHEMA, DriverWalk
 from harness.input_file import InputFileError, read_text
 from harness.results import SCHEMA, Report
 from harness.study_results import STUDY_SCHEMA, Study
@@ -24,30 +25,34 @@ _ENOUGH = 400
 
 def pages(
     results: Annotated[
-        list[Path], typer.Argument(metavar="RESULTS...", help="report.json, study.json, or directories that hold them.")
+        list[Path],
+        typer.Argument(metavar="RESULTS...", help="report.json, study.json, drivers.json, or directories of them."),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the pages go.")] = Path("backend-activity-pages"),
 ) -> None:
     """Make pages of reports and studies: an index, one for each driver, each clause and each scenario.
 
+    A walk over in-tree drivers (`drivers --report DIR`) gets its page too.
+
     They need neither network nor JavaScript. Exit status: 0 they are there; 4 usage error.
     """
     try:
-        reports, studies, plots = _read(results)
-        index = write_site(out, reports, studies, plots)
+        reports, studies, plots, walks = _read(results)
+        index = write_site(out, reports, studies, plots, walks)
     except ReportError as error:
         _refuse(str(error))
     told = f"{len(studies)} {'study' if len(studies) == 1 else 'studies'}"
     typer.echo(f"pages of {len(reports)} run{'s' * (len(reports) != 1)} and {told}: {index}")
 
 
-def _read(paths: list[Path]) -> tuple[list[Report], list[Study], dict[int, list[Plot]]]:
+def _read(paths: list[Path]) -> tuple[list[Report], list[Study], dict[int, list[Plot]], list[DriverWalk]]:
     reports: list[Report] = []
     studies: list[Study] = []
     plots: dict[int, list[Plot]] = {}
+    walks: list[DriverWalk] = []
     for path in paths:
         files = sorted(path.glob("*.json"))[:_ENOUGH] if path.is_dir() else [path]
-        known = len(reports) + len(studies)
+        known = len(reports) + len(studies) + len(walks)
         for file in files:
             data = read_bytes(file, "report or study")
             document = read_json(data, str(file))
@@ -57,11 +62,13 @@ def _read(paths: list[Path]) -> tuple[list[Report], list[Study], dict[int, list[
                 study = parse_model(Study, STUDY_SCHEMA, "study", data, str(file))
                 plots[len(studies)] = _plots(file.parent, study)
                 studies.append(study)
+            elif version == WALK_SCHEMA:
+                walks.append(parse_model(DriverWalk, WALK_SCHEMA, "walk over drivers", data, str(file)))
             elif version == SCHEMA or file == path:
                 reports.append(parse_model(Report, SCHEMA, "report", data, str(file)))
-        if len(reports) + len(studies) == known:
+        if len(reports) + len(studies) + len(walks) == known:
             raise ReportError(f"{path}: holds neither report.json nor study.json; give the directory that a run wrote")
-    return reports, studies, plots
+    return reports, studies, plots, walks
 
 
 def _plots(directory: Path, study: Study) -> list[Plot]:

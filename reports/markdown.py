@@ -32,7 +32,7 @@ def code(value: object, limit: int = 2000) -> str:
 
 def report_markdown(report: Report) -> str:
     """A run: each driver's verdict, its counts, and what failed with the line that runs it again."""
-    about = f"level {report.level.value}; testbeds {', '.join(escaped(name) for name in report.testbeds)}"
+    about = f"level {report.level.value}; testbeds {', '.join(escaped(name) for name in report.told_testbeds)}"
     lines = ["## Backend activity attributes", "", f"{about}; seed {report.seed}", ""]
     for driver in report.drivers:
         lines += _driver(report, driver)

@@ -129,7 +129,7 @@ def _driver(out: Printer, report: Report, driver: DriverReport) -> None:
 def summary(report: Report, console: Console) -> None:
     """Print for each driver the verdict and what it means, counts, failures with the line to run again, findings."""
     out = Printer(console)
-    testbeds = ", ".join(one_line(name, 60) for name in report.testbeds) or "none"
+    testbeds = ", ".join(one_line(name, 120) for name in report.told_testbeds) or "none"
     out.line(
         ("Backend activity attributes", "bold"), f"  level {report.level}; testbeds: {testbeds}; seed {report.seed}"
     )

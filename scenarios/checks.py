@@ -18,6 +18,7 @@ from harness.model import GIB
 from harness.names import did_you_mean
 from harness.schedule import FAULT_KINDS
 from harness.storage import BLOCK
+from scenarios.cinder_today import PLAYED
 from scenarios.measure_names import MEASURES
 from scenarios.model import (
     About,
@@ -29,6 +30,7 @@ from scenarios.model import (
     Host,
     Line,
     Operation,
+    Practice,
     Stream,
     TaskflowTable,
     Variant,
@@ -261,6 +263,18 @@ def _operations(draft: _Draft) -> Iterator[str]:
             seen.append(after)
 
 
+def _practices(draft: _Draft) -> Iterator[str]:
+    for name, operation in draft.operations.items():
+        path = f"operation.{name}"
+        if operation.practice is Practice.CINDER:
+            if operation.do not in PLAYED:
+                yield f"{path}.practice is 'cinder'; played so are {', '.join(PLAYED)}, not {operation.do}"
+            continue
+        for key in ("temporary", "force", "ask_again"):
+            if key in operation.model_fields_set:
+                yield f"{path}.{key} is about Cinder as it is today; set {path}.practice = 'cinder', or leave it out"
+
+
 def _faults(draft: _Draft) -> Iterator[str]:
     kinds = [*FAULT_KINDS, RESTART]
     for name, fault in draft.faults.items():
@@ -309,6 +323,7 @@ _CHECKS: tuple[Callable[[_Draft], Iterator[str]], ...] = (
     _volumes,
     _workloads,
     _operations,
+    _practices,
     _faults,
     _codecs,
 )

@@ -23,6 +23,7 @@ MEASURES: Mapping[str, Meaning] = MappingProxyType(
         "volume_time_longest": Meaning("s", "operation", "the same, the longest"),
         "done": Meaning("", "operation", "volumes for which it succeeded"),
         "failed": Meaning("", "operation", "volumes for which it failed, retries included"),
+        "refusals": Meaning("", "operation", "requests that Cinder refused, where it is asked as it is today"),
         "late": Meaning("", "operation", "volumes not done by the deadline"),
         "link_bytes": Meaning("bytes", "link", "bytes of bulk transfers and foreground I/O that crossed it"),
         "quiesce_count": Meaning("", "", "windows in which writes of a volume were held"),

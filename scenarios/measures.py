@@ -14,7 +14,7 @@ from harness.runtime import SECOND
 from harness.storage import BLOCK
 from harness.study_results import Measure, QuiesceWindow
 from scenarios.measure_names import MEASURES
-from scenarios.model import Do
+from scenarios.model import Do, Practice
 from scenarios.operations import Course
 from scenarios.workloads import IoLog
 from scenarios.world import World
@@ -65,6 +65,8 @@ def _operations(world: World) -> _Figures:
         yield "volume_time_longest", name, _seconds(max(times)) if times else None
         yield "done", name, len(times)
         yield "failed", name, len(failed)
+        if course.plan.practice is Practice.CINDER:
+            yield "refusals", name, sum(item.refusals for item in course.items)
         if course.plan.deadline is not None:
             yield "late", name, _late(course, course.plan.deadline)
         if course.plan.do in (Do.BACKUP, Do.BACKUP_SNAPSHOT):

@@ -43,6 +43,13 @@ class Do(enum.StrEnum):
     DELETE = "delete_volume"
 
 
+class Practice(enum.StrEnum):
+    """By whose rules an operation is carried out: the specification's, or as Cinder itself does it today."""
+
+    SPECIFICATION = "specification"
+    CINDER = "cinder"
+
+
 class About(Table):
     """What the scenario asks, and how it is measured. `measures` names what is kept; none means all."""
 
@@ -225,6 +232,11 @@ class Operation(Table):
     destination; `techniques` are what a backup may be compressed with, best first; `grow` is by how much a volume is
     extended. `deadline` counts from its beginning: volumes that are not done by then are counted, not stopped.
     `retry` repeats what failed, or what a restart of the taskflow undid, so often.
+
+    With `practice = "cinder"` it is done as Cinder does it today, whatever the driver publishes: nothing is quiesced,
+    and the volume's status decides what is granted. `temporary` says of what a backup of a volume in use is taken,
+    `force` whether it and a snapshot of one are asked for with force. What Cinder refuses because of what it does with
+    the volume just now is asked for again every `ask_again`; without that, it has failed.
     """
 
     do: Do
@@ -241,6 +253,10 @@ class Operation(Table):
     grow: Size | None = None
     deadline: Annotated[Time, Field(gt=0)] | None = None
     retry: Annotated[int, Field(ge=0)] = 1
+    practice: Practice = Practice.SPECIFICATION
+    temporary: Literal["clone", "snapshot"] = "clone"
+    force: bool = True
+    ask_again: Annotated[Time, Field(gt=0)] | None = None
 
 
 class FaultTable(Table):

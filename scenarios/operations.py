@@ -9,14 +9,16 @@ from harness.compression import Limits
 from harness.contract import BackendActivityError
 from harness.model import GIB, backend_name
 from harness.runtime import Runtime, Task
-from harness.taskflow.errors import TaskflowError
+from harness.taskflow.errors import Refused, TaskflowError
+from scenarios.cinder_today import CinderToday, RefusedForNow
 from scenarios.deployment import Deployment, reason
-from scenarios.model import Do, FaultTable, Operation
+from scenarios.model import Do, FaultTable, Operation, Practice
 
 
 @dataclass
 class Item:
-    """One volume's turn in an operation. `began_ns` is its first beginning, `ended_ns` its end, however it ended."""
+    """One volume's turn in an operation. `began_ns` is its first beginning, `ended_ns` its end, however it ended;
+    `refusals` counts how often Cinder refused it."""
 
     operation: str
     volume: str
@@ -24,6 +26,7 @@ class Item:
     began_ns: int | None = None
     ended_ns: int | None = None
     attempts: int = 0
+    refusals: int = 0
     interrupted: bool = False
     error: str = ""
 
@@ -175,7 +178,14 @@ class Timetable:
                 if not self._was_done(plan, item):
                     self._carry_out(plan, item)
             except (TaskflowError, BackendActivityError) as error:
-                if item.attempts <= plan.retry:
+                refused = plan.practice is Practice.CINDER and isinstance(error, Refused)
+                if refused:
+                    item.refusals += 1
+                    if isinstance(error, RefusedForNow) and plan.ask_again is not None:
+                        item.attempts -= 1
+                        self._runtime.sleep(plan.ask_again)
+                        continue
+                if not refused and item.attempts <= plan.retry:
                     self._deployment.mend()
                     continue
                 item.error = reason(error)
@@ -204,6 +214,9 @@ class Timetable:
     def _carry_out(self, plan: Operation, item: Item) -> None:
         taskflow = self._deployment.taskflow
         to = plan.to or ""
+        if plan.practice is Practice.CINDER:
+            CinderToday(taskflow).carry_out(plan, item.volume, item.product)
+            return
         match plan.do:
             case Do.CREATE_SNAPSHOT:
                 taskflow.methods.create_snapshot(item.volume, item.product)

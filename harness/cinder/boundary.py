@@ -30,7 +30,7 @@ from oslo_concurrency import lockutils, processutils
 from oslo_service import loopingcall
 from oslo_utils import fileutils
 
-from harness.cinder import files, records
+from harness.cinder import files, guard, records
 from harness.cinder.images import ImageMachine
 from harness.cinder.machine import CURRENT, CommandFailed
 from harness.cinder.world import running_runtime
@@ -38,6 +38,9 @@ from harness.hosting import HostingError, noted
 from harness.runtime import RuntimeLock
 
 _installed = False
+_HONOURED = ("check_exit_code", "attempts", "run_as_root", "root_helper", "log_errors", "loglevel", "prlimit")
+"""What `processutils.execute` may be told of a command. Root is nobody special here, logs are not kept, and limits are
+not reached."""
 
 
 def install() -> None:
@@ -65,6 +68,7 @@ def install() -> None:
     cinder.privsep.format_inspector._get_format_if_safe = _format
     # each call that is tried again has a retrier of its own, with its state in it
     tenacity.threading = SimpleNamespace(local=SimpleNamespace)
+    guard.install()
     eventlet: Any = sys.modules["eventlet"]
     eventlet.sleep = eventlet.greenthread.sleep = _sleep
 
@@ -74,10 +78,11 @@ def _execute(*command: Any, **options: Any) -> tuple[str, str]:
     machine = CURRENT.get()
     if machine is None:
         raise HostingError(f"{' '.join(map(str, command))} was run outside of any hosted driver's call")
-    if options.get("process_input") is not None or options.get("shell"):
-        machine.refuse([str(word) for word in command], "no input and no shell is played")
-    allowed = options.get("check_exit_code", [0])
     words = tuple(str(word) for word in command)
+    strange = [name for name, value in options.items() if value and name not in _HONOURED]
+    if strange:
+        machine.refuse(list(words), f"it was run with {strange[0]}, which is not known")
+    allowed = options.get("check_exit_code", [0])
     stdout, stderr, code = "", "", 0
     for _ in range(int(options.get("attempts", 1))):
         try:

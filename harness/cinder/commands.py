@@ -1,9 +1,7 @@
-"""The verbs `drivers` and `draft` of the command line."""
+"""The verb `draft` of the command line, and what the verb `drivers` prints."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from typing import Annotated, NoReturn
 
 import typer
@@ -13,9 +11,8 @@ from rich.table import Table
 
 from harness.cinder.draft import draft_of
 from harness.cinder.host import import_cinder
-from harness.cinder.native import Origin
-from harness.cinder.walk import SHOWN, Walk, walk
 from harness.contract import METHODS, implements
+from harness.driver_walk import DriverWalk, Origin
 from harness.hosting import host_of_reference, preparing
 from harness.importing import CandidateError, import_class
 from harness.loading import CandidateSpec
@@ -36,31 +33,16 @@ LEGEND = (
 )
 
 
-def list_drivers(
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything, with drafts, as JSON.")] = False,
-    only: Annotated[str, typer.Option(metavar="TEXT", help="Only classes whose name contains this.")] = "",
-) -> None:
-    """Walk all of Cinder's in-tree volume drivers: what each brings, inherits or stubs, and what does not bind.
-
-    Needs the extra `cinder`. Exit status: 0, or 4 where Cinder is not installed.
-    """
-    try:
-        found = walk()
-    except CandidateError as error:
-        _refuse(str(error))
-    if only:
-        found = Walk(found.cinder_version, tuple(d for d in found.drivers if only in d.name), found.broken)
-    if as_json:
-        typer.echo(json.dumps(found.to_dict(), indent=2))
-        return
+def show_walk(found: DriverWalk) -> None:
+    """Print what a walk has seen as tables for a terminal."""
     console = Console(highlight=False)
     console.print(_table(found))
     console.print(_counts(found))
     console.print(LEGEND, soft_wrap=True)
     for entry in found.drivers:
-        for text in entry.unbound:
+        for text in entry.unbound_calls:
             console.print(f"does not bind: {escape(entry.name)}.{escape(text)}", soft_wrap=True)
-    for module, reason in found.broken.items():
+    for module, reason in found.broken_modules.items():
         console.print(f"can't be imported: {escape(module)}: {escape(reason)}", soft_wrap=True)
     console.print(f"{len(found.drivers)} classes of cinder {found.cinder_version}; draft one with: draft CLASS")
 
@@ -84,29 +66,28 @@ def draft_target(
     if not any(implements(cls, name) for name in METHODS):
         _refuse(f"{spec.reference} has none of the methods of a driver; name the class of the driver itself")
     draft = draft_of(cls)
-    typer.echo(json.dumps(draft.to_dict(), indent=2) if as_json else draft.to_toml(), nl=as_json)
+    typer.echo(draft.to_model().model_dump_json(indent=2) if as_json else draft.to_toml(), nl=as_json)
 
 
-def _table(found: Walk) -> Table:
+def _table(found: DriverWalk) -> Table:
     table = Table(title=f"Volume drivers of cinder {found.cinder_version}")
     table.add_column("class", overflow="fold")
     table.add_column("methods (letters below)", no_wrap=True)
     table.add_column("calls that do not bind", justify="right")
     for entry in found.drivers:
         short = entry.name.removeprefix("cinder.volume.drivers.")
-        letters = "".join(_LETTERS[entry.methods[name]] for name in SHOWN)
-        table.add_row(escape(short), letters, str(len(entry.unbound) or ""))
+        letters = "".join(_LETTERS[entry.methods[name]] for name in found.methods)
+        table.add_row(escape(short), letters, str(len(entry.unbound_calls) or ""))
     return table
 
 
-def _counts(found: Walk) -> Table:
+def _counts(found: DriverWalk) -> Table:
     """How many classes have each method from where, in the order of the letters."""
     table = Table()
     for column in ("letter", "method", *(where.value for where in Origin)):
         table.add_column(column)
-    for place, name in enumerate(SHOWN, 1):
-        counts = Counter(entry.methods[name] for entry in found.drivers)
-        table.add_row(str(place), name, *[str(counts[where] or "") for where in Origin])
+    for place, name in enumerate(found.methods, 1):
+        table.add_row(str(place), name, *[str(found.count(name, where) or "") for where in Origin])
     return table
 
 

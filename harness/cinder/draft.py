@@ -16,6 +16,7 @@ from typing import Any
 
 from harness.cinder.native import definer, is_native
 from harness.contract import ACTIVITY_HOOKS, ATTRIBUTE, METHODS, implements
+from harness.driver_walk import DraftedPublication
 from harness.static_lookup import static_attribute
 
 _STATE = frozenset({"status", "attach_status", "volume_attachment", "migration_status", "previous_status"})
@@ -32,14 +33,14 @@ class Draft:
     seen: tuple[str, ...]
     open_questions: tuple[str, ...]
 
-    def to_dict(self) -> dict[str, Any]:
-        """The draft as JSON has it."""
-        return {
-            "publishes_itself": self.publishes,
-            ATTRIBUTE: self.attributes,
-            "seen": list(self.seen),
-            "open_questions": list(self.open_questions),
-        }
+    def to_model(self) -> DraftedPublication:
+        """The draft as data."""
+        return DraftedPublication(
+            publishes_itself=self.publishes,
+            backend_activity_attributes=self.attributes,
+            seen=self.seen,
+            open_questions=self.open_questions,
+        )
 
     def to_toml(self) -> str:
         """The draft as a publication file."""

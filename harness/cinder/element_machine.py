@@ -1,21 +1,29 @@
 """An array with the Element API (SolidFire): Cinder's driver speaks JSON-RPC over HTTP to it, and runs no commands.
 
-Only what the driver calls is played. A clone shares its source's blocks, as the array's deduplication has it; snapshots
-belong to their volume and go with it.
+Only what the driver calls is played. By NetApp's reference of the Element API (12.8): a clone inherits the attributes
+and the QoS of its source (CloneVolume); snapshots are kept when their volume is deleted, and go when it is purged
+(DeleteVolume, PurgeDeletedVolume). Assumed: a clone shares its source's blocks, as the array's deduplication has it,
+and takes no time.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from harness.cinder.machine import CommandFailed, Machine, short
+from harness.cinder.syntax import SyntaxUnknown, check_parameters, takes
 from harness.model import GIB
 
 PREFIX = "UUID-"
 """What the driver puts before Cinder's id to name a volume or a snapshot (sf_volume_prefix)."""
+
+PATH = re.compile(r"/json-rpc/\d+\.\d+/?")
+"""Where the cluster takes calls, by the version of its interface."""
 
 
 class ApiError(Exception):
@@ -43,15 +51,22 @@ class ElementMachine(Machine):
                 raise ValueError(f"{name} = {options[name]!r} is not played; set {name} = {played!r}, or leave it out")
 
     def answer(self, method: str, url: str, body: str) -> tuple[int, Any]:
-        """See `Machine.answer`."""
+        """See `Machine.answer`. An `api_<call>` is a call of the Element API, with what it honours beside it."""
         if self.is_set_up:
             self.settle()
-        call = json.loads(body or "{}")
-        name, given = str(call.get("method")), call.get("params") or {}
-        carry_out: Callable[[dict[str, Any]], Any] | None = getattr(self, f"api_{name}", None)
-        what = [method, url, name, json.dumps(given)]
-        if carry_out is None:
+        what = [method, url, body]
+        place = urlsplit(url)
+        if method != "POST" or place.hostname != self.options["san_ip"] or not PATH.fullmatch(place.path):
+            self.refuse(what, f"only POST of a JSON-RPC call to the cluster, {self.options['san_ip']}, is known")
+        call: dict[str, Any] = self.carefully(what, lambda: dict(json.loads(body)))
+        given = call.get("params") or {}
+        carry_out: Callable[[dict[str, Any]], Any] | None = getattr(self, f"api_{call.get('method')}", None)
+        if carry_out is None or set(call) - {"method", "params", "id"}:
             self.refuse(what, "no such call is known")
+        try:
+            check_parameters(carry_out, given)
+        except SyntaxUnknown as error:
+            self.refuse(what, str(error))
         self.reach()
         try:
             return 200, {"id": None, "result": self.carefully(what, lambda: carry_out(given))}
@@ -92,6 +107,7 @@ class ElementMachine(Machine):
         zeros = dict.fromkeys((*names, "averageIOPS", "maxIOPS", "peakIOPS"), 0)
         return {"clusterCapacity": zeros | {"maxUsedSpace": most, "maxProvisionedSpace": most}}
 
+    @takes("username")
     def api_GetAccountByName(self, given: dict[str, Any]) -> Any:
         for account in self._table("accounts").values():
             if account["username"] == given["username"]:
@@ -101,18 +117,22 @@ class ElementMachine(Machine):
     def api_ListAccounts(self, given: dict[str, Any]) -> Any:
         return {"accounts": list(self._table("accounts").values())}
 
+    @takes("username initiatorSecret targetSecret attributes")
     def api_AddAccount(self, given: dict[str, Any]) -> Any:
         number = self._next()
         self._table("accounts")[number] = {**given, "accountID": number, "volumes": []}
         return {"accountID": number}
 
+    @takes("name accountID totalSize enable512e attributes qos", sliceCount=(1,))
     def api_CreateVolume(self, given: dict[str, Any]) -> Any:
         size = int(given["totalSize"])
         made = self._new_volume(given["name"], given["accountID"], size, given.get("attributes") or {})
+        made["qos"].update(given.get("qos") or {})
         job = short("create_volume", target=_object_of(given["name"]), size=size // GIB)
         self.perform(job, lambda: self._keep(made))
         return {"volumeID": made["volumeID"]}
 
+    @takes("name volumeID snapshotID newAccountID newSize")
     def api_CloneVolume(self, given: dict[str, Any]) -> Any:
         volume = self._find("volumes", given["volumeID"], "xVolumeIDDoesNotExist")
         source = _object_of(volume["name"])
@@ -121,11 +141,13 @@ class ElementMachine(Machine):
         size = int(given.get("newSize") or volume["totalSize"])
         account = given.get("newAccountID") or volume["accountID"]
         made = self._new_volume(given["name"], account, size, dict(volume["attributes"]))
+        made["qos"] = dict(volume["qos"])
         target = _object_of(given["name"])
         job = short("copy", source=source, target=target, size=size // GIB, linked=True)
         self.perform(job, lambda: self._keep(made))
         return {"volumeID": made["volumeID"]}
 
+    @takes("volumeName startVolumeID limit")
     def api_ListVolumes(self, given: dict[str, Any]) -> Any:
         found = [v for v in self._table("volumes").values() if given.get("volumeName") in (None, v["name"])]
         found = [v for v in found if v["volumeID"] >= int(given.get("startVolumeID") or 0)]
@@ -134,11 +156,15 @@ class ElementMachine(Machine):
     def api_ListActiveVolumes(self, given: dict[str, Any]) -> Any:
         return self.api_ListVolumes({})
 
+    @takes("accountID")
     def api_ListVolumesForAccount(self, given: dict[str, Any]) -> Any:
         return {"volumes": [v for v in self._table("volumes").values() if v["accountID"] == given["accountID"]]}
 
+    @takes("volumeID name accountID totalSize enable512e attributes qos", sliceCount=(1,))
     def api_ModifyVolume(self, given: dict[str, Any]) -> Any:
         volume = self._find("volumes", given["volumeID"], "xVolumeIDDoesNotExist")
+        if given.get("name", volume["name"]) != volume["name"]:
+            raise ValueError("a volume's new name is not known")
         changes = {k: v for k, v in given.items() if k in ("attributes", "accountID", "qos") and v is not None}
         size = int(given.get("totalSize") or volume["totalSize"])
         if size < volume["totalSize"]:
@@ -150,19 +176,25 @@ class ElementMachine(Machine):
         volume.update(changes)
         return {"volume": volume}
 
+    @takes("volumeID")
     def api_DeleteVolume(self, given: dict[str, Any]) -> Any:
         volume = self._find("volumes", given["volumeID"], "xVolumeIDDoesNotExist")
-        for number, snapshot in tuple(self._table("snapshots").items()):
-            if snapshot["volumeID"] == volume["volumeID"]:
-                self.api_DeleteSnapshot({"snapshotID": number})
         job = short("delete", source=_object_of(volume["name"]))
         self.perform(job, lambda: volume.update({"status": "deleted"}))
         return {}
 
+    @takes("volumeID")
     def api_PurgeDeletedVolume(self, given: dict[str, Any]) -> Any:
-        self._table("volumes").pop(int(given["volumeID"]), None)
+        volume = self._find("volumes", given["volumeID"], "xVolumeIDDoesNotExist")
+        if volume["status"] != "deleted":
+            raise ApiError("xVolumeNotDeleted", f"volume {volume['volumeID']} has to be deleted before it is purged")
+        for number, snapshot in tuple(self._table("snapshots").items()):
+            if snapshot["volumeID"] == volume["volumeID"]:
+                self.api_DeleteSnapshot({"snapshotID": number})
+        del self._table("volumes")[volume["volumeID"]]
         return {}
 
+    @takes("volumeID name")
     def api_CreateSnapshot(self, given: dict[str, Any]) -> Any:
         volume = self._find("volumes", given["volumeID"], "xVolumeIDDoesNotExist")
         made = {"snapshotID": self._next(), "volumeID": volume["volumeID"], "name": given["name"], "status": "done"}
@@ -170,16 +202,19 @@ class ElementMachine(Machine):
         self.perform(job, lambda: self._table("snapshots").update({made["snapshotID"]: made}))
         return {"snapshotID": made["snapshotID"]}
 
+    @takes("volumeID")
     def api_ListSnapshots(self, given: dict[str, Any]) -> Any:
         wanted = given.get("volumeID")
         return {"snapshots": [s for s in self._table("snapshots").values() if wanted in (None, s["volumeID"])]}
 
+    @takes("snapshotID")
     def api_DeleteSnapshot(self, given: dict[str, Any]) -> Any:
         snapshot = self._find("snapshots", given["snapshotID"], "xSnapshotIDDoesNotExist")
         job = short("delete", source=_object_of(snapshot["name"]))
         self.perform(job, lambda: self._forget_snapshot(snapshot))
         return {}
 
+    @takes("accountID volumeID snapshotID", saveCurrentState=("false", False))
     def api_RollbackToSnapshot(self, given: dict[str, Any]) -> Any:
         volume = self._find("volumes", given["volumeID"], "xVolumeIDDoesNotExist")
         snapshot = self._find("snapshots", given["snapshotID"], "xSnapshotIDDoesNotExist")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -50,13 +51,19 @@ class CinderHost:
 
     def check(self, cls: type, options: Mapping[str, Any]) -> None:
         """See `harness.hosting.Host.check`."""
-        from harness.cinder import configuration
+        from harness.cinder import configuration, guard
 
         machine = machine_for(cls)
         if machine is None:
             known = ", ".join(reference.replace(":", ".") for reference in MACHINES)
             raise ValueError(
                 f"no machine is simulated for {cls.__module__}.{cls.__name__}; drivers of these are: {known}"
+            )
+        opened = guard.open_files(vars(sys.modules[cls.__module__]))
+        if opened:
+            raise ValueError(
+                f"{cls.__module__} opened a real file when it was imported ({opened[0]}); hosted drivers see the files "
+                "of a simulated machine, so open it in do_setup or later"
             )
         machine.check(options)
         configuration.check(cls, options)

@@ -31,6 +31,13 @@ from harness.testbed import NodeConnection
 
 _BY_HOST = frozenset({"backend", "user"})
 """Options that the harness adds."""
+_REFUSALS = (
+    NotImplementedError,
+    exception.InvalidVolume,
+    exception.InvalidSnapshot,
+    exception.ExtendVolumeError,
+)
+"""What drivers raise where they can't do something; "not supported" if nothing was done before."""
 STARTS = 4
 """How often a driver is started, at most, until it is set up: once, and reinit_driver_count's default of 3."""
 
@@ -140,11 +147,9 @@ class Hosted:
             yield machine
         except (exception.VolumeIsBusy, exception.SnapshotIsBusy) as error:
             raise VolumeIsBusy(str(error)) from error
-        except NotImplementedError as error:
-            raise NotSupported(str(error) or "NotImplementedError") from error
-        except (exception.InvalidVolume, exception.InvalidSnapshot, exception.ExtendVolumeError) as error:
-            if machine.effects == effects:  # refused by what the record says, before anything was done
-                raise NotSupported(str(error)) from error
+        except _REFUSALS as error:
+            if machine.effects == effects:  # refused before anything was done
+                raise NotSupported(str(error) or type(error).__name__) from error
             raise
         finally:
             CURRENT.reset(before)

@@ -7,6 +7,7 @@ from typing import Any
 
 from harness.cinder.files import Device
 from harness.cinder.machine import CommandFailed, Machine, option
+from harness.cinder.syntax import Words, honours
 from harness.contract import ActivityFailed, NotSupported, VolumeIsBusy
 from harness.driver_kit import run_job
 from harness.storage import BLOCK
@@ -31,16 +32,19 @@ class ImageMachine(Machine):
         except FileNotFoundError:
             raise CommandFailed(f"qemu-img: Could not open '{path}': No such file or directory", 1) from None
 
-    def do_qemu_img(self, words: list[str]) -> str:
-        if words[1:] == ["--version"]:
-            return "qemu-img version 7.2.0\n"
-        if words[1:2] == ["info"]:
-            return self.image_info(words)
-        if words[1:2] == ["convert"]:
-            return self.convert(words)
-        return self.refuse(words, "that use of qemu-img is not known")
+    @honours("--version")
+    def do_qemu_img(self, words: Words) -> str:
+        if "--version" not in words:
+            self.refuse(words, "that use of qemu-img is not known")
+        return "qemu-img version 7.2.0\n"
 
-    def image_info(self, words: list[str]) -> str:
+    @honours("-f= --output=json --force-share", operands=(1, 1))
+    def do_qemu_img__info(self, words: Words) -> str:
+        if option(words, "--output") is None:
+            self.refuse(words, "only what it tells as JSON is known")
+        return self.image_info(words)
+
+    def image_info(self, words: Words) -> str:
         """`qemu-img info`, as JSON."""
         path, asked = words[-1], option(words, "-f")
         if asked == "luks":
@@ -48,18 +52,22 @@ class ImageMachine(Machine):
         size = self.size_of(path)
         return json.dumps({"filename": path, "format": asked or "raw", "virtual-size": size, "actual-size": size})
 
-    def convert(self, words: list[str]) -> str:
+    @honours("-O=raw -f=raw|qcow2 -t=", operands=(2, 2))
+    def do_qemu_img__convert(self, words: Words) -> str:
+        return self.convert(words)
+
+    def convert(self, words: Words) -> str:
         """`qemu-img convert` of an image file to a volume."""
-        source, target = words[-2:]
+        source, target = words.operands
         into, chunks = self.volume_at(target), self.files.images.get(source)
-        if into is None or chunks is None:
+        if into is None or chunks is None or option(words, "-f") not in (None, "raw"):
             self.refuse(words, "only the conversion of an image to a volume is known")
         self.work(Job("write", target=into, chunks=chunks), "qemu-img: error while writing")
         return ""
 
     def work(self, job: Job, complaint: str) -> None:
         """Do a job that ends with the process that started it. Raises `CommandFailed`, `ConnectionLost`."""
-        self.effects += 1
+        self._jobs += 1
         try:
             run_job(self.connection, job, self.request_id())
         except (ActivityFailed, VolumeIsBusy, NotSupported) as error:

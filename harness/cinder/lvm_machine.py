@@ -14,6 +14,7 @@ from harness.cinder.images import ImageMachine
 from harness.cinder.lvm_table import SIZE_GIB, LogicalVolume, VolumeGroup, no_group
 from harness.cinder.machine import CommandFailed, Machine, option, short
 from harness.cinder.node_machine import NodeMachine
+from harness.cinder.syntax import Words, honours
 from harness.model import GIB
 from harness.testbed import Connection, Job, NodeConnection
 
@@ -23,6 +24,20 @@ TARGET_S = 0.035
 """What a change of the iSCSI target's configuration takes, in seconds: the longest of rtslib operations measured."""
 EXTENTS_PER_GIB = 256
 """Extents of the default size of 4 MiB, in which LVM counts."""
+
+
+REPORT_OPTIONS = "--noheadings --nosuffix --readonly --unit=g --units=g -o= --separator="
+"""What reports honour: sizes are in GiB, without a suffix; a row is printed without its headings in any case."""
+DD: Mapping[str, frozenset[str]] = {
+    "if": frozenset(),
+    "of": frozenset(),
+    "bs": frozenset(),
+    "count": frozenset(),
+    "iflag": frozenset({"direct", "count_bytes"}),
+    "oflag": frozenset({"direct"}),
+    "conv": frozenset({"fdatasync", "sparse"}),
+}
+"""The operands of dd that are honoured, each with the values that it may have; any, where none is named."""
 
 
 class LvmMachine(ImageMachine):
@@ -61,16 +76,16 @@ class LvmMachine(ImageMachine):
 
     # ---- reports -----------------------------------------------------------------------------------------------------
 
-    def do_lvm(self, words: list[str]) -> str:
-        if words[1:] != ["version"]:
-            self.refuse(words, "only the version can be asked for")
+    def do_lvm__version(self, words: Words) -> str:
         return "  LVM version:     2.03.16(2) (2022-05-18)\n"
 
-    def do_vgs(self, words: list[str]) -> str:
+    @honours(REPORT_OPTIONS, operands=(0, 1))
+    def do_vgs(self, words: Words) -> str:
         self._look()
         group = self.group
-        if words[-1] not in (group.name, "--readonly"):
-            raise no_group(words[-1])
+        for name in words.operands:  # all groups, of which there is one, if none is named
+            if name != group.name:
+                raise no_group(name)
         columns = {
             "name": group.name,
             "size": f"{SIZE_GIB:.2f}",
@@ -80,13 +95,15 @@ class LvmMachine(ImageMachine):
         }
         return self._row(words, columns)
 
-    def do_pvs(self, words: list[str]) -> str:
+    @honours(f"{REPORT_OPTIONS} --ignoreskippedcluster")
+    def do_pvs(self, words: Words) -> str:
         self._look()
         group = self.group
         columns = {"vg_name": group.name, "name": "/dev/sdb", "size": f"{SIZE_GIB:.2f}", "free": f"{group.free():.2f}"}
         return self._row(words, columns)
 
-    def do_lvs(self, words: list[str]) -> str:
+    @honours(REPORT_OPTIONS, operands=(1, 1))
+    def do_lvs(self, words: Words) -> str:
         self._look()
         group = self.group
         target = words[-1]
@@ -108,15 +125,14 @@ class LvmMachine(ImageMachine):
             for volume in volumes
         )
 
-    def do_lvdisplay(self, words: list[str]) -> str:
+    @honours("--noheading -C -o= --readonly", operands=(1, 1))
+    def do_lvdisplay(self, words: Words) -> str:
         self._look()
         group = self.group
         volume = group.find(words[-1])
         return self._row(words, {"Attr": group.attributes(volume, "--readonly" in words), "Origin": volume.origin})
 
-    def _row(self, words: list[str], columns: Mapping[str, str]) -> str:
-        if option(words, "--unit", "--units") not in (None, "g"):
-            self.refuse(words, "sizes are reported in GiB only")
+    def _row(self, words: Words, columns: Mapping[str, str]) -> str:
         wanted = (option(words, "-o") or "").split(",")
         unknown = [name for name in wanted if name not in columns]
         if unknown:
@@ -127,44 +143,52 @@ class LvmMachine(ImageMachine):
         self.reach()
         time.sleep(REPORT_S)
 
-    def do_udevadm(self, words: list[str]) -> str:
+    def do_udevadm__settle(self, words: Words) -> str:
         return ""
 
     # ---- logical volumes ---------------------------------------------------------------------------------------------
 
-    def do_lvcreate(self, words: list[str]) -> str:
+    @honours("-T -n= --name= -L= -V= --snapshot", operands=(1, 1))
+    def do_lvcreate(self, words: Words) -> str:
         group = self.group
         if "--snapshot" in words:
             return self._snapshot(words, group)
         name = option(words, "-n", "--name")
-        size = option(words, "-L", "-V")
-        if "-T" in words and name is None and size is not None:  # the thin pool itself
+        size, virtual = option(words, "-L"), option(words, "-V")
+        if "-T" in words and name is None and size is not None and virtual is None:  # the thin pool itself
             pool = LogicalVolume(group.name_in(words[-1]), self._gib(words, size), "pool")
             group.check_new(pool.name)
             self._look()
+            self.changed()
             group.volumes[pool.name] = pool
             return f'  Logical volume "{pool.name}" created.\n'
-        if name is None or size is None or "-m" in words:
+        thin = "-T" in words
+        if name is None or (thin and virtual) == (not thin and size) or (size and virtual):
             self.refuse(words, "this way of creating a volume is not known")
+        if (group.find(words[-1]).kind != "pool") if thin else (words[-1] != group.name):
+            self.refuse(words, "a volume is made in the group, a thin one in the group's pool")
         group.check_new(name)
-        volume = LogicalVolume(name, self._gib(words, size), "thin" if "-T" in words else "thick")
+        volume = LogicalVolume(name, self._gib(words, virtual or size or ""), "thin" if thin else "thick")
         self.perform(
             short("create_volume", target=volume.object_id, size=round(volume.size)),
             lambda: self._add(group, volume),
         )
         return f'  Logical volume "{name}" created.\n'
 
-    def _snapshot(self, words: list[str], group: VolumeGroup) -> str:
+    def _snapshot(self, words: Words, group: VolumeGroup) -> str:
         name = option(words, "--name", "-n")
-        path = next((word for word in words if word.startswith(f"{group.name}/")), "")
         if name is None:
             self.refuse(words, "a snapshot has to be named")
-        if group.name_in(path) not in group.volumes:
-            missing = f"  Snapshot origin LV {group.name_in(path)} not found in Volume group {group.name}."
+        if group.name_in(words[-1]) not in group.volumes:
+            missing = f"  Snapshot origin LV {group.name_in(words[-1])} not found in Volume group {group.name}."
             raise CommandFailed(missing)
-        source = group.find(path)
+        source = group.find(words[-1])
         group.check_new(name)
         thin = source.kind == "thin"
+        room = option(words, "-L")
+        if "-T" in words or thin != (room is None) or (room and self._gib(words, room) < source.size):
+            # without room for every block an old-style snapshot may overflow, and with room a thin one is old-style
+            self.refuse(words, "only a snapshot of its origin's kind, with room for all of it, is known")
         made = LogicalVolume(name, source.size, "thin" if thin else "cow", source.name, not thin, skips_activation=thin)
         verb = "snapshot"
         if thin and name.startswith("volume-"):  # a thin snapshot is a volume like any other; Cinder makes it a clone
@@ -176,10 +200,9 @@ class LvmMachine(ImageMachine):
         self.perform(job, lambda: self._add(group, made))
         return f'  Logical volume "{name}" created.\n'
 
-    def do_lvremove(self, words: list[str]) -> str:
+    @honours("--config= -f", operands=(1, 1))
+    def do_lvremove(self, words: Words) -> str:
         group = self.group
-        if sum(word.startswith((f"{group.name}/", f"/dev/{group.name}/", "/dev/mapper/")) for word in words) > 1:
-            self.refuse(words, "only removing one volume is known")
         volume = group.find(words[-1])
         if volume.attached:
             raise CommandFailed(f"  Logical volume {group.name}/{volume.name} in use.")
@@ -188,7 +211,8 @@ class LvmMachine(ImageMachine):
         self.perform(short("delete", source=volume.object_id), lambda: self._drop(group, volume))
         return f'  Logical volume "{volume.name}" successfully removed.\n'
 
-    def do_lvextend(self, words: list[str]) -> str:
+    @honours("-L=", operands=(1, 1))
+    def do_lvextend(self, words: Words) -> str:
         group = self.group
         name = group.name_in(words[-1])
         if name not in group.volumes:
@@ -211,22 +235,26 @@ class LvmMachine(ImageMachine):
         self.perform(short("extend_volume", source=volume.object_id, size=round(size)), extended)
         return f"  Size of logical volume {path} {change}.\n  Logical volume {path} successfully resized.\n"
 
-    def do_lvchange(self, words: list[str]) -> str:
+    @honours("-a=y|n -k=n -K --yes", operands=(1, 1))
+    def do_lvchange(self, words: Words) -> str:
         self._look()
         group = self.group
         volume = group.find(words[-1])
         active = option(words, "-a")
-        if active not in ("y", "n"):
+        if active is None:
             self.refuse(words, "only activation is known")
         if active == "n" and volume.attached:
             raise CommandFailed(f"  Logical volume {group.name}/{volume.name} in use.")
+        if volume.active != (active == "y"):
+            self.changed()
         volume.active = active == "y"
         if option(words, "-k") == "n":
             volume.skips_activation = False
             return f"  Logical volume {group.name}/{volume.name} changed.\n"
         return ""
 
-    def do_lvconvert(self, words: list[str]) -> str:
+    @honours("--merge", operands=(1, 1))
+    def do_lvconvert(self, words: Words) -> str:
         group = self.group
         if "--merge" not in words:
             self.refuse(words, "only merging a snapshot is known")
@@ -251,9 +279,15 @@ class LvmMachine(ImageMachine):
 
     # ---- data --------------------------------------------------------------------------------------------------------
 
-    def do_dd(self, words: list[str]) -> str:
-        given = dict(word.split("=", 1) for word in words[1:] if "=" in word)
+    @honours(operands=(2, 8))
+    def do_dd(self, words: Words) -> str:
+        given = dict(word.split("=", 1) for word in words.operands)
         group = self.group
+        for name, value in given.items():
+            known = DD.get(name)
+            strange = set(value.split(",")) - known if known else known is None
+            if strange:
+                self.refuse(words, f"its operand {name}={value} is not known")
         if given.get("count") == "0":  # asks whether O_DIRECT works
             return ""
         if not given.get("if", "").startswith("/dev/mapper/") or "of" not in given:
@@ -275,27 +309,58 @@ class LvmMachine(ImageMachine):
 
     # ---- the iSCSI target --------------------------------------------------------------------------------------------
 
-    def do_cinder_rtstool(self, words: list[str]) -> str:
+    @property
+    def _targets(self) -> dict[str, list[str]]:
+        """The initiators that may log in, by target."""
         targets: dict[str, list[str]] = self.disk.state.setdefault("targets", {})
-        match words[1:]:
-            case ["verify"] | ["save"] | ["restore"]:
-                return ""
-            case ["get-targets"]:
-                time.sleep(REPORT_S)
-                return "".join(f"{iqn}\n" for iqn in targets)
-            case ["create", _, iqn, *_]:
-                targets[iqn] = []
-            case ["delete", iqn]:
-                targets.pop(iqn, None)
-            case ["add-initiator" | "delete-initiator", iqn, *_] if iqn not in targets:
-                time.sleep(TARGET_S)
-                raise CommandFailed(f"cinder.cmd.rtstool.RtstoolError: Could not find target {iqn}", 1)
-            case ["add-initiator", iqn, _, _, initiator]:
-                targets[iqn].append(initiator)
-            case ["delete-initiator", iqn, initiator]:
-                targets[iqn] = [name for name in targets[iqn] if name != initiator]
-            case _:
-                self.refuse(words, "that call of cinder-rtstool is not known")
+        return targets
+
+    def do_cinder_rtstool__verify(self, words: Words) -> str:
+        return ""
+
+    def do_cinder_rtstool__save(self, words: Words) -> str:
+        return ""
+
+    def do_cinder_rtstool__restore(self, words: Words) -> str:
+        return ""
+
+    def do_cinder_rtstool__get_targets(self, words: Words) -> str:
+        time.sleep(REPORT_S)
+        return "".join(f"{iqn}\n" for iqn in self._targets)
+
+    @honours("-a= -p=", operands=(5, 5))
+    def do_cinder_rtstool__create(self, words: Words) -> str:
+        if words.operands[4] != "False":
+            self.refuse(words, "iSER is not known")
+        return self._change(words.operands[1], [])
+
+    @honours(operands=(1, 1))
+    def do_cinder_rtstool__delete(self, words: Words) -> str:
+        return self._change(words.operands[0], None)
+
+    @honours(operands=(4, 4))
+    def do_cinder_rtstool__add_initiator(self, words: Words) -> str:
+        iqn, _, _, initiator = words.operands
+        return self._change(iqn, [*self._initiators(iqn), initiator])
+
+    @honours(operands=(2, 2))
+    def do_cinder_rtstool__delete_initiator(self, words: Words) -> str:
+        iqn, initiator = words.operands
+        return self._change(iqn, [name for name in self._initiators(iqn) if name != initiator])
+
+    def _initiators(self, iqn: str) -> list[str]:
+        if iqn not in self._targets:
+            time.sleep(TARGET_S)
+            raise CommandFailed(f"cinder.cmd.rtstool.RtstoolError: Could not find target {iqn}", 1)
+        return self._targets[iqn]
+
+    def _change(self, iqn: str, initiators: list[str] | None) -> str:
+        """Let these initiators log in to a target, or take it down."""
+        self.changed()
+        if initiators is None:
+            self._targets.pop(iqn, None)
+        else:
+            self._targets[iqn] = initiators
         time.sleep(TARGET_S)
         return ""
 

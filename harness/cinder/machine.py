@@ -19,6 +19,7 @@ from weakref import WeakKeyDictionary
 
 from harness.activity import HandleScope
 from harness.cinder.files import Files
+from harness.cinder.syntax import SyntaxUnknown, Words, syntax_of
 from harness.cinder.world import runtime_here
 from harness.contract import ActivityFailed, ActivityUnknown, NotSupported, VolumeIsBusy
 from harness.driver_kit import IGNORED_WHEN_DELETING, run_job
@@ -29,6 +30,9 @@ CURRENT: ContextVar[Machine | None] = ContextVar("the machine of the hosted driv
 
 
 Answer = TypeVar("Answer")
+
+ENVIRONMENT = ("LC_ALL", "LANG", "LVM_SYSTEM_DIR", "LVM_SUPPRESS_FD_WARNINGS")
+"""Variables that may be set for a command and change nothing of what it does here."""
 
 
 class CommandFailed(Exception):
@@ -70,8 +74,10 @@ def disk_of(backend: str) -> Disk:
 
 
 class Machine:
-    """Runs the commands of one driver instance. A subclass has a method `do_<command>` for each that it knows.
+    """Runs the commands of one driver instance.
 
+    A subclass has a method `do_<command>` for each that it knows, or `do_<command>__<use>` for a command with several
+    uses (`qemu-img info`); `honours` says beside each what words it takes, and a command with any other is not known.
     `name` is that of the backend; `options` are those of the driver.
     """
 
@@ -96,8 +102,8 @@ class Machine:
         self.options = options
         self.is_set_up = False
         """Whether the driver's setup is over; before, it finishes nothing that others have left."""
-        self.effects = 0
-        """How many jobs were begun on the backend."""
+        self._jobs = 0
+        self._changes = 0
         self.notes: list[Exception] = []
         """What the driver asked for and could not be given, by the machine or by what else stands in for its world."""
 
@@ -120,21 +126,43 @@ class Machine:
         """Carry a command out; returns its standard output and standard error. Raises what `run` raises."""
         return self.run(command), ""
 
+    @property
+    def effects(self) -> int:
+        """How often something was done: on the backend, to the machine itself, or to its files."""
+        return self._jobs + self._changes + self.files.changes
+
+    def changed(self) -> None:
+        """Count that a command changes the machine itself, but not the backend."""
+        self._changes += 1
+
     def run(self, command: tuple[str, ...]) -> str:
         """Carry a command out and return its standard output.
 
         Raises `CommandFailed`, `ConnectionLost`, or `HostingError` for a command that is not known.
         """
+        given = list(command)
         words = list(command)
-        while words and (words[0] == "env" or re.fullmatch(r"[A-Za-z_]+=.*", words[0])):
+        while words and (words[0] == "env" or words[0].partition("=")[0] in ENVIRONMENT):
             del words[0]
-        name = re.sub(r"[^a-z0-9]", "_", words[0].rpartition("/")[2]) if words else ""
-        carry_out: Callable[[list[str]], str] | None = getattr(self, f"do_{name}", None)
+        carry_out, name_words = self._carrier(words) if words else (None, 0)
         if carry_out is None:
-            self.refuse(words, "no such command is known")
+            self.refuse(given, "no such command is known")
+        try:
+            read = syntax_of(carry_out).read(words, name_words)
+        except SyntaxUnknown as error:
+            self.refuse(given, str(error))
         if self.is_set_up:
             self.settle()
-        return self.carefully(words, lambda: carry_out(words))
+        return self.carefully(given, lambda: carry_out(read))
+
+    def _carrier(self, words: list[str]) -> tuple[Callable[[Words], str] | None, int]:
+        """What carries a command out, and of how many words its name is: of two where it has uses of its own."""
+        name, *use = [re.sub(r"[^a-z0-9]", "_", word) for word in (words[0].rpartition("/")[2], *words[1:2])]
+        for method, count in ((f"do_{name}__{''.join(use)}", 2), (f"do_{name}", 1)):
+            carry_out: Callable[[Words], str] | None = getattr(self, method, None)
+            if carry_out is not None:
+                return carry_out, count
+        return None, 1
 
     def answer(self, method: str, url: str, body: str) -> tuple[int, Any]:
         """Answer an HTTP request: the status, and what goes back as JSON. Raises `ConnectionLost`, or `HostingError`
@@ -171,7 +199,7 @@ class Machine:
 
     def perform(self, job: Job, done: Callable[[], None]) -> None:
         """Do a short job on the backend, then `done`; raises `CommandFailed`, `ConnectionLost`."""
-        self.effects += 1
+        self._jobs += 1
         operation = Operation(job, self.request_id(), done)
         self.disk.operations.append(operation)
         try:
@@ -218,11 +246,5 @@ def short(verb: str, **fields: Any) -> Job:
 
 
 def option(words: list[str], *names: str) -> str | None:
-    """The value of a command's option, given as `-o value`, `--opt value` or `--opt=value`; None if it is not there."""
-    for place, word in enumerate(words):
-        for name in names:
-            if word == name and place + 1 < len(words):
-                return words[place + 1]
-            if name.startswith("--") and word.startswith(f"{name}="):
-                return word[len(name) + 1 :]
-    return None
+    """The value of a command's option, as `Syntax.read` leaves it; None if it is not there."""
+    return next((words[place + 1] for place, word in enumerate(words[:-1]) if word in names), None)

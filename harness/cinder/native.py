@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import ast
-import enum
 import inspect
 import textwrap
 from typing import Any
 
+from harness.driver_walk import Origin
+
 _BASE_MODULE = "cinder.volume.driver"
+_WATCHING = (
+    "cinder/utils.py",
+    "cinder/volume/volume_utils.py",
+    "cinder/coordination.py",
+    "oslo_concurrency/lockutils.py",
+)
+"""Where decorators come from that log, lock or repeat a method and do nothing of its work."""
 _SHARED_MODULES = ("cinder.volume.drivers.remotefs",)
-
-
-class Origin(enum.Enum):
-    """Where a class has a method from."""
-
-    OWN = "own"
-    """The class itself."""
-    FAMILY = "family"
-    """A base class of the same vendor's code."""
-    SHARED = "shared"
-    """A base class that several drivers share (remotefs)."""
-    BASE = "base"
-    """Cinder's own base class: generic behaviour."""
-    STUB = "stub"
-    """There, but it only raises, returns a constant, or does nothing."""
-    ABSENT = "absent"
 
 
 def definer(cls: type, name: str) -> type | None:
@@ -52,14 +44,20 @@ def origin(cls: type, name: str) -> Origin:
 
 def is_native(cls: type, name: str) -> bool:
     """Whether a class, or one of its vendor's or a shared base, brings a method with a body of its own."""
-    return origin(cls, name) in (Origin.OWN, Origin.FAMILY, Origin.SHARED)
+    return origin(cls, name).is_native
 
 
 def is_stub(function: Any) -> bool:
     """Whether a function's body only raises NotImplementedError, returns a constant, or does nothing at all.
 
-    By its source; False where that can't be had.
+    By its source; False where that can't be had, and where a decorator of the vendor's stands around it, which may do
+    the work itself.
     """
+    wrapper = function
+    while hasattr(wrapper, "__wrapped__"):
+        if not wrapper.__code__.co_filename.replace("\\", "/").endswith(_WATCHING):
+            return False
+        wrapper = wrapper.__wrapped__
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(function))))
     except (OSError, TypeError, SyntaxError, ValueError):

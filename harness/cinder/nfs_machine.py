@@ -18,6 +18,7 @@ from harness.backup_store import MemorySink
 from harness.cinder.files import DIRECTORY_OF_IMAGES
 from harness.cinder.images import ImageMachine
 from harness.cinder.machine import CommandFailed, option, short
+from harness.cinder.syntax import Words, honours
 from harness.model import GIB
 from harness.testbed import Job
 
@@ -26,6 +27,12 @@ METADATA_S = 0.001
 SHARE_BYTES = 1024 * GIB
 """The size that the share is reported with; what really fits in is up to the backend's pool."""
 BASE = "/var/lib/cinder/mnt"
+MOUNT_OPTIONS = frozenset(
+    {"hard", "minorversion", "nfsvers", "proto", "retrans", "rsize", "rw", "timeo", "vers", "wsize"}
+)
+"""The options of a mount that change nothing of what is played."""
+OVERLAY_SETTINGS = frozenset({"backing_file", "backing_fmt"})
+"""What may be said of an overlay when it is made."""
 
 
 @dataclass
@@ -71,28 +78,37 @@ class NfsMachine(ImageMachine):
 
     # ---- the share ---------------------------------------------------------------------------------------------------
 
-    def do_mount_nfs(self, words: list[str]) -> str:
+    def do_mount_nfs(self, words: Words) -> str:
         raise CommandFailed("mount.nfs: no mount point provided", 1)
 
-    def do_mkdir(self, words: list[str]) -> str:
+    @honours("-p", operands=(1, 1))
+    def do_mkdir(self, words: Words) -> str:
         self.files.os.makedirs(words[-1], exist_ok=True)
         return ""
 
-    def do_mount(self, words: list[str]) -> str:
+    @honours("-t=nfs -o=", operands=(2, 2))
+    def do_mount(self, words: Words) -> str:
+        for setting in (option(words, "-o") or "rw").split(","):
+            if setting.partition("=")[0] not in MOUNT_OPTIONS:
+                self.refuse(words, f"the mount option {setting!r} is not known")
         self._look()
-        share, point = words[-2:]
+        share, point = words.operands
         with self.files.open("/proc/mounts", "a") as mounts:
             mounts.write(f"{share} {point} nfs4 rw 0 0\n")
         return ""
 
-    def do_stat(self, words: list[str]) -> str:
-        if option(words, "-c") != "%S %b %a":
+    @honours("-f -c=", operands=(1, 1))
+    def do_stat(self, words: Words) -> str:
+        if "-f" not in words or option(words, "-c") != "%S %b %a":
             self.refuse(words, "only the size of the share can be asked for")
         self._look()
         blocks = SHARE_BYTES // 4096
         return f"4096 {blocks} {blocks}\n"
 
-    def do_du(self, words: list[str]) -> str:
+    @honours("-s -sb --bytes --apparent-size --exclude=*snapshot*", operands=(1, 1))
+    def do_du(self, words: Words) -> str:
+        if "-sb" not in words and ("-s" not in words or "--bytes" not in words):
+            self.refuse(words, "only one sum, in bytes, is known")
         self._look()
         total = 0
         for path, file in self.chain.items():
@@ -100,19 +116,21 @@ class NfsMachine(ImageMachine):
                 total += file.size
         return f"{total}\t{words[-1]}\n"
 
-    def do_chmod(self, words: list[str]) -> str:
+    @honours(operands=(2, 2))
+    def do_chmod(self, words: Words) -> str:
         return self._touch(words[-1])
 
-    def do_chown(self, words: list[str]) -> str:
+    @honours("--reference=", operands=(1, 2))
+    def do_chown(self, words: Words) -> str:
         return self._touch(words[-1])
 
-    def do_truncate(self, words: list[str]) -> str:
-        path = words[-1]
-        if words[1] == "-s0":
+    @honours("-s=", operands=(1, 1))
+    def do_truncate(self, words: Words) -> str:
+        path, size = words[-1], option(words, "-s") or ""
+        if size == "0" and path not in self.chain:
             self._look()
-            self.files.open(path, "w").close()
+            self.files.open(path, "w").close()  # which counts as a change
             return ""
-        size = option(words, "-s") or ""
         if not size.endswith("G") or path in self.chain:
             self.refuse(words, "only making a volume's file of whole GiB is known")
         volume_id = _object_of(path)
@@ -120,13 +138,13 @@ class NfsMachine(ImageMachine):
         self.perform(short("create_volume", target=volume_id, size=int(size[:-1])), lambda: self._add(path, made))
         return ""
 
-    def do_rm(self, words: list[str]) -> str:
+    @honours("-f", operands=(1, 1))
+    def do_rm(self, words: Words) -> str:
         path = words[-1]
-        if sum(not word.startswith("-") for word in words[1:]) > 1:
-            self.refuse(words, "only removing one file is known")
         file = self.chain.get(path)
         if file is None or not file.object_id:
             self._look()
+            self.changed()
             self._drop(path)
             return ""
         self._disown(path)
@@ -135,25 +153,15 @@ class NfsMachine(ImageMachine):
 
     # ---- qemu-img ----------------------------------------------------------------------------------------------------
 
-    def do_qemu_img(self, words: list[str]) -> str:
-        match words[1]:
-            case "create":
-                return self._create(words)
-            case "rebase":
-                return self._rebase(words)
-            case "commit":
-                return self._commit(words)
-            case "resize":
-                return self._resize(words)
-        return super().do_qemu_img(words)
-
-    def image_info(self, words: list[str]) -> str:
+    def image_info(self, words: Words) -> str:
         """See `ImageMachine.image_info`; a volume's file tells what it lies on."""
         path, asked = words[-1], option(words, "-f")
         file = self.chain.get(path)
         if file is None or asked == "luks":
             return super().image_info(words)
         self._look()
+        if asked not in (None, "raw", file.format):
+            raise CommandFailed(f"qemu-img: Could not open '{path}': Image is not in {asked} format", 1)
         told: dict[str, Any] = {"filename": path, "format": asked or file.format, "actual-size": 0}
         told["virtual-size"] = file.size
         if file.format == "qcow2" and asked != "raw":
@@ -163,15 +171,20 @@ class NfsMachine(ImageMachine):
                 told |= {"backing-filename": file.backing, "full-backing-filename": file.backing}
         return json.dumps(told)
 
-    def _create(self, words: list[str]) -> str:
+    @honours("-f=qcow2 -o=", operands=(2, 2))
+    def do_qemu_img__create(self, words: Words) -> str:
         settings = dict(part.split("=", 1) for part in (option(words, "-o") or "").split(",") if "=" in part)
-        path, below = words[-2], settings.get("backing_file", "")
+        (path, size), below = words.operands, settings.get("backing_file", "")
         base = self.chain.get(below)
-        if base is None or option(words, "-f") != "qcow2" or path in self.chain:
+        if base is None or option(words, "-f") is None or path in self.chain or set(settings) - OVERLAY_SETTINGS:
             self.refuse(words, "only making a new overlay on a volume's file is known")
-        made = ImageFile(base.size, "qcow2", below.rpartition("/")[2], "")
+        wanted = int(size.removesuffix("G")) * GIB
+        if wanted < base.size or not size.endswith("G") or settings.get("backing_fmt") != base.format:
+            self.refuse(words, f"an overlay is no smaller than the file below, and names its format, {base.format}")
+        made = ImageFile(wanted, "qcow2", below.rpartition("/")[2], "")
         if self.disk.attached.get(base.object_id):  # who has it open goes on writing to the file below: `switch`
             self._look()
+            self.changed()
             self._add(path, made)
             return ""
         self._disown(below)
@@ -187,17 +200,25 @@ class NfsMachine(ImageMachine):
             self._add(path, overlay)
 
         self.perform(short("snapshot", source=volume_id, target=snapshot_id), frozen)
+        if overlay.size > base.size:  # it is the volume now
+            self.perform(short("extend_volume", source=volume_id, size=overlay.size // GIB), lambda: None)
 
-    def _rebase(self, words: list[str]) -> str:
+    @honours("-u -b= -F=", operands=(1, 1))
+    def do_qemu_img__rebase(self, words: Words) -> str:
         self._look()
         below = option(words, "-b") or ""
-        path = next((word for word in words[2:] if word in self.chain), "")
-        if "-u" not in words or not path:
+        path = words[-1]
+        if "-u" not in words or path not in self.chain:
             self.refuse(words, "only changing the name of the file below is known")
+        file = self.chain.get(f"{path.rpartition('/')[0]}/{below.rpartition('/')[2]}")
+        if file is not None and option(words, "-F") not in (None, file.format):
+            self.refuse(words, f"the format of the file below is {file.format}")
+        self.changed()
         self.chain[path].backing = below.rpartition("/")[2]
         return ""
 
-    def _commit(self, words: list[str]) -> str:
+    @honours("-d", operands=(1, 1))
+    def do_qemu_img__commit(self, words: Words) -> str:
         path = words[-1]
         file = self.chain.get(path)
         base = self.chain.get(f"{path.rpartition('/')[0]}/{file.backing}") if file is not None else None
@@ -218,10 +239,11 @@ class NfsMachine(ImageMachine):
 
         self.perform(short("delete", source=snapshot_id), merged)
 
-    def _resize(self, words: list[str]) -> str:
-        path, size = words[-2:]
+    @honours("-f=", operands=(2, 2))
+    def do_qemu_img__resize(self, words: Words) -> str:
+        path, size = words.operands
         file = self.chain.get(path)
-        if file is None or not size.endswith("G"):
+        if file is None or not size.endswith("G") or option(words, "-f") not in (None, file.format):
             self.refuse(words, "only making a volume's file larger is known")
         self._disown(path)
         wanted = int(size[:-1]) * GIB
@@ -235,12 +257,14 @@ class NfsMachine(ImageMachine):
         )
         return ""
 
-    def convert(self, words: list[str]) -> str:
+    def convert(self, words: Words) -> str:
         """See `ImageMachine.convert`; also of one volume's file, or a snapshot's, to another volume or to an image."""
-        source, target = words[-2:]
+        source, target = words.operands
         read = self.chain.get(source)
         if read is None:
             return super().convert(words)
+        if option(words, "-f") not in (None, read.format):
+            self.refuse(words, f"the source's format is {read.format}")
         self._disown(source)
         into = self.chain.get(target)
         if into is None and target.startswith(f"{DIRECTORY_OF_IMAGES}/"):

@@ -43,7 +43,7 @@ class NodeMachine(Machine):
 
     def execute(self, command: tuple[str, ...]) -> tuple[str, str]:
         """See `Machine.execute`."""
-        self.effects += 1
+        self.changed()  # it might have: what a command does there is not looked at
         try:
             done = self.node.execute(command)
         except LookupError as error:
@@ -63,6 +63,7 @@ class NodeFiles(Files):
         self.os = _Os(node)
         self.shutil = _Nothing("shutil")
         self.images = {}
+        self.changes = 0
         self.is_volume: Callable[[str], bool] = lambda path: path.startswith("/dev/")
 
     def open(self, path: Any, mode: str = "r", *args: Any, **options: Any) -> Any:

@@ -18,7 +18,8 @@ class Practice:
     """One way of Cinder's.
 
     `steps` are methods of drivers and works of hosts, in their order; none where Cinder `refuses`. `volume_is` is the
-    status that decides; `source` the code that was read, as `module:qualified.name`, and `digest` that of its source.
+    status that decides ("busy": any but available and in-use), `given` a further condition, if there is one; `source`
+    the code that was read, as `module:qualified.name`, and `digest` that of its source.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Practice:
     source: str
     digest: str
     because: str
+    given: str = ""
 
 
 @functools.cache

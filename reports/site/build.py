@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup, escape
 
+from harness.driver_walk import DriverWalk
 from harness.results import ClauseInfo, DriverReport, Report
 from harness.study_results import Study
 from reports.files import write_all
@@ -22,19 +23,23 @@ from reports.site.clauses import ClausePage, clause_page
 from reports.site.drivers import DriverPage, driver_page
 from reports.site.names import FileNames
 from reports.site.studies import Plot, StudyPage, amount, study_page
+from reports.site.walks import WalkPage, origins, walk_page
 from reports.text import clean, one_line
 
 INDEX = "index.html"
+WALK_JSON, WALK_HTML = "drivers.json", "drivers.html"
 
 
 @dataclass(frozen=True)
 class Site:
-    """All pages: of the drivers of some runs, of the clauses that those runs know, of some studies."""
+    """All pages: of the drivers of some runs, of the clauses that those runs know, of some studies, and of walks over
+    in-tree drivers."""
 
     runs: list[Report]
     drivers: list[DriverPage]
     clauses: list[ClausePage]
     studies: list[StudyPage]
+    walks: list[WalkPage]
 
     def clause_href(self, clause_id: str | None) -> str | None:
         """The file of a clause's page, or None if it has none."""
@@ -42,11 +47,14 @@ class Site:
 
 
 def site_texts(
-    reports: Sequence[Report], studies: Sequence[Study] = (), plots: Mapping[int, Iterable[Plot]] | None = None
+    reports: Sequence[Report],
+    studies: Sequence[Study] = (),
+    plots: Mapping[int, Iterable[Plot]] | None = None,
+    walks: Sequence[DriverWalk] = (),
 ) -> dict[str, str]:
     """The pages by file name; the same results give the same texts. `plots` are those of each study, by its number
     from 0."""
-    site = _site(reports, studies, plots or {})
+    site = _site(reports, studies, plots or {}, walks)
     env = _environment()
 
     def page(template: str, **values: Any) -> str:
@@ -56,6 +64,7 @@ def site_texts(
     texts |= {each.href: page("driver", here=each.href, page=each) for each in site.drivers}
     texts |= {each.href: page("clause", here=each.href, page=each) for each in site.clauses}
     texts |= {each.href: page("study", here=each.href, page=each) for each in site.studies}
+    texts |= {each.href: page("walk", here=each.href, page=each) for each in site.walks}
     return texts
 
 
@@ -64,13 +73,14 @@ def write_site(
     reports: Sequence[Report],
     studies: Sequence[Study] = (),
     plots: Mapping[int, Iterable[Plot]] | None = None,
+    walks: Sequence[DriverWalk] = (),
 ) -> Path:
     """Write the pages to `directory`, made if need be; returns the path of its `index.html`.
 
     Pages of an earlier time that no longer exist are removed. Raises `ReportError` if the disk doesn't take them.
     """
     directory = Path(directory)
-    texts = site_texts(reports, studies, plots)
+    texts = site_texts(reports, studies, plots, walks)
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for old in directory.glob("*.html"):
@@ -82,6 +92,22 @@ def write_site(
     return directory / INDEX
 
 
+def write_walk(directory: str | Path, walk: DriverWalk) -> Path:
+    """Write a walk as `drivers.json` and as a page of its own; returns the path of the page, `drivers.html`.
+
+    Raises `ReportError` if the disk doesn't take them.
+    """
+    directory = Path(directory)
+    template = _environment().get_template("site/walk.html.j2")
+    text = template.render(here=WALK_HTML, alone=True, page=walk_page(walk, WALK_HTML))
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        write_all(directory, {WALK_HTML: text, WALK_JSON: walk.model_dump_json(indent=1) + "\n"})
+    except OSError as error:
+        raise ReportError(f"{directory}: the page can't be written: {error.strerror or error}") from error
+    return directory / WALK_HTML
+
+
 _MARK = '<meta name="generator" content="backend-activity-harness">'
 
 
@@ -90,7 +116,12 @@ def _is_ours(path: Path) -> bool:
         return _MARK in file.read(2000)
 
 
-def _site(reports: Sequence[Report], studies: Sequence[Study], plots: Mapping[int, Iterable[Plot]]) -> Site:
+def _site(
+    reports: Sequence[Report],
+    studies: Sequence[Study],
+    plots: Mapping[int, Iterable[Plot]],
+    walks: Sequence[DriverWalk],
+) -> Site:
     names = FileNames()
     drivers: list[DriverPage] = []
     infos: dict[str, ClauseInfo] = {}
@@ -104,7 +135,8 @@ def _site(reports: Sequence[Report], studies: Sequence[Study], plots: Mapping[in
         study_page(study, names.take("scenario", study.scenario), plots.get(number, ()))
         for number, study in enumerate(studies)
     ]
-    return Site(list(reports), drivers, clauses, pages)
+    trees = [walk_page(walk, names.take("in-tree", f"cinder {walk.cinder_version}")) for walk in walks]
+    return Site(list(reports), drivers, clauses, pages, trees)
 
 
 def _name(driver: DriverReport) -> str:
@@ -122,6 +154,8 @@ def _environment() -> Environment:
         "policy": f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src 'sha256-{digest}'",
         "mark": Markup(_MARK),
         "amount": amount,
+        "alone": False,
+        "origins": origins(),
     }
     env.filters |= {"wording": wording, "spaced": _spaced}
     return env

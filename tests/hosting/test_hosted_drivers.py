@@ -70,9 +70,11 @@ def test_thick_clones_take_the_time_of_a_copy_and_thin_ones_do_not(do: Deed) -> 
     assert thin["clone"] < 2 * thin["snapshot"]
 
 
-def test_vendor_base_class_sees_the_machine_s_files(do: Deed) -> None:
-    """A base class in a module of the vendor's finds the volume's device, which is on the simulated machine only."""
-    assert do("one_call", driver="tests.hosting.drivers:LooksForItsDevice", method="create_snapshot")["raised"] is None
+@pytest.mark.parametrize("driver", ["LooksForItsDevice", "LooksElsewhere"])
+def test_vendor_s_modules_see_the_machine_s_files(do: Deed, driver: str) -> None:
+    """A base class in a module of the vendor's, a function of another, and one that was imported by name find the
+    volume's device, which is on the simulated machine only."""
+    assert do("one_call", driver=f"tests.hosting.drivers:{driver}", method="create_snapshot")["raised"] is None
 
 
 def test_unknown_command_is_the_harness_own_fault(outcome_of: Callable[..., CellOutcome]) -> None:
@@ -87,8 +89,16 @@ def test_unknown_command_is_the_harness_own_fault(outcome_of: Callable[..., Cell
     ("driver", "error", "says"),
     [
         ("CountsInMebibytes", "HostingError", "only sizes in GiB are known"),
-        ("LooksInMebibytes", "HostingError", "sizes are reported in GiB only"),
-        ("SaysTooLittle", "HostingError", "`qemu-img`: IndexError"),
+        ("LooksInMebibytes", "HostingError", "`lvs --unit=m -o size cinder-volumes`: 'm' of its option --unit"),
+        ("SaysTooLittle", "HostingError", "`qemu-img`: that use of qemu-img is not known"),
+        ("ClonesAnotherWay", "HostingError", "its option '--ignoremonitoring' is not known"),
+        ("FeedsItsCommand", "HostingError", "`lvs -o name cinder-volumes`: it was run with process_input"),
+        ("AsksTheClusterForMore", "HostingError", "its parameter 'internalSnapshotUUID' is not known"),
+        ("CallsWhatIsNotThere", "HostingError", "ListDrives"),
+        ("CallsAnotherCluster", "HostingError", "https://192.0.2.99:443/json-rpc/1.0/"),
+        ("LooksByPathlib", "HostingError", "the real file system by os.stat /etc/hostname"),
+        ("ReadsByPathlib", "HostingError", "the real file system by open /etc/hostname"),
+        ("CallsHome", "HostingError", "the real network"),
         ("AsksTheDatabase", "HostingError", "volume_glance_metadata_copy_to_snapshot"),
         ("ReadsItsDevice", "NotPlayed", "reads or writes /dev/mapper/"),
     ],
@@ -97,7 +107,8 @@ def test_what_is_not_played_counts_though_the_driver_swallows_it(
     outcome_of: Callable[..., CellOutcome], driver: str, error: str, says: str
 ) -> None:
     """What the machine and the stand-ins can't answer ends the call, though the driver takes no notice."""
-    configuration = "nfs" if driver == "SaysTooLittle" else "lvm_thin"
+    cluster = driver in ("AsksTheClusterForMore", "CallsWhatIsNotThere", "CallsAnotherCluster")
+    configuration = "nfs" if driver == "SaysTooLittle" else "solidfire" if cluster else "lvm_thin"
     outcome = outcome_of(
         "one_call", driver=f"tests.hosting.drivers:{driver}", configuration=configuration, method="create_snapshot"
     )
@@ -125,11 +136,19 @@ def test_unknown_command_never_passes_nor_fails_a_driver(cell: Cell) -> None:
 
 
 def test_refusal_by_status_is_no_failure_unless_something_was_done(do: Deed) -> None:
-    """A refusal before anything was done means "not supported"; the same exception after an effect is a failure."""
+    """A refusal before anything was done means "not supported"; the same exception after an effect, on the backend
+    or on the machine's files alone, is a failure."""
     refused = do("one_call", driver=NFS, configuration="nfs", method="create_cloned_volume")
     assert refused == {"raised": "NotSupported", "left": False}
-    late = do("one_call", driver="tests.hosting.drivers:Refuses", method="create_snapshot")
-    assert late["raised"] == "DriverError"
+    for driver, raised in (
+        ("Refuses", "DriverError"),
+        ("IsNotImplementedAfterAll", "DriverError"),
+        ("IsNotImplementedAfterWriting", "DriverError"),
+        ("IsNotImplemented", "NotSupported"),
+    ):
+        on = "nfs" if driver.endswith("Writing") else "lvm_thin"
+        seen = do("one_call", driver=f"tests.hosting.drivers:{driver}", configuration=on, method="create_snapshot")
+        assert seen["raised"] == raised, driver
 
 
 def test_what_a_driver_writes_to_a_record_comes_back(do: Deed) -> None:
@@ -175,6 +194,14 @@ def test_options_that_can_not_be_used_are_refused_before_the_run(
     outcome = cell.call("conformance.runner:describe", {"candidate": spec.to_dict()}, "describe", 120.0)
     assert outcome.error_type == CandidateError.__name__
     assert says in outcome.message
+
+
+def test_driver_that_opened_a_real_file_when_it_was_imported_is_refused(cell: Cell) -> None:
+    """A module that holds a real file open since its import is a usage error: no method could tell it from its own."""
+    spec = CandidateSpec.for_driver("tests.hosting.opens_early:OpensEarly", CONFIGURATIONS / "lvm_thin.toml")
+    outcome = cell.call("conformance.runner:describe", {"candidate": spec.to_dict()}, "describe", 120.0)
+    assert outcome.error_type == CandidateError.__name__
+    assert "opened a real file when it was imported (HERE)" in outcome.message
 
 
 def test_driver_without_a_simulated_machine_is_refused(cell: Cell) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from harness.driver_walk import DriverWalk
 from harness.publication_file import PublicationFileError, read_publication_file
 
 WALK = """
@@ -18,7 +19,7 @@ import json
 from harness.cinder.practices import stale_practices
 from harness.cinder.sidecar import drift, publications
 from harness.cinder.walk import walk
-found = walk().to_dict()
+found = walk().model_dump(mode="json")
 told = [[each.reference, dict(each.configuration), each.version, drift(each)] for each in publications("cinder")]
 print(json.dumps({"walk": found, "sidecars": told, "stale practices": stale_practices()}))
 """
@@ -109,6 +110,34 @@ def test_draft_of_anything(target: str, status: int, says: str) -> None:
     assert done.returncode == status, done.stderr
     assert says in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_method_that_a_vendor_s_decorator_carries_out_is_no_stub(seen: dict[str, Any]) -> None:
+    """A body that does nothing is no stub where a decorator of the vendor's does the work, as Datera's does."""
+    methods = {each["class"]: each["methods"] for each in seen["walk"]["drivers"]}
+    datera = methods["cinder.volume.drivers.datera.datera_iscsi.DateraDriver"]
+    assert (datera["create_snapshot"], datera["retype"]) == ("own", "own")
+
+
+def _drivers(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "harness.cli", "drivers", *arguments], capture_output=True, text=True)
+
+
+def test_drivers_of_a_name_are_written_as_data_and_as_a_page(tmp_path: Path) -> None:
+    """`--report` writes what was walked as data that can be read again, and the page that shows it."""
+    done = _drivers("--only", "SolidFire", "--report", str(tmp_path / "walk"))
+    assert done.returncode == 0, done.stderr
+    assert str(tmp_path / "walk" / "drivers.html") in done.stdout
+    walk = DriverWalk.model_validate_json((tmp_path / "walk" / "drivers.json").read_text())
+    assert [driver.name for driver in walk.drivers] == ["cinder.volume.drivers.solidfire.SolidFireDriver"]
+    assert "SolidFireDriver" in (tmp_path / "walk" / "drivers.html").read_text()
+
+
+def test_name_that_no_class_has_is_an_error() -> None:
+    """A name that no class has ends with a usage error that names the nearest one; nothing is shown."""
+    done = _drivers("--only", "LVMVolumDriver", "--json")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert "no class's name contains 'LVMVolumDriver'; did you mean 'LVMVolumeDriver'?" in done.stderr
 
 
 def test_claim_without_a_source_is_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 
 class LooksForDevices:
@@ -12,3 +13,8 @@ class LooksForDevices:
         """Raises FileNotFoundError."""
         if not os.path.exists(path):
             raise FileNotFoundError(path)
+
+
+def is_there(path: str, look: Callable[[str, int], bool] = os.access) -> bool:
+    """Whether a file is there."""
+    return look(path, os.F_OK)

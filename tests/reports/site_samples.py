@@ -6,6 +6,7 @@ from report_samples import MS, report
 from study_samples import study
 from test_report_page import HOSTILE, hostile
 
+from harness.driver_walk import DraftedPublication, DriverWalk, Origin, WalkedDriver
 from harness.results import Report
 from harness.study_results import Study
 from reports.site import Plot
@@ -49,8 +50,42 @@ def hostile_study() -> Study:
     )  # fmt: skip
 
 
-SITES: dict[str, tuple[list[Report], list[Study], dict[int, list[Plot]]]] = {
-    "usual": ([run()], [study()], {0: [Plot.of(PLOT, "plot")]}),
-    "hostile": ([hostile(), hostile()], [hostile_study()], {0: [Plot.of(PLOT, HOSTILE)]}),
-    "empty": ([report().model_copy(update={"drivers": [], "clauses": []})], [], {}),
+def walk(
+    names: tuple[str, ...] = ("acme.AcmeDriver", "acme.AcmeFibre", "base.Plain", "nas.Share", "nas.Twin", "zed.Zed"),
+    text: str = "migrate_volume(self): too many positional arguments; called at cinder/volume/manager.py:2702",
+) -> DriverWalk:
+    """A walk over classes that have their methods from everywhere; one can't be called as the volume manager does."""
+    origins = list(Origin)
+    drivers = [
+        WalkedDriver.model_validate(
+            {
+                "class": name if name == text else f"cinder.volume.drivers.{name}",
+                "driver_version": text if name == text else f"1.{number}",
+                "supported": number != 2,
+                "methods": {"create_snapshot": origins[number], "migrate_volume": origins[-number]},
+                "unbound_calls": (text,) if number == 0 else (),
+                "draft": DraftedPublication(
+                    publishes_itself=False,
+                    backend_activity_attributes={"stateless_activities": [text] if name == text else []},
+                    seen=(text,),
+                    open_questions=(text,),
+                ),
+            }
+        )
+        for number, name in enumerate(names)
+    ]
+    return DriverWalk(cinder_version="29.0.0", drivers=tuple(drivers), broken_modules={"cinder.volume.x": text})
+
+
+Results = tuple[list[Report], list[Study], dict[int, list[Plot]], list[DriverWalk]]
+
+SITES: dict[str, Results] = {
+    "usual": ([run()], [study()], {0: [Plot.of(PLOT, "plot")]}, [walk()]),
+    "hostile": (
+        [hostile(), hostile()],
+        [hostile_study()],
+        {0: [Plot.of(PLOT, HOSTILE)]},
+        [walk((HOSTILE, HOSTILE), HOSTILE).model_copy(update={"cinder_version": HOSTILE})],
+    ),
+    "empty": ([report().model_copy(update={"drivers": [], "clauses": []})], [], {}, [walk(())]),
 }

@@ -45,6 +45,7 @@ def hostile() -> Report:
         clauses=[result],
         findings=[Finding(severity=Severity.VIOLATION, clause=HOSTILE, subject=HOSTILE, found=HOSTILE, remedy=HOSTILE)],
         digest=HOSTILE,
+        testbed_note=HOSTILE,
         timeline=Timeline(title=HOSTILE, steps=[step], writes_ns=[(0, 1), (2, -1)]),
         output=HOSTILE,
         reproduce=HOSTILE,

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from report_markup import Element, Page
 from report_samples import faulty, reference, report
-from site_samples import PLOT, SITES, run
+from site_samples import PLOT, SITES, run, walk
 from study_samples import study
 from typer.testing import CliRunner
 
 from harness.cli import USAGE_ERROR, make_app
 from reports import write_report
-from reports.site import site_texts, write_site
+from reports.site import site_texts, write_site, write_walk
 from reports.site.lens import ticks
 from reports.site.names import FileNames
 
@@ -26,8 +26,7 @@ from reports.site.names import FileNames
 @pytest.fixture(scope="module", params=SITES)
 def site(request: pytest.FixtureRequest) -> dict[str, str]:
     """The pages of each kind of results."""
-    reports, studies, plots = SITES[request.param]
-    return site_texts(reports, studies, plots)
+    return site_texts(*SITES[request.param])
 
 
 @pytest.fixture(scope="module")
@@ -252,6 +251,23 @@ def test_command_says_what_is_no_result(tmp_path: Path, content: str | None) -> 
     assert done.exit_code == 4
     assert str(where) in done.output.replace("\n", "")
     assert not (tmp_path / "out").exists()
+
+
+def test_walk_over_drivers_gets_a_page_of_its_own_and_one_beside_the_others(tmp_path: Path) -> None:
+    """A walk is written as data and as a page that stands alone; `pages` reads it again, and its index leads to it."""
+    assert write_walk(tmp_path, walk()) == tmp_path / "drivers.html"
+    alone = Page((tmp_path / "drivers.html").read_text())
+    assert not [link for link in alone.all("a") if not link.attributes["href"].startswith("#")]
+    (rows, methods, matrix) = alone.all("table")
+    told = " ".join(rows.text.split())
+    assert re.search(r"AcmeDriver acme, 1\.0 ?2 ?0 ?0 ?0 ?migrate_volume", told)
+    assert re.search(r"Share nas, 1\.3 ?0 ?2 ?0 ?0 ?none", told)
+    assert "migrate_volume" in methods.text and "own" in matrix.text
+    assert "called at cinder/volume/manager.py:2702" in _sections(alone)["drafts"].text
+    done = CliRunner().invoke(make_app(), ["pages", str(tmp_path), "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    index = Page((tmp_path / "out" / "index.html").read_text())
+    assert "in-tree-cinder-29-0-0.html" in [link.attributes["href"] for link in index.all("a")]
 
 
 def test_a_study_of_another_version_is_told_as_one(tmp_path: Path) -> None:

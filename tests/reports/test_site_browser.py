@@ -99,6 +99,31 @@ seen.scripts = page.scripts.length;
 return seen;
 """
 
+USE_WALK = """
+const seen = {};
+const table = (page, caption) => [...page.querySelectorAll("table")].find(t => t.caption.textContent.includes(caption));
+const rows = t => [...t.tBodies[0].rows].filter(r => !r.hidden).map(r => r.cells[0].querySelector("a").textContent);
+let page = await load("site/index.html");
+page = await next(() => page.querySelector("a[href='in-tree-cinder-29-0-0.html']").click());
+const classes = table(page, "How many of"), bar = classes.closest(".scroll").previousElementSibling;
+const choice = bar.querySelector("select");
+choice.value = "a call does not bind";
+choice.dispatchEvent(new Event("change"));
+seen.unbound = rows(classes);
+const matrix = table(page, "Where each class");
+const button = matrix.tHead.rows[0].cells[2].querySelector("button");
+button.focus();
+seen.focused = page.activeElement === button;
+button.click();
+seen.sorted = rows(matrix);
+const arrived = new Promise(done => frame.contentWindow.addEventListener("hashchange", done));
+classes.querySelector("a").click();
+await arrived;
+await new Promise(done => setTimeout(done, 20));
+seen.open = [...page.querySelectorAll("details")].filter(d => d.open).map(d => d.id);
+return seen;
+"""
+
 
 def _browse(folder: Path, script: str, width: int) -> dict[str, Any]:
     """Run a script in a page that holds the pages of `folder` in a frame; the console has to stay empty."""
@@ -134,7 +159,7 @@ def test_every_page_fits(tmp_path: Path, width: int) -> None:
         pages += [f"{kind}/{name}" for name in names if name not in clauses or name == "clause-q-9.html"]
     seen = _browse(tmp_path, FIT.replace("PAGES", json.dumps(pages)), width)
     assert list(seen) == pages
-    assert len(pages) == 11
+    assert len(pages) == 14
     for name, (inner, scrolled, wide) in seen.items():
         assert (inner, wide) == (width, []), name
         assert scrolled <= width, name
@@ -163,3 +188,13 @@ def test_pages_are_used_as_meant(tmp_path: Path) -> None:
     assert seen["clause"].startswith("A copy of a volume")
     assert seen["back"] == ["#timeline-1", True]
     assert seen["scripts"] == 1
+
+
+def test_walk_over_drivers_is_used_as_meant(tmp_path: Path) -> None:
+    """A reader keeps the classes to which calls do not bind, sorts all by a method, and unfolds a class by its name."""
+    write_site(tmp_path / "site", *SITES["usual"])
+    seen = _browse(tmp_path, USE_WALK, 1000)
+    assert seen["unbound"] == ["AcmeDriver"]
+    assert seen["focused"]
+    assert seen["sorted"] == ["AcmeDriver", "Zed", "Twin", "Share", "Plain", "AcmeFibre"]
+    assert seen["open"] == ["class-1"]

@@ -25,6 +25,7 @@ SEED = 7
 
 SMALL: dict[str, dict[str, Any]] = {
     "backup-window": {"volume.fleet.count": 40, "operation.nightly.deadline": "2 min"},
+    "cinder-today": {"volume.data.size": "4 GiB"},
     "compression-where": {"volume.data.size": "4 GiB"},
     "connection-loss": {"volume.data.size": "64 GiB", "fault.cut.at": "10 s"},
     "evacuation": {"volume.fleet.count": 12, "operation.evacuate.deadline": "6 min", "fault.off.at": "6 min"},

@@ -91,6 +91,16 @@ def problems(text: str, folder: Path) -> list[str]:
             'kind = "connection.brake"',
             ["fault.cut.kind", "did you mean 'connection.break'?"],
         ),
+        (
+            'to = "right"',
+            'to = "right"\nask_again = "1 s"',
+            ["operation.move.ask_again is about Cinder as it is today", "set operation.move.practice = 'cinder'"],
+        ),
+        (
+            'do = "migrate_volume"\n',
+            'do = "retype"\npractice = "cinder"\n',
+            ["operation.move.practice is 'cinder'", "played so are backup_volume"],
+        ),
         ('at = "1 s"', "", ["fault.cut: it needs either `at`"]),
         (
             '[backend.right]\nfamily = "alpha"',

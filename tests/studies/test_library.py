@@ -230,3 +230,50 @@ def test_what_all_backups_share_decides_whether_they_fit(variants: dict[str, Run
         took = figure(variants[variant], "completion", "nightly")
         assert fleet / slowest <= took <= 1.1 * fleet / slowest
     assert figure(variants["backend-zstd"], "late", "nightly") < figure(variants["none"], "late", "nightly") == 40
+
+
+@of("cinder-today")
+def test_cinder_s_own_way_costs_a_copy_or_a_wait(variants: dict[str, RunMeasures]) -> None:
+    """A temporary clone adds S / disk to the backup and takes S of space for as long as it lasts, a temporary snapshot
+    adds next to nothing; either way the other request waits for the end of the backup, as by the specification it does
+    not, and no host does; without force nothing is done at all."""
+    size, link = 4 * GIB, 500e6
+    specified, unlisted = variants["specification"], variants["specification-unlisted-backup"]
+    alone = figure(specified, "completion", "backup")
+    assert size / link <= alone <= size / link * 1.01
+    assert figure(unlisted, "longest_stall", "oltp") == pytest.approx(alone, rel=0.01)
+    at_once = figure(specified, "completion", "snapshot")
+    assert at_once < 0.1 and figure(specified, "temporary_space") == 0
+    polls = size / DISK / 200 + 0.05
+    for variant, longer, space in (("cinder-clone", size / DISK, size), ("cinder-snapshot", 0, 0)):
+        run = variants[variant]
+        took = figure(run, "completion", "backup")
+        assert alone + longer <= took <= alone + longer + polls
+        assert figure(run, "temporary_space") == space
+        assert figure(run, "temporary_space_time") == pytest.approx(space * took, rel=0.01)
+        asked = math.ceil((took - 2) / 5)  # the snapshot is asked for from 2 s after the backup's beginning on
+        assert figure(run, "refusals", "snapshot") == asked
+        assert figure(run, "completion", "snapshot") == pytest.approx(5 * asked + at_once, abs=0.01)
+        assert figure(run, "quiesce_count") == 0
+        assert figure(run, "longest_stall", "oltp") < 0.001
+    for operation in ("backup", "snapshot"):
+        assert figure(variants["cinder-without-force"], "refusals", operation) == 1
+        assert figure(variants["cinder-without-force"], "done", operation) == 0
+
+
+def test_a_restart_leaves_nothing_of_cinder_s_temporary_clone(run: Simulate) -> None:
+    """A taskflow that dies while the clone is read gives the volume its status back, deletes the clone, and makes a new
+    one; the snapshot is granted in between or after."""
+    plan = with_values(
+        small("cinder-today"),
+        {
+            "volume.data.size": "2 GiB",
+            "workload.oltp.area": "64 MiB",
+            "fault.crash": {"kind": "taskflow.restart", "at": "6 s", "for": "1 s"},
+        },
+    )
+    result = run(plan, "cinder-clone", SEED)
+    assert result.failures == ()
+    assert figure(result, "done", "backup") == figure(result, "done", "snapshot") == 1
+    assert figure(result, "temporary_space") == 2 * GIB
+    assert figure(result, "link_bytes", "array disk write") > 4 * GIB

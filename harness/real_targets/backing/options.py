@@ -17,6 +17,8 @@ SCALED = (
     " the loss of a connection are about 1/1000 of common iSCSI defaults"
 )
 """Where the figures of the profile come from."""
+JOBS_MODELLED = "I/O real, job table modelled"
+"""What readers of evidence are told of targets that have no jobs of their own, so that an agent of ours keeps them."""
 
 
 @dataclass(frozen=True)

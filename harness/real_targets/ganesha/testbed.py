@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from harness.real_targets.backing.bed import WallTestbed
-from harness.real_targets.backing.options import SCALED, read_breaks
+from harness.real_targets.backing.options import JOBS_MODELLED, SCALED, read_breaks
 from harness.real_targets.missing import first_missing, need_program
 from harness.real_targets.nfs.backend import BREAKS, NfsBackend
 from harness.real_targets.nfs.exported import ExportedStore
@@ -34,6 +34,7 @@ class GaneshaTestbed(WallTestbed[NfsBackend]):
         "primary": "ganesha", "sibling": "ganesha", "stranger": "foreign-ganesha",
     }  # fmt: skip
     more_options: ClassVar[tuple[str, ...]] = ("breaks",)
+    evidence_note: ClassVar[str] = JOBS_MODELLED
     source: ClassVar[str] = (
         f"{SCALED}; I/O on nfs-ganesha over NFSv4.1 is real, the job table is modelled by an agent beside it"
     )

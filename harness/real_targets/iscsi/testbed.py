@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from harness.real_targets.backing.bed import WallTestbed
-from harness.real_targets.backing.options import read_breaks
+from harness.real_targets.backing.options import JOBS_MODELLED, read_breaks
 
 from .backend import BREAKS, IscsiBackend
 from .exported import ExportedStore
@@ -25,6 +25,7 @@ from .target import Target
 class IscsiTestbed(WallTestbed[IscsiBackend]):
     """Its options, beside the common ones: `breaks` says who breaks connections, "socket" (the default) or "target"."""
 
+    evidence_note: ClassVar[str] = JOBS_MODELLED
     more_options: ClassVar[tuple[str, ...]] = ("breaks",)
     breaks = BREAKS[0]
     targets: Mapping[str, Target]
