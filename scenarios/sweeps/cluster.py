@@ -1,7 +1,8 @@
 """Running batches on a Dask cluster: the same batches as on this machine's cores, sent to a scheduler.
 
-Needs the extra `cluster`. The workers need this package in the same version; the scenario is sent to them, files that
-it names included, so they need no files.
+Needs the extra `cluster`. The workers need this package in the same version; the scenario is sent to them, publications
+that it names included. A driver's own class has to be importable there, with the same source, and a log of fio has to
+have the same path.
 """
 
 from __future__ import annotations

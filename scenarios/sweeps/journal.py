@@ -128,13 +128,14 @@ def difference(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str | Non
         "harness": "it was run by another version of the harness",
         "scenario": "its scenario is another",
         "digest": "its scenario has other contents",
+        "drivers": "the code of a driver is another",
         "grid": "its grid is another",
     }
     for key, words in named.items():
         if found.get(key) != ours.get(key):
             if key == "grid":
                 return f"{words}: {_grid_words(found.get(key))}, not {_grid_words(ours.get(key))}"
-            return f"{words}: {found.get(key)!r}, not {ours.get(key)!r}" if key != "digest" else words
+            return f"{words}: {found.get(key)!r}, not {ours.get(key)!r}" if key in ("harness", "scenario") else words
     return "it has another form"
 
 

@@ -18,8 +18,10 @@ from scenarios.omissions import AS_PUBLISHED, costliest, costs_of, toggles_of
 from scenarios.reading import load_scenario, parse_scenario
 from scenarios.run import simulate
 from scenarios.sweeps.break_even import Model, best_of, break_evens
-from scenarios.sweeps.grid import axes_from
+from scenarios.sweeps.errors import SweepError
+from scenarios.sweeps.grid import Grid, axes_from
 from scenarios.sweeps.runs_file import read_runs
+from scenarios.sweeps.scenario_runs import ScenarioRuns, drivers_of
 from scenarios.sweeps.summary import summarize
 from scenarios.sweeps.sweep import sweep, write_sweep
 from scenarios.vary import with_values
@@ -213,6 +215,44 @@ def test_failures_are_told(tmp_path: Path) -> None:
     (tmp_path / "endless.toml").write_text(endless)
     ended = run_line(tmp_path, "sweep", "endless.toml", "--jobs", "1", "--out", "o")
     assert (ended.exit_code, "run 0 (variant native, seed 1) failed" in ended.stderr) == (3, True), ended.output
+
+
+OWN = """
+from harness.reference_driver import ReferenceDriver
+from sweep_own_figures import TIMES
+
+class Own(ReferenceDriver):
+    def replicate_snapshot(self, *arguments):
+        for _ in range(TIMES):
+            super().replicate_snapshot(*arguments)
+"""
+
+
+def test_a_changed_driver_is_another_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A finished sweep and a journal of a driver of one's own are gone on with only while its module, and those beside
+    it that it imports, are as they were; a process that finds another source than the sweep's makes no runs of it."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    driver, figures = tmp_path / "sweep_own_driver.py", tmp_path / "sweep_own_figures.py"
+    driver.write_text(OWN)
+    figures.write_text("TIMES = 1\n")
+    (tmp_path / "unrelated.py").write_text("")
+    target = 'target = "sweep_own_driver:Own"\noptions'
+    data = tomllib.loads(FILE.replace("[driver.vendor.publication]", f"[driver.vendor]\n{target} = {{}}\n[other]"))
+    del data["other"], data["variant"]
+    own = parse_scenario(data, "own")
+    path = write_sweep(own, {}, tmp_path / "out", replications=1, jobs=1)
+    (tmp_path / "unrelated.py").write_text("x = 1\n")
+    assert write_sweep(own, {}, tmp_path / "out", replications=1, jobs=1) == path
+    begun_with = drivers_of(own, ())
+    for file in (driver, figures):
+        before = file.read_text()
+        file.write_text(before + "# changed\n")
+        with pytest.raises(SweepError, match="the code of a driver is another"):
+            write_sweep(own, {}, tmp_path / "out", replications=1, jobs=1)
+        file.write_text(before)
+    figures.write_text("TIMES = 2\n")
+    with pytest.raises(SweepError, match="is not what the sweep was begun with"):
+        ScenarioRuns(own, (), begun_with)(Grid((), own.variants, 1).run(0))
 
 
 def test_no_cluster_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
