@@ -14,9 +14,10 @@ from reports.plots.omissions import Omission, draw_omissions
 from reports.plots.style import save
 from scenarios.measure_names import GAINS
 from scenarios.omissions import Cost, costliest, costs_frame, costs_of, toggles_of
-from scenarios.options import ClusterOption, JobsOption, ScenarioArgument, SeedOption
+from scenarios.options import ClusterOption, JobsOption, ScenarioArgument, SeedOption, SetOption, find_own_modules
 from scenarios.reading import load_scenario
-from scenarios.sweep_commands import progress_bar, told_to_people
+from scenarios.settings import with_settings
+from scenarios.sweep_commands import ONE_REPLICATION, progress_bar, told_to_people
 from scenarios.sweeps.errors import SweepError
 from scenarios.sweeps.pictures import measure_scale
 from scenarios.sweeps.runs_file import read_runs
@@ -44,6 +45,7 @@ def costs(
     replications: Annotated[
         int | None, typer.Option(metavar="N", help="Pairs of runs for each attribute; default: the scenario's.")
     ] = None,
+    set_: SetOption = None,
     seed: SeedOption = None,
     out: Annotated[
         Path | None,
@@ -57,8 +59,11 @@ def costs(
     The publication is compared with itself but for one attribute, on equal seeds. Exit status: 0 done; 2 interrupted;
     3 a run came to no end, or could not begin; 4 usage error.
     """
+    find_own_modules()
     with told_to_people():
-        loaded = load_scenario(scenario)
+        loaded, warnings = with_settings(load_scenario(scenario), set_ or ())
+        for warning in warnings:
+            typer.echo(warning, err=True)
         toggled, toggles = toggles_of(loaded, driver, variant)
         directory = Path(f"{loaded.name}-costs") if out is None else out
         with progress_bar(f"costs of {loaded.name}") as progress:
@@ -114,7 +119,8 @@ def conclusion(ranked: Sequence[Cost], level: float) -> str:
     clear = [cost for cost in ranked if cost.is_clear and cost.mean > 0]
     if not clear:
         what = ranked[0].measure if ranked else "anything"
-        return f"no omission clearly costs {what}"
+        words = f"no omission clearly costs {what}"
+        return f"{words}; {ONE_REPLICATION}" if any(cost.pairs < 2 for cost in ranked) else words
     worst = clear[0]
     verb = "would cost" if worst.published else "costs"
     return (

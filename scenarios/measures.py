@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
@@ -170,31 +171,29 @@ def _latencies(world: World) -> _Figures:
 def writes_of(world: World, workload: str) -> Ios:
     """The writes of a workload that were issued while the scenario lasted; what was never acknowledged is over at its
     end, and not done."""
-    plan = world.scenario.workload[workload]
-    step = plan.block // BLOCK if plan.replay is None else 1  # a command has a row for each of its blocks
     columns = []
-    for volume in world.deployment.volumes_of(plan.volume):
-        log = world.deployment.recorder.writes(volume)
-        if not len(log):
-            continue
-        issued = np.array(log.issued_ns, np.int64)[::step]
-        over = np.array(log.acknowledged_ns, np.int64)[::step]
-        over[over == UNACKNOWLEDGED] = world.end_ns
-        columns.append((issued, over))
+    for volume in world.deployment.volumes_of(world.scenario.workload[workload].volume):
+        own = world.foreground.writes.get((workload, volume))
+        if own is not None:
+            columns.append((own.issued_ns, own.answered_ns))
+        else:  # single blocks: the record has a row for each
+            log = world.deployment.recorder.writes(volume)
+            columns.append((log.issued_ns, log.acknowledged_ns))
     return _within(world, columns)
 
 
 def reads_of(world: World, workload: str) -> Ios:
-    """The reads of a workload that were issued while the scenario lasted."""
+    """The reads of a workload that were issued while the scenario lasted; what was never answered as with writes."""
     logs = [log for (name, _), log in world.foreground.reads.items() if name == workload]
-    return _within(world, [(np.array(o.issued_ns, np.int64), np.array(o.answered_ns, np.int64)) for o in logs])
+    return _within(world, [(log.issued_ns, log.answered_ns) for log in logs])
 
 
-def _within(world: World, columns: Sequence[tuple[Nanoseconds, Nanoseconds]]) -> Ios:
+def _within(world: World, columns: Sequence[tuple[array[int], array[int]]]) -> Ios:
     if not columns:
         return Ios(np.empty(0, np.int64), np.empty(0, np.int64))
-    issued = np.concatenate([column[0] for column in columns])
-    over = np.concatenate([column[1] for column in columns])
+    issued = np.concatenate([np.array(column[0], np.int64) for column in columns])
+    over = np.concatenate([np.array(column[1], np.int64) for column in columns])
+    over[over == UNACKNOWLEDGED] = world.end_ns
     inside = (issued >= world.zero_ns) & (issued < world.end_ns)
     return Ios(issued[inside], over[inside])
 

@@ -25,6 +25,10 @@ Ratio = Annotated[float, Field(gt=0.0, strict=False)]
 """A number above 0."""
 
 
+MOST_SEED = 1 << 62
+"""The largest first seed; later ones follow it, and all are kept in columns of 64 bits."""
+
+
 class Do(enum.StrEnum):
     """What an operation does to each of its volumes: methods of the specification's section 6, as the taskflow's flows.
 
@@ -51,16 +55,21 @@ class Practice(enum.StrEnum):
 
 
 class About(Table):
-    """What the scenario asks, and how it is measured. `measures` names what is kept; none means all."""
+    """What the scenario asks, and how it is measured. `measures` names what is kept; none means all.
+
+    `most_ios` is how many foreground I/Os a run may be expected to have; one with more is refused before it begins
+    (`scenarios.effort`).
+    """
 
     name: Name
     question: Annotated[str, StringConstraints(min_length=1, max_length=300)]
     replications: Whole = 10
-    seed: Annotated[int, Field(ge=0)] = 1
+    seed: Annotated[int, Field(ge=0, le=MOST_SEED)] = 1
     level: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
     measures: tuple[str, ...] = ()
     horizon: Time = 30 * 24 * 3600 * SECOND
     settle: Time = 0
+    most_ios: Whole = 20_000_000
     baseline: str = ""
 
 
@@ -89,7 +98,9 @@ class Backend(Table):
 
     `read` and `write` are the bandwidths of its disks, `port` that of its network port (default: the link's), `figures`
     any other figures of the profile by their names there, in the profile's units. `poll` is how often a caller is asked
-    to poll a job. `cores` is how many processor cores compress, one for each stream.
+    to poll a job. `cores` is how many processor cores compress, one for each stream. `replication_setup` is what native
+    replication from this backend takes before its first byte (pairing the ends, comparing what is there); by default
+    nothing, as it differs too much between products for a figure of our own: take your array's.
     """
 
     profile: Literal["iscsi-sim", "nfs-sim"] = "iscsi-sim"
@@ -102,6 +113,7 @@ class Backend(Table):
     job_slots: Whole | None = None
     poll: Time | None = None
     cores: Whole = 4
+    replication_setup: Time = 0
     figures: dict[str, int | bool | str] = Field(default_factory=dict)
 
 
@@ -123,7 +135,9 @@ class Publication(Table):
 class Driver(Table):
     """A driver: the reference driver acting a publication out, or a class of yours as `module:Class`.
 
-    `publication_file` names a publication file instead, relative to the scenario's; `options` are the driver's own.
+    `publication_file` names a publication file instead, relative to the scenario's; `options` are the driver's own. The
+    reference driver has one: `linked_clones = true` makes volumes from snapshots that share their blocks, on thin
+    backends whose snapshots do.
     """
 
     target: str = "reference"

@@ -71,8 +71,9 @@ def _sentence(model: type[BaseModel], error: ErrorDetails) -> str:
             return f"{path} is {shorten(value)}: {context['error']}"
         case "too_short":
             return f"{path}: at least one is needed, written [{path}.NAME]"
-        case "string_pattern_mismatch" if "[key]" in error["loc"]:
-            return f"{path}: a name is a letter, then letters, digits, - and _, 40 characters at most"
+        case "string_pattern_mismatch":
+            shown = "" if "[key]" in error["loc"] else f" is {shorten(value)}"
+            return f"{path}{shown}: a name is a letter, then letters, digits, - and _, 40 characters at most"
         case _:
             message = error["msg"]
             return (
@@ -95,5 +96,13 @@ def _example(model: type[BaseModel], place: Sequence[Any]) -> str:
             examples = schema.get("examples", [])
             if examples:
                 return f"; expected a {schema['title']}, such as {examples[0]!r}"
-            return f"; expected a {schema['type']}" if "type" in schema else ""
+            if schema.get("type") == "object" or "$ref" in schema:
+                named = ".NAME" if "$ref" not in schema else ""
+                return f"; write it as a table, [{'.'.join(map(str, place))}{named}]"
+            return f"; expected {_KINDS[schema['type']]}" if schema.get("type") in _KINDS else ""
     return ""
+
+
+_KINDS = {"string": "a text", "integer": "a whole number", "number": "a number", "boolean": "true or false",
+          "array": "a list"}  # fmt: skip
+"""The types of JSON Schema, in words."""

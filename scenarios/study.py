@@ -16,6 +16,7 @@ from typing import Any
 from harness import __version__
 from harness.study_results import Difference, Estimate, Measure, RunMeasures, Study
 from reports.timings import student_t
+from scenarios.effort import check_effort
 from scenarios.model import Scenario
 from scenarios.reading import scenario_data
 from scenarios.run import simulate
@@ -27,6 +28,12 @@ METHOD = (
     "Student's t over independent replications; variants have common random numbers (run r has one seed in all of "
     "them) and their differences are paired by seed"
 )
+
+LATENCIES = (
+    "Latencies under load are lower bounds: single host I/Os get less bandwidth beside bulk transfers, but don't queue "
+    "at the disk behind them or behind each other."
+)
+"""What the model leaves out of latencies, for whoever reads them."""
 
 
 def run_study(
@@ -43,6 +50,7 @@ def run_study(
     first = scenario.scenario.seed if seed is None else seed
     if count < 1:
         raise ValueError(f"a study has at least one replication, not {count}")
+    check_effort(scenario)
     seeds = tuple(range(first, first + count))
     calls = [(scenario, variant, each, each == first) for variant in scenario.variants for each in seeds]
     return study_of(scenario, seeds, tuple((run_many or _one_by_one)(simulate, calls)))
@@ -52,7 +60,9 @@ def study_of(scenario: Scenario, seeds: Sequence[int], rows: Sequence[RunMeasure
     """The study that follows from the runs of all variants with those seeds."""
     level = scenario.scenario.level
     baseline = scenario.variants[0]
-    sources = [f"codec {name}: {codec.source}" for name, codec in scenario.codec.items()]
+    notes = [f"codec {name}: {codec.source}" for name, codec in scenario.codec.items()]
+    if scenario.workload or any("workload" in key for each in scenario.variant.values() for key in each.set):
+        notes.append(LATENCIES)
     return Study(
         harness_version=__version__,
         scenario=scenario.name,
@@ -66,7 +76,7 @@ def study_of(scenario: Scenario, seeds: Sequence[int], rows: Sequence[RunMeasure
         rows=tuple(rows),
         estimates=estimates(rows, level),
         differences=differences(rows, baseline, level),
-        notes=tuple(sources),
+        notes=tuple(notes),
     )
 
 
@@ -112,7 +122,7 @@ def differences(rows: Sequence[RunMeasures], baseline: str, level: float = 0.95)
             measures[key] = measure
             found = pairs.setdefault(key, [])
             if there is not None and there.value is not None and measure.value is not None:
-                found.append(measure.value - there.value)
+                found.append(difference_of(measure.value, there.value))
     made = []
     for key, found in pairs.items():
         mean, low, high = interval(found, level)
@@ -131,6 +141,15 @@ def differences(rows: Sequence[RunMeasures], baseline: str, level: float = 0.95)
             )
         )
     return tuple(made)
+
+
+def difference_of(value: float, base: float) -> float:
+    """`value` less `base`, without the noise of their last binary digits: equal differences are equal numbers.
+
+    44 binary digits of the larger one are kept, which is less than a nanosecond in four hours.
+    """
+    quantum = math.ldexp(1.0, math.frexp(max(abs(value), abs(base)))[1] - 44)
+    return round((value - base) / quantum) * quantum if quantum else value - base
 
 
 def interval(values: Sequence[float], level: float) -> tuple[float | None, float | None, float | None]:

@@ -13,9 +13,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from harness.cli import INTERRUPTED, USAGE_ERROR
+from harness.loading import CandidateError
 from scenarios.commands import HARNESS_ERROR
-from scenarios.options import ClusterOption, JobsOption, ScenarioArgument, SeedOption
+from scenarios.fio_log import FioLogError
+from scenarios.options import ClusterOption, JobsOption, ScenarioArgument, SeedOption, SetOption, find_own_modules
 from scenarios.reading import ScenarioError, load_scenario
+from scenarios.settings import with_settings
 from scenarios.sweeps.break_even import break_evens, told
 from scenarios.sweeps.errors import RunFailedError, SweepError
 from scenarios.sweeps.grid import axes_from
@@ -25,6 +28,7 @@ from scenarios.sweeps.summary import PointSummary, choose_measure, summarize
 from scenarios.sweeps.sweep import write_sweep
 
 _MOST_ROWS = 60
+ONE_REPLICATION = "one replication has no intervals, and without them nothing is clear: give --replications 2 or more"
 
 
 def sweep(
@@ -38,6 +42,7 @@ def sweep(
     replications: Annotated[
         int | None, typer.Option(metavar="N", help="Runs of each point and variant; default: the scenario's.")
     ] = None,
+    set_: SetOption = None,
     seed: SeedOption = None,
     out: Annotated[
         Path | None,
@@ -59,10 +64,13 @@ def sweep(
     Interrupted or killed, it goes on where it was when the same command is given again.
     Exit status: 0 done; 2 interrupted; 3 a run came to no end, or could not begin; 4 usage error.
     """
+    find_own_modules()
     with told_to_people():
         if not 0 <= margin < 1:
             raise SweepError(f"--margin is {margin}; it must be a share from 0 to 1")
-        loaded = load_scenario(scenario)
+        loaded, warnings = with_settings(load_scenario(scenario), set_ or ())
+        for warning in warnings:
+            typer.echo(warning, err=True)
         axes = axes_from(vary or ())
         directory = Path(f"{loaded.name}-sweep") if out is None else out
         with progress_bar(f"sweep of {loaded.name}") as progress:
@@ -75,6 +83,8 @@ def sweep(
         console.print(table_of(points, [axis.key for axis in axes], column, loaded.scenario.level))
         if len(points) > _MOST_ROWS:
             console.print(f"… and {len(points) - _MOST_ROWS:,} more points")
+        if len(loaded.variants) > 1 and frame["seed"].nunique() < 2:
+            console.print(ONE_REPLICATION, soft_wrap=True)
         console.print(f"{len(frame):,} runs in {path}", soft_wrap=True)
         failed = frame[frame["failures"] > 0]
         if len(failed):
@@ -120,7 +130,7 @@ def told_to_people() -> Iterator[None]:
     """Turn what a user can put right into a message and an exit status."""
     try:
         yield
-    except (SweepError, ScenarioError) as error:
+    except (SweepError, ScenarioError, FioLogError, CandidateError) as error:
         for line in str(error).splitlines():
             typer.echo(f"ERROR: {line}", err=True)
         raise typer.Exit(HARNESS_ERROR if isinstance(error, RunFailedError) else USAGE_ERROR) from None

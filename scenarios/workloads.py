@@ -7,16 +7,18 @@ writes out at once. The others are carried out I/O by I/O here. No two I/Os to o
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from harness.recorder import UNACKNOWLEDGED
 from harness.runtime import SECOND, Task
 from harness.schedule import random_source
 from harness.storage import BLOCK
 from harness.testbed import Load, LoadSpec
 from scenarios.backends import Backends
 from scenarios.deployment import Deployment
-from scenarios.fio_log import aligned, read_fio_log
+from scenarios.fio_log import LoggedIo, aligned, read_fio_log
 from scenarios.model import Stream, Workload
 from simulated_backends.attachment import SimulatedAttachment
 from simulated_backends.fabric import Link
@@ -25,17 +27,38 @@ _MOST_OUTSTANDING = 4096
 """Of a workload that arrives whatever happens, so many I/Os wait at most on one volume; more are put off."""
 
 
+def _column() -> array[int]:
+    return array("q")
+
+
 @dataclass
 class IoLog:
-    """The reads of one volume: when each was issued and when it was answered (ns), and its bytes."""
+    """The reads or the writes of one volume, one row for each, whatever its size, in the order of issue.
 
-    issued_ns: list[int] = field(default_factory=list)
-    answered_ns: list[int] = field(default_factory=list)
-    sizes: list[int] = field(default_factory=list)
+    When each was issued and when it was answered (ns; `UNACKNOWLEDGED` if never), and its bytes.
+    """
+
+    issued_ns: array[int] = field(default_factory=_column)
+    answered_ns: array[int] = field(default_factory=_column)
+    sizes: array[int] = field(default_factory=_column)
+    bytes: int = 0
+    """All sizes together."""
+
+    def issue(self, now_ns: int, size: int) -> int:
+        """Note an I/O of `size` bytes that is issued now; returns its row."""
+        self.issued_ns.append(now_ns)
+        self.answered_ns.append(UNACKNOWLEDGED)
+        self.sizes.append(size)
+        self.bytes += size
+        return len(self.sizes) - 1
 
 
 class Foreground:
-    """All foreground workloads of a run. `reads` holds the logs of reads by workload and volume."""
+    """All foreground workloads of a run.
+
+    `reads` and `writes` hold their logs by workload and volume; plain workloads have none, as the recorder has a row
+    for each of their writes.
+    """
 
     def __init__(self, deployment: Deployment, seed: int) -> None:
         self._deployment = deployment
@@ -43,11 +66,13 @@ class Foreground:
         self._seed = seed
         self._loads: list[Load] = []
         self.reads: dict[tuple[str, str], IoLog] = {}
+        self.writes: dict[tuple[str, str], IoLog] = {}
 
     def start(self) -> None:
         """Start every workload on every volume of its group."""
         for name, plan in self._deployment.scenario.workload.items():
             size = self._deployment.scenario.volume[plan.volume].size
+            log = () if plan.replay is None else read_fio_log(plan.replay)
             for volume in self._deployment.volumes_of(plan.volume):
                 attachment = self._deployment.attachments[volume]
                 assert isinstance(attachment, SimulatedAttachment)
@@ -56,9 +81,11 @@ class Foreground:
                     spec = LoadSpec(_spread(blocks, plan.streams), plan.streams, plan.think)
                     self._loads.append(attachment.load(spec))
                     continue
-                log = self.reads[name, volume] = IoLog()
+                reads = self.reads[name, volume] = IoLog()
+                writes = self.writes[name, volume] = IoLog()
                 source = random_source(self._seed, "workload", name, volume)
-                self._loads.append(_MixedLoad(self._deployment, attachment, plan, blocks, size, log, source))
+                logs = (reads, writes)
+                self._loads.append(_MixedLoad(self._deployment, attachment, plan, blocks, log, logs, source))
 
     def stop(self) -> None:
         """Stop after the outstanding I/Os."""
@@ -89,8 +116,8 @@ class _MixedLoad:
         attachment: SimulatedAttachment,
         plan: Workload,
         blocks: range,
-        size: int,
-        log: IoLog,
+        replay: Sequence[LoggedIo],
+        logs: tuple[IoLog, IoLog],
         source: random.Random,
     ) -> None:
         self._runtime = deployment.runtime
@@ -99,7 +126,7 @@ class _MixedLoad:
         self._plan = plan
         self._blocks = blocks
         self._hot = max(1, int(len(blocks) * plan.locality.area)) if plan.locality else len(blocks)
-        self._log = log
+        self._reads, self._writes = logs
         self._random = source
         self._stopping = False
         self._busy: set[int] = set()
@@ -109,7 +136,8 @@ class _MixedLoad:
         name = f"workload on {attachment.volume_id}"
         bodies: list[Callable[[], None]] = [self._closed_loop] * min(plan.streams, len(blocks))
         if plan.replay is not None:
-            bodies = [lambda: self._replay(plan.replay or "", size)]
+            size = deployment.scenario.volume[plan.volume].size
+            bodies = [lambda: self._replay(replay, size)]
         elif plan.rate is not None:
             bodies = [self._open_loop]
         self._tasks = [self._runtime.spawn(name, body) for body in bodies]
@@ -142,8 +170,8 @@ class _MixedLoad:
             self._await_room()
             self._arrive(self._draw())
 
-    def _replay(self, path: str, size: int) -> None:
-        for io in read_fio_log(path):
+    def _replay(self, log: Sequence[LoggedIo], size: int) -> None:
+        for io in log:
             wait_ns = self._began_ns + io.at_ns - self._runtime.now()
             if wait_ns > 0:
                 self._runtime.sleep(wait_ns)
@@ -211,15 +239,14 @@ class _MixedLoad:
         writes, first, count = io
         blocks = range(first, first + count)
         self._busy.update(blocks)
+        log = self._writes if writes else self._reads
+        row = log.issue(self._runtime.now(), count * BLOCK)
         try:
             if writes:
                 self._attachment.write(first, self._recorder.draw_stamps(count), count)
             else:
-                issued_ns = self._runtime.now()
                 self._attachment.look(first * BLOCK, count * BLOCK)
-                self._log.issued_ns.append(issued_ns)
-                self._log.answered_ns.append(self._runtime.now())
-                self._log.sizes.append(count * BLOCK)
+            log.answered_ns[row] = self._runtime.now()
         finally:
             self._busy.difference_update(blocks)
 

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.cinder.draft import draft_of
-from harness.cinder.host import import_cinder
+from harness.cinder.installed import import_cinder
 from harness.contract import METHODS, implements
 from harness.driver_walk import DriverWalk, Origin
 from harness.hosting import host_of_reference, preparing

@@ -13,15 +13,17 @@ from typing import Any
 
 from harness import __version__
 from harness.study_results import Measure, RunMeasures
+from scenarios.effort import check_effort
 from scenarios.measure_names import MEASURES
 from scenarios.model import Scenario
 from scenarios.reading import scenario_data
 from scenarios.run import simulate
 from scenarios.sweeps.axis_values import numbers, unit_of
+from scenarios.sweeps.driver_sources import driver_digests, source_digest
 from scenarios.sweeps.errors import SweepError
 from scenarios.sweeps.grid import Axis, Grid, RunSpec
 from scenarios.sweeps.journal import Row
-from scenarios.vary import set_by_variants, with_value, with_values
+from scenarios.vary import set_by_variants, variant_of, with_value, with_values
 
 LEADING = ("run", "scenario", "variant", "replication", "seed")
 """Columns of every row before those of the axes; `run` is the number in the grid."""
@@ -38,9 +40,13 @@ class ScenarioRuns:
 
     scenario: Scenario
     axes: tuple[Axis, ...]
+    drivers: tuple[tuple[str, str], ...] = ()
+    """The digests of drivers' source by their references, where the sweep is begun."""
 
     def __call__(self, spec: RunSpec) -> Row:
-        """The row of that run."""
+        """The row of that run. Raises `SweepError` where a driver's code is not what the sweep was begun with."""
+        for reference, begun_with in self.drivers:
+            _check_driver(reference, begun_with)
         return row_of(spec, simulate(_varied(self.scenario, spec.values), spec.variant, spec.seed), self._numbers)
 
     @functools.cached_property
@@ -52,6 +58,20 @@ class ScenarioRuns:
             if worth is not None:
                 found[number_column(axis.key)] = dict(zip(axis.values, worth, strict=True))
         return found
+
+
+_known_here: dict[str, str] = {}
+"""The digests of drivers' source by their references, as they were at this process's first run, which imported it."""
+
+
+def _check_driver(reference: str, begun_with: str) -> None:
+    if reference not in _known_here:
+        _known_here[reference] = source_digest(reference)
+    if _known_here[reference] != begun_with:
+        raise SweepError(
+            f"the code of {reference} is not what the sweep was begun with; have one and the same wherever runs are "
+            "made, and leave it alone while a sweep runs"
+        )
 
 
 _latest: tuple[Scenario, tuple[tuple[str, str], ...], Scenario] | None = None
@@ -116,7 +136,7 @@ def grid_of(
 ) -> Grid:
     """The grid of a scenario; replications and seed default to the scenario's own.
 
-    Raises `SweepError`, or `ScenarioError` for a key or value that the scenario can't have.
+    Raises `SweepError`, or `ScenarioError` for a key or value that the scenario can't have, or too much to do.
     """
     about = scenario.scenario
     grid = Grid(
@@ -125,14 +145,21 @@ def grid_of(
         about.replications if replications is None else replications,
         about.seed if first_seed is None else first_seed,
     )
+    if not axes:
+        check_effort(scenario)
     for axis in axes:
         if re.fullmatch(_NOT_OF_A_RUN, axis.key):
             raise SweepError(
                 f"--vary {axis.key}: it is no part of a run, so varying it would do nothing; the seed is given with "
                 "--seed, how many runs there are with --replications"
             )
+        worth = numbers(axis) or ()
+        for place, number in enumerate(worth):
+            if number in worth[:place]:
+                first, second = axis.values[worth.index(number)], axis.values[place]
+                raise SweepError(f"--vary {axis.key}: {first} and {second} are one value; leave one of them out")
         for value in axis.values:
-            with_value(scenario, axis.key, value)
+            check_effort(with_value(scenario, axis.key, value))
         _check_variants(scenario, axis)
     return grid
 
@@ -146,15 +173,31 @@ def _check_variants(scenario: Scenario, axis: Axis) -> None:
         )
 
 
+def editions(scenario: Scenario, axes: Sequence[Axis]) -> list[Scenario]:
+    """The scenario as it stands, as each variant changes it, and with each single value of each axis."""
+    varied = [with_value(scenario, axis.key, value) for axis in axes for value in axis.values]
+    return [scenario, *(variant_of(scenario, name) for name in scenario.variants), *varied]
+
+
+def drivers_of(scenario: Scenario, axes: Sequence[Axis]) -> tuple[tuple[str, str], ...]:
+    """What `driver_digests` says of all drivers that any run of a sweep may have."""
+    return tuple(driver_digests(editions(scenario, axes)).items())
+
+
 def identity(scenario: Scenario, grid: Grid) -> dict[str, Any]:
-    """What a journal and a file of runs belong to, as JSON: version, scenario, the digest of its contents, grid."""
+    """What a journal and a file of runs belong to, as JSON: version, scenario, digest of its contents, drivers, grid.
+
+    The contents are those of the logs, too, that the scenario names; `drivers` has the digests of drivers' source.
+    """
     content = hashlib.sha256(json.dumps(scenario_data(scenario), sort_keys=True).encode())
-    for name, workload in sorted(scenario.workload.items()):
-        if workload.replay is not None:
-            content.update(name.encode() + Path(workload.replay).read_bytes())
+    all_of_them = editions(scenario, grid.axes)
+    for log in sorted({workload.replay or "" for each in all_of_them for workload in each.workload.values()} - {""}):
+        content.update(log.encode() + Path(log).read_bytes())
+    drivers = dict(drivers_of(scenario, grid.axes))
     return {
         "harness": __version__,
         "scenario": scenario.name,
         "digest": content.hexdigest(),
+        **({"drivers": drivers} if drivers else {}),
         "grid": grid.to_dict(),
     }

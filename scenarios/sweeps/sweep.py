@@ -18,7 +18,7 @@ from scenarios.sweeps.executor import Executor
 from scenarios.sweeps.grid import axes_from
 from scenarios.sweeps.pool import ProcessPool
 from scenarios.sweeps.runs_file import read_runs
-from scenarios.sweeps.scenario_runs import ScenarioRuns, grid_of, identity
+from scenarios.sweeps.scenario_runs import ScenarioRuns, drivers_of, grid_of, identity
 from scenarios.sweeps.work import Work
 
 
@@ -47,7 +47,7 @@ def write_sweep(
         raise SweepError("--jobs counts processes of this machine and --cluster names others; leave one of them out")
     axes = axes_from(vary)
     grid = grid_of(scenario, axes, replications, seed)
-    work = Work(ScenarioRuns(scenario, axes), grid)
+    work = Work(ScenarioRuns(scenario, axes, drivers_of(scenario, axes)), grid)
 
     def executor() -> Executor:
         return Cluster(work, cluster) if cluster is not None else ProcessPool(work, cores() if jobs is None else jobs)

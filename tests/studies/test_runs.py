@@ -162,15 +162,22 @@ def test_details_agree_with_measures(run: Simulate) -> None:
 
 
 def test_a_replayed_log_is_carried_out_in_its_own_time(run: Simulate, tmp_path: Path) -> None:
-    """The I/Os of a log of fio are done at their times, reads and writes apart, and no others."""
-    lines = [f"{n * 10_000} /dev/sdb {'read' if n % 4 == 0 else 'write'} {n * 65536} 8192" for n in range(100)]
+    """The I/Os of a log of fio are done at their times, reads and writes apart, and no others; a write of 64 KiB counts
+    as one I/O with one latency, as a write of a block does."""
+    large = [n % 8 == 1 for n in range(100)]
+    sizes = [65536 if each else 4096 for each in large]
+    lines = [f"{n * 10_000} /dev/sdb {'read' if n % 4 == 0 else 'write'} {n * 65536} {sizes[n]}" for n in range(100)]
     (tmp_path / "fio.log").write_text("fio version 3 iolog\n" + "\n".join(lines) + "\n")
     (tmp_path / "mine.toml").write_text(PLAIN.replace('streams = 2\nthink = "5 ms"', 'replay = "fio.log"'))
     result = run(load_scenario(tmp_path / "mine.toml"))
-    # a command of 8 KiB counts each of its two blocks as a write; it is over before the operation begins
-    assert result.value("io_done", "load") == 25 + 2 * 75
-    assert result.value("link_bytes", "compute port in") == 25 * 8192
-    assert result.value("link_bytes", "compute port out") == 75 * 8192
+    assert result.value("io_done", "load") == 100  # all over before the operation begins
+    written = [size for n, size in enumerate(sizes) if n % 4]
+    assert result.value("link_bytes", "compute port in") == 25 * 4096
+    assert result.value("link_bytes", "compute port out") == sum(written)
+    # 13 of 75 writes are large, which take longer by 60 KiB over the disk: fewer than half, more than one in a hundred
+    median, tail = result.value("write_p50", "load"), result.value("write_p99", "load")
+    assert median is not None and tail is not None
+    assert median < 0.0004 < 0.00042 < tail < 0.0005
 
 
 def test_a_failure_is_a_result(run: Simulate) -> None:
@@ -275,6 +282,14 @@ def test_intervals_hold_as_often_as_they_say() -> None:
     assert 365 <= held <= 395
     assert 365 <= held_apart <= 395
     assert narrower > 350
+
+
+def test_equal_differences_have_no_width() -> None:
+    """Differences that are equal but for the last binary digits are one number, with an interval without width."""
+    data = rows({"one": [0.1, 0.2, 0.7], "two": [0.1 + 0.2, 0.2 + 0.2, 0.7 + 0.2], "three": [0.1, 0.2, 0.1 * 7]})
+    two, three = differences(data, "one")
+    assert (three.mean, three.low, three.high) == (0.0, 0.0, 0.0)
+    assert two.low == two.high == two.mean == pytest.approx(0.2, rel=1e-12)
 
 
 def test_what_has_no_value_does_not_count() -> None:

@@ -18,8 +18,10 @@ from scenarios.omissions import AS_PUBLISHED, costliest, costs_of, toggles_of
 from scenarios.reading import load_scenario, parse_scenario
 from scenarios.run import simulate
 from scenarios.sweeps.break_even import Model, best_of, break_evens
-from scenarios.sweeps.grid import axes_from
+from scenarios.sweeps.errors import SweepError
+from scenarios.sweeps.grid import Grid, axes_from
 from scenarios.sweeps.runs_file import read_runs
+from scenarios.sweeps.scenario_runs import ScenarioRuns, drivers_of
 from scenarios.sweeps.summary import summarize
 from scenarios.sweeps.sweep import sweep, write_sweep
 from scenarios.vary import with_values
@@ -155,6 +157,8 @@ def test_the_line_writes_runs_table_and_plots(tmp_path: Path) -> None:
         (["--vary", "link.bandwidth=1,fast"], "link.bandwidth is"),
         (["--vary", "link.bandwidth=1,10parsec"], "is no unit of bandwidth"),
         (["--vary", "link.bandwidth="], "the grid is empty"),
+        (["--vary", "link.bandwidth=10Gb,10000Mb"], "10Gb and 10000Mb are one value"),
+        (["--vary", "workload.rate=100/s,1e9/s"], "workload.load.rate is 1000000000.0 /s on 1 volumes"),
         (["--replications", "0"], "the grid is empty"),
         (["--vary", "driver.vendor.publication.snapshot_replication=true,false"], "variant 'fallback' sets"),
         (["--vary", "scenario.seed=1,2"], "the seed is given with --seed"),
@@ -163,6 +167,8 @@ def test_the_line_writes_runs_table_and_plots(tmp_path: Path) -> None:
         (["--out", "small.toml/below"], "the directory can't be made"),
         (["--measure", "completoin"], "did you mean"),
         (["--margin", "2"], "--margin is 2"),
+        (["--seed", str(1 << 63)], "it must be from 0 to"),
+        (["--set", "volume.size"], "write it as KEY=VALUE"),
     ],
 )  # fmt: skip
 def test_what_people_get_wrong(tmp_path: Path, arguments: list[str], said: str) -> None:
@@ -195,6 +201,14 @@ def test_nobody_is_ahead_where_the_closed_form_has_no_answer(small: Scenario) ->
     assert best_of(model.at({"operation.concurrency": 64}), 0.05) is None
 
 
+def test_there_is_nothing_between_whole_numbers(small: Scenario) -> None:
+    """The closed form of so many at a time is that of the next whole number, which can be simulated."""
+    model = Model(with_values(small, {"volume.count": 6}), "completion[copy]")
+    for near, whole in ((1.4, 1), (2.6, 3)):
+        assert model.at({"operation.concurrency": near}) == model.at({"operation.concurrency": whole})
+    assert model.at({"operation.concurrency": 1}) != model.at({"operation.concurrency": 6})
+
+
 @pytest.mark.parametrize("figures", [{}, {"control_ns": 1_000_000}])
 def test_figures_that_are_varied_count_in_the_closed_form(figures: dict[str, int], small: Scenario) -> None:
     """A figure of a backend's profile is set in the closed form, also where the file sets others."""
@@ -213,6 +227,52 @@ def test_failures_are_told(tmp_path: Path) -> None:
     (tmp_path / "endless.toml").write_text(endless)
     ended = run_line(tmp_path, "sweep", "endless.toml", "--jobs", "1", "--out", "o")
     assert (ended.exit_code, "run 0 (variant native, seed 1) failed" in ended.stderr) == (3, True), ended.output
+
+
+OWN = """
+from harness.reference_driver import ReferenceDriver
+from sweep_own_figures import TIMES
+
+class Own(ReferenceDriver):
+    def replicate_snapshot(self, *arguments):
+        for _ in range(TIMES):
+            super().replicate_snapshot(*arguments)
+"""
+
+
+def test_a_changed_driver_is_another_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A finished sweep and a journal of a driver of one's own are gone on with only while its module, and those beside
+    it that it imports, are as they were; a process that finds another source than the sweep's makes no runs of it."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    driver, figures = tmp_path / "sweep_own_driver.py", tmp_path / "sweep_own_figures.py"
+    driver.write_text(OWN)
+    figures.write_text("TIMES = 1\n")
+    (tmp_path / "unrelated.py").write_text("")
+    target = 'target = "sweep_own_driver:Own"\noptions'
+    data = tomllib.loads(FILE.replace("[driver.vendor.publication]", f"[driver.vendor]\n{target} = {{}}\n[other]"))
+    del data["other"], data["variant"]
+    own = parse_scenario(data, "own")
+    path = write_sweep(own, {}, tmp_path / "out", replications=1, jobs=1)
+    (tmp_path / "unrelated.py").write_text("x = 1\n")
+    assert write_sweep(own, {}, tmp_path / "out", replications=1, jobs=1) == path
+    begun_with = drivers_of(own, ())
+    for file in (driver, figures):
+        before = file.read_text()
+        file.write_text(before + "# changed\n")
+        with pytest.raises(SweepError, match="the code of a driver is another"):
+            write_sweep(own, {}, tmp_path / "out", replications=1, jobs=1)
+        file.write_text(before)
+    figures.write_text("TIMES = 2\n")
+    with pytest.raises(SweepError, match="is not what the sweep was begun with"):
+        ScenarioRuns(own, (), begun_with)(Grid((), own.variants, 1).run(0))
+
+
+def test_one_replication_is_said_to_be_too_few(tmp_path: Path) -> None:
+    """Where nothing can be clear because there are no intervals, sweeps and costs say so."""
+    for verb in ("sweep", "costs"):
+        ended = run_line(tmp_path, verb, "small.toml", "--replications", "1", "--jobs", "1")
+        assert ended.exit_code == 0, ended.output
+        assert ended.stdout.count("give --replications 2 or more") == 1
 
 
 def test_no_cluster_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -281,6 +341,20 @@ def test_the_line_tells_which_omission_costs_most(tmp_path: Path) -> None:
     assert wrong.exit_code == USAGE_ERROR and "did you mean 'vendor'?" in wrong.stderr
     both = run_line(tmp_path, "costs", "small.toml", "--jobs", "2", "--cluster", "tcp://127.0.0.1:1")
     assert both.exit_code == USAGE_ERROR and "leave one of them out" in both.stderr
+
+
+def test_break_even_by_size(tmp_path: Path) -> None:
+    """With a set-up of native replication, volumes lose by it whose clone takes less time: the sweep says from which
+    size on it is ahead, and the simulated points on either side agree."""
+    settings = ("--set", "backend.primary.replication_setup=4s", "--set", "backend.write=500 MB/s")
+    line = ("--vary", "volume.size=1,2,3GiB", "--margin", "0", "--replications", "2", "--jobs", "1", "--out", "o")
+    ended = run_line(tmp_path, "sweep", "small.toml", *settings, *line)
+    assert ended.exit_code == 0, ended.output
+    # the clone of S takes S / 500 MB/s, and four short jobs with their polls a little more: S is below 2 GB
+    (found,) = [line for line in ended.stdout.splitlines() if line.startswith("break-even at volume.size = 1.")]
+    assert found.endswith("below it fallback is ahead, above it native is ahead")
+    ahead = [row.split("│")[4].strip() for row in ended.stdout.splitlines() if "GiB │" in row]
+    assert ahead == ["fallback", "native", "native"]
 
 
 @pytest.mark.long
