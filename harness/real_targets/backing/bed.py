@@ -91,7 +91,8 @@ class WallTestbed(abc.ABC, Generic[AnyBackend]):
     def engine(self, store: FileStore) -> JobEngine:
         """The job engine over a store."""
         handles = random_source(self.world.seed, "handles", store.name)
-        return JobEngine(
+        return self.make_engine(
+            store.name,
             self.runtime,
             self.recorder,
             store,
@@ -99,6 +100,10 @@ class WallTestbed(abc.ABC, Generic[AnyBackend]):
             self.profile,
             lambda: f"{handles.getrandbits(128):032x}",
         )
+
+    def make_engine(self, backend: str, *arguments: Any) -> JobEngine:
+        """The job engine of a backend, made of the arguments of `JobEngine`."""
+        return JobEngine(*arguments)
 
     @property
     def directory(self) -> Path:

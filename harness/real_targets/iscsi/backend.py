@@ -11,6 +11,7 @@ from harness.connection import BackendConnection
 from harness.contract import ConnectionLost
 from harness.model import Caller
 from harness.real_targets.backing.backend import ROUND_TRIP_NS, WallBackend, WallConnection, World
+from harness.storage import TransferCancelled
 
 from .attachment import IscsiAttachment
 from .exported import ExportedStore
@@ -28,9 +29,9 @@ class IscsiConnection(WallConnection):
 
     def __init__(self, session: Session, target: Target, nexus: Nexus, breaks: str, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self._session = session
+        self.session = session
         self._target = target
-        self._nexus = nexus
+        self.nexus = nexus
         self._breaks = breaks
         self._ending = threading.Lock()
 
@@ -40,30 +41,30 @@ class IscsiConnection(WallConnection):
             if not self.is_open:
                 return
             if self._breaks == "target":
-                self._target.drop(self._nexus)
+                self._target.drop(self.nexus)
             else:
-                self._session.cut()
+                self.session.cut()
             give_up = time.monotonic() + GONE_WITHIN_S
-            while self._nexus in self._target.sessions() and time.monotonic() < give_up:
+            while self.nexus in self._target.sessions() and time.monotonic() < give_up:
                 time.sleep(0.001)
             super().break_(noticed)
-            self._session.close()
+            self.session.close()
 
     def close(self) -> None:
         """Log out; see `BackendConnection.close`."""
         super().close()
-        self._session.close()
+        self.session.close()
 
     def cut(self) -> None:
         """Cut the session, and free it; for the end of a testbed."""
-        self._session.cut()
-        self._session.close()
+        self.session.cut()
+        self.session.close()
 
     def _cross(self) -> None:
         super()._cross()
         if self.is_open:
             try:
-                self._session.ping()
+                self.session.ping()
             except SessionLost:
                 self.break_()
 
@@ -108,6 +109,14 @@ class IscsiBackend(WallBackend[ExportedStore]):
             session, target, nexus, self._breaks,
             world.pauses, world.runtime, world.recorder, self.engine, known, connection_id, ROUND_TRIP_NS, self.forget,
         )  # fmt: skip
+
+    def connection(self, connection_id: str) -> IscsiConnection:
+        """An open connection. Raises `TransferCancelled` if it has ended: what it was needed for ends with it."""
+        with self._guard:
+            found = self._connections.get(connection_id)
+        if not isinstance(found, IscsiConnection):
+            raise TransferCancelled(f"the connection {connection_id} has ended")
+        return found
 
     def attach(self, volume_id: str, host: str) -> IscsiAttachment:
         """See `harness.testbed.Backend.attach`."""

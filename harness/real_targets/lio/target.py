@@ -6,6 +6,7 @@ that runs the machine is the target's shelf: there the jobs copy.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -27,7 +28,7 @@ class LioTarget:
         self._machine = machine
         self._prefix = f"{AUTHORITY}:{realm}:"
         self._guard = threading.Lock()
-        self._disks: dict[str, int] = {}
+        self._disks: dict[tuple[str, int], int | None] = {}  # target, logical unit; None while it is being made
 
     def create(self, name: str, user: str, password: str) -> None:
         """See `Target.create`."""
@@ -40,20 +41,37 @@ class LioTarget:
 
     def attach_file(self, name: str, path: Path, serial: str, writable: bool) -> None:
         """See `Target.attach_file`."""
-        disk = self._machine.plug(path, serial, writable)
-        try:
-            self._machine.ask("attach", name=name, lun=LUN, disk=disk, serial=serial, writable=writable)
-        except BaseException:
-            self._machine.unplug(disk)
-            raise
-        with self._guard:
-            self._disks[name] = disk
+        self.add_unit(name, path, serial, writable)
 
     def detach_file(self, name: str) -> None:
         """See `Target.detach_file`."""
+        self.remove_unit(name, LUN)
+
+    def add_unit(self, name: str, path: Path, serial: str, writable: bool) -> int:
+        """Export a file as one more logical unit of a target; returns its number, `LUN` being the first."""
         with self._guard:
-            disk = self._disks.pop(name)
-        self._machine.ask("detach", name=name, lun=LUN, disk=disk)
+            lun = next(number for number in itertools.count(LUN) if (name, number) not in self._disks)
+            self._disks[name, lun] = None
+        disk = None
+        try:
+            disk = self._machine.plug(path, serial, writable)
+            self._machine.ask("attach", name=name, lun=lun, disk=disk, serial=serial, writable=writable)
+        except BaseException:
+            with self._guard:
+                del self._disks[name, lun]
+            if disk is not None:
+                self._machine.unplug(disk)
+            raise
+        with self._guard:
+            self._disks[name, lun] = disk
+        return lun
+
+    def remove_unit(self, name: str, lun: int) -> None:
+        """Take a logical unit away; returns once no command works on the file any more, and none will."""
+        with self._guard:
+            disk = self._disks.pop((name, lun))
+        self._machine.ask("detach", name=name, lun=lun, disk=disk)
+        assert disk is not None
         self._machine.unplug(disk)
 
     def frozen(self) -> AbstractContextManager[None]:
@@ -72,7 +90,7 @@ class LioTarget:
     def clear(self) -> None:
         """Take everything away that this backend exports."""
         with self._guard:
-            disks, self._disks = list(self._disks.values()), {}
+            disks, self._disks = [disk for disk in self._disks.values() if disk is not None], {}
         self._machine.ask("clear", prefix=self._prefix, disks=disks)
         for disk in disks:
             self._machine.unplug(disk)

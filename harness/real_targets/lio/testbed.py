@@ -9,14 +9,16 @@ import atexit
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from harness.backend_jobs import JobEngine
 from harness.real_targets.backing.options import SCALED
 from harness.real_targets.iscsi.libiscsi import library
 from harness.real_targets.iscsi.target import Target
 from harness.real_targets.iscsi.testbed import IscsiTestbed
 from harness.real_targets.missing import NotInstalled, first_missing, need_program
 
+from .foreground_copy import CopyNexus, ForegroundCopies
 from .image import BuildFailed, image
 from .machine import QEMU, QEMU_PACKAGE, Machine, OwnMachine
 from .target import LioTarget
@@ -48,12 +50,23 @@ class LioTestbed(IscsiTestbed):
     name: ClassVar[str] = "lio"
     families: ClassVar[Mapping[str, str]] = {"primary": "lio", "sibling": "lio", "stranger": "foreign-lio"}
     scale: ClassVar[int] = 4
-    source: ClassVar[str] = f"{SCALED}; I/O on LIO over iSCSI is real, the job table is modelled by an agent beside it"
+    source: ClassVar[str] = (
+        f"{SCALED}; I/O on LIO over iSCSI is real, and so are copies of connection-specific activities (EXTENDED COPY"
+        " on the caller's session); the job table is modelled by an agent beside it"
+    )
 
     @classmethod
     def missing(cls) -> str | None:
         """What this machine lacks for the testbed, None if it lacks nothing. Builds the image, so that it is there."""
         return first_missing(library, lambda: need_program(QEMU, QEMU_PACKAGE), _build)
+
+    def make_engine(self, backend: str, *arguments: Any) -> JobEngine:
+        """See `WallTestbed.make_engine`; LIO itself makes the copies of connection-specific activities."""
+        return ForegroundCopies(lambda connection_id: self._copy_nexus(backend, connection_id), *arguments)
+
+    def _copy_nexus(self, backend: str, connection_id: str) -> CopyNexus:
+        connection = self.backend(backend).connection(connection_id)
+        return CopyNexus(self._lio[backend], connection.session, connection.nexus.target)
 
     def start_targets(self, directory: Path, backends: list[str]) -> Mapping[str, Target]:
         """See `IscsiTestbed.start_targets`."""
