@@ -15,6 +15,7 @@ from harness.model import Caller
 from harness.real_targets.iscsi.testbed import IscsiTestbed
 from harness.real_targets.lio import standing
 from harness.real_targets.lio.testbed import LioTestbed
+from harness.real_targets.programs import state_of
 from harness.runtime import SECOND
 from harness.schedule import Fault
 from harness.testbed import Job
@@ -59,7 +60,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     mine.parent.mkdir()
     mine.mkdir()
     for path in standing.cache_directory().iterdir():
-        if path.is_dir() and path.name != "up":
+        if path.is_dir() and path.name != "up":  # the machine that stands may be somebody's
             (mine / path.name).symlink_to(path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     yield mine
@@ -79,3 +80,18 @@ def test_commands_of_the_readme(cache: Path) -> None:
     assert "portal 127." in printed
     assert "Linux version" in printed
     assert not (cache / "up").exists()
+
+
+def test_two_starts_at_once_make_one_machine(cache: Path) -> None:
+    """Of two `lio up` at once one starts the machine and the other finds it, and `lio down` ends it."""
+    program = str(Path(sys.executable).with_name("activity-harness"))
+    starts = [subprocess.Popen([program, "lio", "up"], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    printed = [start.communicate(timeout=300)[0] for start in starts]
+    assert [start.returncode for start in starts] == [0, 0], printed
+    assert sorted("LIO is up already" in text for text in printed) == [False, True]
+    (found,) = {line for text in printed for line in text.splitlines() if line.startswith("portal ")}
+    stands = standing.standing()
+    assert stands is not None and stands.address in found
+    assert standing.down()
+    assert state_of(Path(f"/proc/{stands.pid}/stat")) in ("", "Z")
+    assert standing.standing() is None

@@ -161,6 +161,7 @@ class WallTestbed(abc.ABC, Generic[AnyBackend]):
     def _break(self, fault: Fault) -> None:
         for name, backend in self._backends.items():
             if fault.backend in ("", name):
-                for connection in backend.connections_of(fault.caller):
+                connections = backend.connections_of(fault.caller)
+                for _ in connections:
                     self.recorder.emit("fault", fault=fault.kind, backend=name, host=fault.caller)
-                    connection.break_()
+                backend.break_connections(connections)

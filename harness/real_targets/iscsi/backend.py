@@ -21,7 +21,10 @@ from .target import Nexus, Target, control_name, control_password, host_name
 BREAKS = ("socket", "target")
 """Who breaks a connection: the network between, or the target that ends the session."""
 GONE_WITHIN_S = 5.0
-"""Seconds within which a target has to have noticed that a session is gone."""
+"""Seconds within which a target has to have noticed that a session is gone; LIO takes two
+(ISCSI_RX_THREAD_TCP_TIMEOUT)."""
+FIRST_PAUSE_S, LAST_PAUSE_S = 0.001, 0.064
+"""Seconds between two looks at the target's sessions; each is work for the target."""
 
 
 class IscsiConnection(WallConnection):
@@ -34,21 +37,29 @@ class IscsiConnection(WallConnection):
         self.nexus = nexus
         self._breaks = breaks
         self._ending = threading.Lock()
+        self._is_struck = False
 
     def break_(self, noticed: bool = False) -> None:
         """Break the session in fact; returns once the target has noticed. See `BackendConnection.break_`."""
         with self._ending:
             if not self.is_open:
                 return
+            self.strike()
+            give_up, pause_s = time.monotonic() + GONE_WITHIN_S, FIRST_PAUSE_S
+            while self.nexus in self._target.sessions(self.nexus.target) and time.monotonic() < give_up:
+                time.sleep(pause_s)
+                pause_s = min(2 * pause_s, LAST_PAUSE_S)
+            super().break_(noticed)
+            self.session.close()
+
+    def strike(self) -> None:
+        """Do what breaks the session, whether or not the target has noticed by the end. Repeating it is harmless."""
+        if not self._is_struck:
+            self._is_struck = True
             if self._breaks == "target":
                 self._target.drop(self.nexus)
             else:
                 self.session.cut()
-            give_up = time.monotonic() + GONE_WITHIN_S
-            while self.nexus in self._target.sessions() and time.monotonic() < give_up:
-                time.sleep(0.001)
-            super().break_(noticed)
-            self.session.close()
 
     def close(self) -> None:
         """Log out; see `BackendConnection.close`."""
@@ -99,7 +110,7 @@ class IscsiBackend(WallBackend[ExportedStore]):
             session = Session(login)
         except LoginRefused as error:
             raise ConnectionLost(str(error)) from error
-        nexus = next((n for n in target.sessions() if n.target == control and n.alias in ("", connection_id)), None)
+        nexus = next((n for n in target.sessions(control) if n.alias in ("", connection_id)), None)
         if nexus is None:
             session.close()
             raise ConnectionLost(f"backend {self.name} does not know the session {connection_id}")
@@ -109,6 +120,13 @@ class IscsiBackend(WallBackend[ExportedStore]):
             session, target, nexus, self._breaks,
             world.pauses, world.runtime, world.recorder, self.engine, known, connection_id, ROUND_TRIP_NS, self.forget,
         )  # fmt: skip
+
+    def break_connections(self, connections: list[BackendConnection]) -> None:
+        """See `WallBackend.break_connections`; all are struck before anybody waits for the target to notice."""
+        for connection in connections:
+            if isinstance(connection, IscsiConnection) and connection.is_open:
+                connection.strike()
+        super().break_connections(connections)
 
     def connection(self, connection_id: str) -> IscsiConnection:
         """An open connection. Raises `TransferCancelled` if it has ended: what it was needed for ends with it."""

@@ -58,8 +58,8 @@ class Target(Protocol):
     def frozen(self) -> AbstractContextManager[None]:
         """While it lasts the target carries nothing out; what was acknowledged before is in the files."""
 
-    def sessions(self) -> list[Nexus]:
-        """All sessions there are now."""
+    def sessions(self, name: str = "") -> list[Nexus]:
+        """The sessions there are now with one target, with all of them for ""."""
 
     def drop(self, nexus: Nexus) -> None:
         """End a session from the target's side. Harmless if it is gone."""

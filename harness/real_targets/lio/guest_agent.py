@@ -63,10 +63,10 @@ def detach(name, lun, disk):
     remove_disk(disk)
 
 
-def sessions():
-    """All sessions, as [target, initiator]."""
+def sessions(name="iqn.*"):
+    """All sessions with targets of that name, which may be a pattern of glob, as [target, initiator]."""
     found = []
-    for path in glob.glob(f"{SETTINGS}/iqn.*/tpgt_1/dynamic_sessions"):
+    for path in glob.glob(f"{SETTINGS}/{name}/tpgt_1/dynamic_sessions"):
         with open(path) as file:
             text = file.read()
         names = [name for name in text.replace("\0", "\n").split("\n") if name]

@@ -99,9 +99,14 @@ class Machine:
         )  # fmt: skip
         return number
 
-    def unplug(self, number: int) -> None:
-        """Take a disk out; the guest has let go of it already."""
-        self.monitor("device_del", id=f"disk{number}")
+    def unplug(self, *numbers: int) -> None:
+        """Take disks out; the guest has let go of them already."""
+        for number in numbers:
+            self.monitor("device_del", id=f"disk{number}")
+        for number in numbers:
+            self._remove_node(number)
+
+    def _remove_node(self, number: int) -> None:
         for _ in range(1000):
             try:
                 self.monitor("blockdev-del", **{"node-name": f"node{number}"})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -78,19 +79,24 @@ class LioTarget:
         """See `Target.frozen`: the whole machine stands still, and what it has begun to write is written."""
         return self._machine.stopped()
 
-    def sessions(self) -> list[Nexus]:
+    def sessions(self, name: str = "") -> list[Nexus]:
         """See `Target.sessions`."""
-        found = self._machine.ask("sessions")
+        found = self._machine.ask("sessions", name=name or "iqn.*")
         return [Nexus(target, initiator) for target, initiator in found if target.startswith(self._prefix)]
 
     def drop(self, nexus: Nexus) -> None:
         """See `Target.drop`: the portal group of the session's target is disabled, and enabled again."""
         self._machine.ask("drop", name=nexus.target)
 
-    def clear(self) -> None:
-        """Take everything away that this backend exports."""
+    def let_go(self) -> list[int]:
+        """Forget what is exported, and return the disks that the machine has for it."""
         with self._guard:
             disks, self._disks = [disk for disk in self._disks.values() if disk is not None], {}
-        self._machine.ask("clear", prefix=self._prefix, disks=disks)
-        for disk in disks:
-            self._machine.unplug(disk)
+        return disks
+
+
+def clear(machine: Machine, realms: str, targets: Iterable[LioTarget]) -> None:
+    """Take everything away that these targets export; their realms, and no others, begin with `realms`."""
+    disks = [disk for target in targets for disk in target.let_go()]
+    machine.ask("clear", prefix=f"{AUTHORITY}:{realms}", disks=disks)
+    machine.unplug(*disks)

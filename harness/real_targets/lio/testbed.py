@@ -21,7 +21,7 @@ from harness.real_targets.missing import NotInstalled, first_missing, need_progr
 from .foreground_copy import CopyNexus, ForegroundCopies
 from .image import BuildFailed, image
 from .machine import QEMU, QEMU_PACKAGE, Machine, OwnMachine
-from .target import LioTarget
+from .target import LioTarget, clear
 
 _testbeds = itertools.count(1)
 _kept: list[OwnMachine] = []
@@ -70,11 +70,12 @@ class LioTestbed(IscsiTestbed):
 
     def start_targets(self, directory: Path, backends: list[str]) -> Mapping[str, Target]:
         """See `IscsiTestbed.start_targets`."""
-        machine, number = kept_machine(), next(_testbeds)
-        self._lio = {name: LioTarget(machine, f"{name}-{number}") for name in backends}
+        self._machine, self._realms = kept_machine(), f"{next(_testbeds)}-"
+        self._lio = {name: LioTarget(self._machine, self._realms + name) for name in backends}
         return dict(self._lio)
 
     def clean_up(self) -> None:
         """See `WallTestbed.clean_up`."""
-        for target in self.__dict__.pop("_lio", {}).values():
-            target.clear()
+        targets = self.__dict__.pop("_lio", {})
+        if targets:
+            clear(self._machine, self._realms, targets.values())

@@ -110,9 +110,10 @@ class TgtTarget:
             finally:
                 self.program.go_on()
 
-    def sessions(self) -> list[Nexus]:
+    def sessions(self, name: str = "") -> list[Nexus]:
         """See `Target.sessions`."""
-        return list(parse_sessions(self._order("--mode", "target", "--op", "show")))
+        found = parse_sessions(self._order("--mode", "target", "--op", "show"))
+        return [nexus for nexus in found if name in ("", nexus.target)]
 
     def drop(self, nexus: Nexus) -> None:
         """See `Target.drop`."""
