@@ -19,8 +19,8 @@ from conformance.session import ExitCode
 GROUP = "backend_activity.testbeds"
 
 WORKERS = {"lio": 2}
-"""Workers for each job, where it is not one: on LIO most of a check is waiting, for copies at their pace and for the two
-seconds after which LIO notices that a connection is gone; the processors are idle for four fifths of it."""
+"""Workers for each job, where it is not one: on LIO most of a check is waiting, for copies at their pace and for the
+two seconds after which LIO notices that a connection is gone; the processors are idle for four fifths of it."""
 
 
 def lacks(testbed: str) -> str | None:

@@ -11,13 +11,15 @@ from pathlib import Path
 import pytest
 
 from harness.driver_kit import run_job
-from harness.model import Caller
+from harness.model import GIB, Caller
 from harness.real_targets.iscsi.testbed import IscsiTestbed
 from harness.real_targets.lio import standing
 from harness.real_targets.lio.testbed import LioTestbed
 from harness.real_targets.programs import state_of
 from harness.runtime import SECOND
 from harness.schedule import Fault
+from harness.stamps import block_bytes
+from harness.storage import BLOCK
 from harness.testbed import Job
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
@@ -48,6 +50,27 @@ def test_writes_moves_and_breaks(lio: IscsiTestbed, breaks: str) -> None:
     assert len(before) == 1
     assert before[0] not in primary.store.target.sessions()
     assert primary.connect(OWNER).is_open
+
+
+def test_stamps_are_those_of_the_lun(lio: IscsiTestbed) -> None:
+    """A LUN that shows another file than the volume's is found out: beside what was written, and anywhere if all of it
+    is read."""
+    primary = lio.backend("primary")
+    run_job(primary.connect(OWNER), Job("create_volume", target="volume", size=1), "1")
+    primary.attach("volume", "host-1").write(1000, 11)
+    name = primary.store.exported_file("volume").export().name
+    other = lio.directory / "other"
+    with open(other, "wb") as file:
+        file.truncate(GIB)
+        for block in (999, 1001, 70000):
+            file.seek(block * BLOCK)
+            file.write(block_bytes(block, 12))
+    primary.store.target.detach_file(name)
+    primary.store.target.attach_file(name, other, "0123456789abcdef", True)
+    shown = primary.inspect().images["volume"]
+    assert shown[999] == shown[1001] == 12
+    assert 1000 not in shown
+    assert primary.store.exported_file("volume").shown(whole=True).image == {999: 12, 1001: 12, 70000: 12}
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from harness.real_targets.backing.attachment import WallAttachment
@@ -45,6 +45,13 @@ class IscsiAttachment(WallAttachment):
     def get(self, offset: int, length: int) -> bytes:
         """See `WallAttachment.get`."""
         return self._do(lambda session: session.read(LUN, offset, length))
+
+    def extents(self) -> Iterator[tuple[int, int]]:
+        """See `Attachment.extents`: what the target says, and where it says nothing, what the backing file says."""
+        self._runtime.checkpoint()
+        size = self._volume.size
+        told = self._do(lambda session: session.mapped_ranges(LUN, size))
+        yield from self._volume.extents() if told is None else told
 
     def copy_to(self, destination: Attachment) -> None:
         """See `Attachment.copy_to`: reads what was ever written, and writes it; what the other held becomes zeros.

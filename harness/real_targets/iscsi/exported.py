@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import random
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from harness.real_targets.backing.volume_file import Changes, PointInTime, Volum
 from harness.runtime import Runtime
 from harness.storage import BLOCK, Image, StoredObject
 
+from .ranges import with_doubts
 from .session import CommandFailed, Login, LoginRefused, Session, SessionLost
 from .target import DATA_PASSWORD, DATA_USER, LUN, Target, host_name, object_name, serial_number
 
@@ -64,6 +66,7 @@ class ExportedFile(VolumeFile):
         super().__init__(object_id, kind, parent, path)
         self.target = target
         self._export: Export | None = None
+        self._looks = itertools.count(1)  # ids come from the run's seed, so what is drawn at each look does too
 
     def export(self) -> Export:
         """Where the object is to be had; exports it if it is not. Raises `ObjectUnknown`, `TargetFailed`."""
@@ -91,22 +94,25 @@ class ExportedFile(VolumeFile):
         """See `shown`."""
         return self.shown().image
 
-    def shown(self) -> Shown:
-        """What the LUN shows, read over iSCSI; which ranges were ever written is known from the file.
+    def shown(self, whole: bool = False) -> Shown:
+        """What the LUN shows, read over iSCSI: the ranges of `ranges`, or with `whole` every block.
 
         Read anew if the object went elsewhere meanwhile. Raises `ObjectUnknown` once it was deleted.
         """
         for _ in range(_TRIES - 1):
             with contextlib.suppress(SessionLost, LoginRefused, CommandFailed):
-                return self._read_lun()
-        return self._read_lun()
+                return self._read_lun(whole)
+        return self._read_lun(whole)
 
-    def _read_lun(self) -> Shown:
+    def _read_lun(self, whole: bool) -> Shown:
         image: dict[int, int] = {}
         session = Session(self.export().login(INSPECTOR))
         try:
             serial, size = session.serial_number(LUN), session.capacity(LUN)
-            for start, length in self.extents():
+            ranges = [(0, size)] if whole else session.mapped_ranges(LUN, size)
+            if ranges is None:
+                ranges = with_doubts(self.extents(), size, random.Random(f"{self.id} {next(self._looks)}"))
+            for start, length in ranges:
                 for offset in range(start, start + length, _READ_BYTES):
                     data = session.read(LUN, offset, min(_READ_BYTES, start + length - offset))
                     for place in range(0, len(data), BLOCK):
