@@ -18,7 +18,7 @@ from conformance.session import ExitCode
 
 GROUP = "backend_activity.testbeds"
 
-WORKERS = {"lio": 2}
+WORKERS = {"lio": 1.5}
 """Workers for each job, where it is not one: on LIO most of a check is waiting, for copies at their pace and for the
 two seconds after which LIO notices that a connection is gone; the processors are idle for four fifths of it."""
 
@@ -59,7 +59,7 @@ def main() -> int:
             continue
         began = time.monotonic()
         command = [sys.executable, "-m", "pytest", "conformance/", "-q"]
-        command += ["-n", str(options.jobs * WORKERS.get(testbed, 1))]
+        command += ["-n", str(round(options.jobs * WORKERS.get(testbed, 1)))]
         report = options.report / testbed
         command += ["--driver", "reference", "--testbed", testbed, "--report", str(report)]
         command += ["--check-timeout", options.check_timeout]

@@ -6,6 +6,7 @@ import os
 import random
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ pytestmark = pytest.mark.long
 
 MIB = 1 << 20
 SIZE = 96 * MIB
+WITHIN_S = 60.0
 NAME = "iqn.2026-11.org.example:{realm}:copies"
 USER, PASSWORD = "copier", "copier-password"
 SOURCE, DESTINATION = 1, 2
@@ -86,6 +88,13 @@ def refusal(answer: Answer) -> int:
     return answer.ascq
 
 
+def await_content(session: Session, offset: int, data: bytes) -> None:
+    """Read the second unit there until it has the data; fails where it does not get them in `WITHIN_S`."""
+    give_up = time.monotonic() + WITHIN_S
+    while session.read(DESTINATION, offset, len(data)) != data:
+        assert time.monotonic() < give_up, f"the copy did not get to byte {offset}"
+
+
 def test_content_arrives(units: Units) -> None:
     """Ranges of a block, of a few, and of more than one command holds are on the other unit, at their own offsets."""
     noise = random.Random(1)
@@ -128,8 +137,8 @@ def test_list_identifiers_are_not_looked_at(units: Units) -> None:
     data = random.Random(2).randbytes(BLOCK)
     for offset in (0, LARGEST - BLOCK, LARGEST):
         units.session.write(SOURCE, offset, data)
-    cdbs = [command(9, *units.names, (part,)) for part in (first, second)]
-    answers = units.session.together(SOURCE, cdbs)
+    commands = [(*command(9, *units.names, (part,)), 0) for part in (first, second)]
+    answers = units.session.together(SOURCE, commands)
     assert [answer.is_good for answer in answers] == [True, True]
     both: list[Answer] = []
     threads = [
@@ -160,13 +169,11 @@ def test_copy_outlives_its_nexus(units: Units) -> None:
 
     thread = threading.Thread(target=copy)
     thread.start()
-    while units.other.read(DESTINATION, 0, BLOCK) != data:
-        pass
+    await_content(units.other, 0, data)
     units.session.cut()
     thread.join()
     assert lost, "the copy was over before its nexus was cut"
-    while units.other.read(DESTINATION, LARGEST - BLOCK, BLOCK) != data:
-        pass  # a copy that had ended with its nexus would be waited for until the test's time is up
+    await_content(units.other, LARGEST - BLOCK, data)
     again = Session(units.login)
     again.test_unit_ready(SOURCE)
     cdb = struct.pack(">BBB7xIxx", 0x84, 0, 9, 0x1000)

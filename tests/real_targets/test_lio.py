@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +72,31 @@ def test_stamps_are_those_of_the_lun(lio: IscsiTestbed) -> None:
     assert shown[999] == shown[1001] == 12
     assert 1000 not in shown
     assert primary.store.exported_file("volume").shown(whole=True).image == {999: 12, 1001: 12, 70000: 12}
+
+
+CHILD = """
+import sys, time
+from harness.real_targets.lio.testbed import LioTestbed, kept_machine
+bed = LioTestbed(seed=1, options={"directory": sys.argv[1]})
+print((kept_machine().directory / "qemu.pid").read_text().strip(), kept_machine().directory, flush=True)
+time.sleep(3600)
+"""
+
+
+def test_killed_parent_takes_its_machine_along(lio: IscsiTestbed, tmp_path: Path) -> None:
+    """After the process that holds a machine is killed, the machine and its files go too; one beside it goes on."""
+    parent = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    with parent.stdout:
+        pid, directory = parent.stdout.readline().split()
+    stat = Path(f"/proc/{pid}/stat")
+    assert state_of(stat)
+    assert Path(directory).is_dir()
+    parent.kill()
+    parent.wait()
+    while state_of(stat) not in ("", "Z") or Path(directory).exists():
+        time.sleep(0.001)
+    assert lio.backend("primary").connect(OWNER).is_open
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""libiscsi's own tests against tgt: what fails is known, with its reason."""
+"""libiscsi's own tests against tgt and LIO: what fails is known, with its reason."""
 
 from __future__ import annotations
 
@@ -38,12 +38,14 @@ def test_skips_are_no_passes() -> None:
 
 
 @pytest.mark.long
-def test_iscsi_test_cu(tgt: IscsiTestbed, tmp_path: Path) -> None:
-    """Exactly the known tests of iscsi-test-cu fail on tgt, and at least 100 pass without being skipped."""
+@pytest.mark.parametrize("name", sorted(KNOWN))
+def test_iscsi_test_cu(name: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """Exactly the known tests of iscsi-test-cu fail on the target, and at least 100 pass without being skipped."""
     if shutil.which(PROGRAM) is None:
         pytest.skip(f"{PROGRAM} is not installed; install Debian's package {PACKAGE}")
-    found = outcomes(tgt.backend("primary").store.target, tmp_path)
+    bed: IscsiTestbed = request.getfixturevalue(name)
+    found = outcomes(bed.backend("primary").store.target, tmp_path)
     count = {what: sum(outcome == what for outcome in found.values()) for what in ("passed", "skipped", "failed")}
-    print(f"iscsi-test-cu on tgt: {count}")
-    assert {test for test, outcome in found.items() if outcome == "failed"} == set(KNOWN["tgt"])
+    print(f"iscsi-test-cu on {name}: {count}")
+    assert {test for test, outcome in found.items() if outcome == "failed"} == set(KNOWN[name])
     assert count["passed"] >= 100

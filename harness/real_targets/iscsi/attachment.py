@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from harness.real_targets.backing.attachment import WallAttachment
@@ -12,7 +12,8 @@ from harness.storage import PoolFull, StorageError
 from harness.testbed import Attachment
 
 from .exported import ExportedFile
-from .session import TRANSFER, CommandFailed, LoginRefused, Session, SessionLost
+from .ranges import Range
+from .session import CommandFailed, LoginRefused, Session, SessionLost, windows
 from .target import LUN
 
 PATIENCE_NS = 10 * SECOND
@@ -63,14 +64,24 @@ class IscsiAttachment(WallAttachment):
             raise ValueError("the destination must be an attachment of the same testbed")
         if destination.volume.size < self.volume.size:
             raise StorageError(f"volume {self.volume_id} does not fit into volume {destination.volume_id}")
-        for start, length in list(destination.extents()):
-            for offset in range(start, start + length, TRANSFER):
-                self._runtime.checkpoint()
-                destination.put(offset, bytes(min(TRANSFER, start + length - offset)))
-        for start, length in self.extents():
-            for offset in range(start, start + length, TRANSFER):
-                self._runtime.checkpoint()
-                destination.put(offset, self.get(offset, min(TRANSFER, start + length - offset)))
+        for part in self._windows(list(destination.extents())):
+            destination.put_many([(start, bytes(length)) for start, length in part])
+        for part in self._windows(self.extents()):
+            destination.put_many(self.get_many(part))
+
+    def get_many(self, ranges: list[Range]) -> list[tuple[int, bytes]]:
+        """Read ranges, several at a time; raises as `get` does."""
+        return self._do(lambda session: list(session.read_many(LUN, ranges)))
+
+    def put_many(self, pieces: list[tuple[int, bytes]]) -> None:
+        """Write pieces of at most `TRANSFER` bytes, several at a time; raises as `put` does."""
+        self._do(lambda session: session.write_many(LUN, pieces))
+
+    def _windows(self, ranges: Iterable[Range]) -> Iterator[list[Range]]:
+        """The ranges by what is copied at once; a copy can be ended in between."""
+        for some in windows(ranges):
+            self._runtime.checkpoint()
+            yield some
 
     def log_out(self) -> None:
         """Log out. Repeating it is harmless."""

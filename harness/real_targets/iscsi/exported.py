@@ -112,14 +112,12 @@ class ExportedFile(VolumeFile):
             ranges = [(0, size)] if whole else session.mapped_ranges(LUN, size)
             if ranges is None:
                 ranges = with_doubts(self.extents(), size, random.Random(f"{self.id} {next(self._looks)}"))
-            for start, length in ranges:
-                for offset in range(start, start + length, _READ_BYTES):
-                    data = session.read(LUN, offset, min(_READ_BYTES, start + length - offset))
-                    for place in range(0, len(data), BLOCK):
-                        block = (offset + place) // BLOCK
-                        stamp = shown_stamp(block, data[place : place + BLOCK])
-                        if stamp is not None:
-                            image[block] = stamp
+            for offset, data in session.read_many(LUN, ranges):
+                for place in range(0, len(data), BLOCK):
+                    block = (offset + place) // BLOCK
+                    stamp = shown_stamp(block, data[place : place + BLOCK])
+                    if stamp is not None:
+                        image[block] = stamp
         finally:
             session.close()
         return Shown(image, serial, size)

@@ -14,9 +14,9 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from . import libiscsi as lib
 from .ranges import Range, merged
@@ -25,6 +25,8 @@ SECTOR = 512
 """Bytes of a logical block of every LUN here."""
 TRANSFER = 256 * 1024
 """Bytes that one command reads or writes at most."""
+OUTSTANDING = 16
+"""Commands that `Session.read_many` and `Session.write_many` have on the wire at most."""
 TIMEOUT_S = 20
 """Seconds that a command may take."""
 ILLEGAL_REQUEST, UNIT_ATTENTION = 0x5, 0x6
@@ -104,6 +106,36 @@ class _Sent:
     number: int = 0
 
 
+Command = tuple[bytes, bytes, int]
+"""CDB, the data that go with it, and how many bytes are to come back."""
+
+T = TypeVar("T")
+
+
+def _transfer(code: int, offset: int, size: int) -> bytes:
+    """The CDB of READ (16) or WRITE (16)."""
+    return struct.pack(">BBQIBB", code, 0, offset // SECTOR, size // SECTOR, 0, 0)
+
+
+def _parts(ranges: Iterable[Range]) -> Iterator[Range]:
+    """The ranges, cut into what one command transfers."""
+    for offset, length in ranges:
+        for start in range(offset, offset + length, TRANSFER):
+            yield start, min(TRANSFER, offset + length - start)
+
+
+def _some(things: Iterable[T]) -> Iterator[list[T]]:
+    """The things, by as many as may be outstanding."""
+    left = iter(things)
+    while some := list(itertools.islice(left, OUTSTANDING)):
+        yield some
+
+
+def windows(ranges: Iterable[Range]) -> Iterator[list[Range]]:
+    """The ranges, cut into what one command transfers, by as many as may be outstanding."""
+    return _some(_parts(ranges))
+
+
 class Session:
     """A logged-in session. One command at a time; callers in other threads wait their turn.
 
@@ -148,13 +180,13 @@ class Session:
         with self._turn:
             return self._answer(self._submit(lun, cdb, out, expect))
 
-    def together(self, lun: int, commands: Sequence[tuple[bytes, bytes]]) -> list[Answer]:
-        """Send commands, each with its data, without waiting in between; returns all answers, in the order of sending.
+    def together(self, lun: int, commands: Sequence[Command]) -> list[Answer]:
+        """Send commands without waiting in between; returns all answers, in the order of sending.
 
         Raises `SessionLost`.
         """
         with self._turn:
-            return [self._answer(sent) for sent in [self._submit(lun, cdb, out, 0) for cdb, out in commands]]
+            return [self._answer(sent) for sent in [self._submit(lun, *command) for command in commands]]
 
     def _submit(self, lun: int, cdb: bytes, out: bytes, expect: int) -> _Sent:
         direction = lib.DATA_OUT if out else lib.DATA_IN if expect else lib.NO_DATA
@@ -208,19 +240,31 @@ class Session:
 
     def read(self, lun: int, offset: int, length: int) -> bytes:
         """READ (16) (SBC-3 §5.13); offset and length in bytes, multiples of `SECTOR`."""
-        found = []
-        for start in range(offset, offset + length, TRANSFER):
-            size = min(TRANSFER, offset + length - start)
-            cdb = struct.pack(">BBQIBB", 0x88, 0, start // SECTOR, size // SECTOR, 0, 0)
-            found.append(self.carry_out("READ (16)", lun, cdb, expect=size))
-        return b"".join(found)
+        return b"".join(data for _, data in self.read_many(lun, [(offset, length)]))
+
+    def read_many(self, lun: int, ranges: Iterable[Range]) -> Iterator[tuple[int, bytes]]:
+        """Read ranges with READ (16), `OUTSTANDING` commands at a time; yields offset and data of parts of them, in
+        order. Raises `CommandFailed`, `SessionLost`."""
+        for some in windows(ranges):
+            commands = [(_transfer(0x88, start, size), b"", size) for start, size in some]
+            for (start, _), command, answer in zip(some, commands, self.together(lun, commands), strict=True):
+                yield start, answer.data if answer.is_good else self.carry_out("READ (16)", lun, *command)
 
     def write(self, lun: int, offset: int, data: bytes) -> None:
         """WRITE (16) (SBC-3 §5.34); offset and length in bytes, multiples of `SECTOR`."""
-        for start in range(0, len(data), TRANSFER):
-            part = data[start : start + TRANSFER]
-            cdb = struct.pack(">BBQIBB", 0x8A, 0, (offset + start) // SECTOR, len(part) // SECTOR, 0, 0)
-            self.carry_out("WRITE (16)", lun, cdb, out=part)
+        for start, size in _parts([(0, len(data))]):
+            self.carry_out("WRITE (16)", lun, _transfer(0x8A, offset + start, size), out=data[start : start + size])
+
+    def write_many(self, lun: int, pieces: Iterable[tuple[int, bytes]]) -> None:
+        """Write pieces, offset and data of at most `TRANSFER` bytes, with WRITE (16), `OUTSTANDING` at a time.
+
+        Raises `CommandFailed`, `SessionLost`.
+        """
+        for some in _some(pieces):
+            commands = [(_transfer(0x8A, offset, len(data)), data, 0) for offset, data in some]
+            for command, answer in zip(commands, self.together(lun, commands), strict=True):
+                if not answer.is_good:
+                    self.carry_out("WRITE (16)", lun, *command)
 
     def capacity(self, lun: int) -> int:
         """The size of a LUN in bytes: READ CAPACITY (16) (SBC-3 §5.16)."""

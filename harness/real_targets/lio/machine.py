@@ -179,7 +179,7 @@ def qemu_arguments(built: Image, address: str) -> list[str]:
         "-netdev", user, "-device", "virtio-net-pci,netdev=net0,romfile=",
         "-device", "virtio-scsi-pci,id=scsi0", "-device", "virtio-serial-pci",
         "-chardev", f"socket,id=agent,path={AGENT},server=on,wait=off", "-device", "virtserialport,chardev=agent",
-        "-qmp", f"unix:{MONITOR},server=on,wait=off",
+        "-qmp", f"unix:{MONITOR},server=on,wait=off", "-pidfile", "qemu.pid",
     ]  # fmt: skip
 
 
