@@ -18,6 +18,10 @@ from conformance.session import ExitCode
 
 GROUP = "backend_activity.testbeds"
 
+PUBLICATIONS = {"lio": ("conformance/publications/scsi_extended_copy.toml",)}
+"""Publications that are acted out on a testbed beside the reference driver's own: LIO itself makes the copies of
+connection-specific activities, and the reference driver's are unrestricted."""
+
 WORKERS = {"lio": 1.5}
 """Workers for each job, where it is not one: on LIO most of a check is waiting, for copies at their pace and for the
 two seconds after which LIO notices that a connection is gone; the processors are idle for four fifths of it."""
@@ -57,17 +61,20 @@ def main() -> int:
         if reason is not None:
             summary.append(f"{testbed}: SKIPPED: {reason}")
             continue
-        began = time.monotonic()
-        command = [sys.executable, "-m", "pytest", "conformance/", "-q"]
-        command += ["-n", str(round(options.jobs * WORKERS.get(testbed, 1)))]
-        report = options.report / testbed
-        command += ["--driver", "reference", "--testbed", testbed, "--report", str(report)]
-        command += ["--check-timeout", options.check_timeout]
-        done = subprocess.run(command, check=False)
-        took = f"{time.monotonic() - began:.0f} s"
-        passed, remark = outcome(done.returncode, report, testbed)
-        summary.append(f"{testbed}: {'passed in' if passed else 'FAILED after'} {took}{remark and '; ' + remark}")
-        status = max(status, int(not passed))
+        runs = {testbed: ("--driver", "reference")}
+        for path in PUBLICATIONS.get(testbed, ()):
+            runs[f"{testbed}-{Path(path).stem}"] = ("--attributes", path)
+        for name, driver in runs.items():
+            began = time.monotonic()
+            command = [sys.executable, "-m", "pytest", "conformance/", "-q"]
+            command += ["-n", str(round(options.jobs * WORKERS.get(testbed, 1)))]
+            command += [*driver, "--testbed", testbed, "--report", str(options.report / name)]
+            command += ["--check-timeout", options.check_timeout]
+            done = subprocess.run(command, check=False)
+            took = f"{time.monotonic() - began:.0f} s"
+            passed, remark = outcome(done.returncode, options.report / name, testbed)
+            summary.append(f"{name}: {'passed in' if passed else 'FAILED after'} {took}{remark and '; ' + remark}")
+            status = max(status, int(not passed))
     print("== real targets", *summary, sep="\n")
     return status
 

@@ -24,6 +24,10 @@ BOOT_WITHIN_S = 90.0
 ISCSI_PORT = 3260
 MONITOR, AGENT = "monitor", "agent"
 _MEMORY_MB = 512
+_CODE_MB = 256  # for translated code; QEMU takes 1024 otherwise, half of what a check's cell may have
+_THREADS = 16  # that wait for disks; each has a stack of 8 MiB
+ENVIRONMENT = {"MALLOC_ARENA_MAX": "2"}
+"""What QEMU has in its environment besides: without it each thread takes 64 MiB of addresses for what it allocates."""
 _DISKS = 255
 _CHOICE = random.SystemRandom()  # two runs with one seed must not choose alike
 
@@ -145,7 +149,7 @@ class OwnMachine:
         try:
             address = free_network()
             argv = qemu_arguments(image(), address)
-            self.program: Program = self._programs.start(argv, self.directory, self.directory / "qemu.log")
+            self.program: Program = self._programs.start(argv, self.directory, self.directory / "qemu.log", ENVIRONMENT)
             self.machine = Machine(self.directory, address)
         except ProgramFailed as error:
             self.close()
@@ -171,8 +175,9 @@ def qemu_arguments(built: Image, address: str) -> list[str]:
         f"dhcpstart={network}.20,hostfwd=tcp:{address}:{ISCSI_PORT}-{address}:{ISCSI_PORT}"
     )
     return [
-        need_program(QEMU, QEMU_PACKAGE), "-accel", "tcg,thread=multi", "-M", "q35,usb=off,sata=off,smbus=off",
+        need_program(QEMU, QEMU_PACKAGE), "-accel", f"tcg,thread=multi,tb-size={_CODE_MB}", "-M", "q35,usb=off,sata=off,smbus=off",
         "-cpu", "max", "-smp", "1", "-m", str(_MEMORY_MB),
+        "-object", f"main-loop,id=main-loop,thread-pool-max={_THREADS}",
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "file:console.log",
         "-kernel", str(built.kernel), "-initrd", str(built.initramfs),
         "-append", f"console=ttyS0 quiet panic=-1 nokaslr mitigations=off random.trust_cpu=on address={address}",

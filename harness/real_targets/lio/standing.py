@@ -21,7 +21,7 @@ from pathlib import Path
 from harness.real_targets.iscsi.target import TargetFailed
 
 from .image import cache_directory, image
-from .machine import BOOT_WITHIN_S, Machine, free_network, qemu_arguments
+from .machine import BOOT_WITHIN_S, ENVIRONMENT, Machine, free_network, qemu_arguments
 
 GONE_WITHIN_S = 10.0
 
@@ -77,6 +77,7 @@ def up() -> Machine | None:
                 # it notes itself, so that it is found however soon this process dies
                 ["/bin/sh", "-c", 'cat /proc/$$/stat > process && exec "$@"', "sh", *qemu_arguments(built, address)],
                 cwd=place,
+                env={**os.environ, **ENVIRONMENT},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -6,13 +6,14 @@ that runs the machine is the target's shelf: there the jobs copy.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import threading
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from harness.real_targets.iscsi.target import AUTHORITY, LUN, Nexus
+from harness.real_targets.iscsi.target import AUTHORITY, LUN, Nexus, TargetFailed
 
 from .machine import ISCSI_PORT, Machine
 
@@ -61,6 +62,8 @@ class LioTarget:
             with self._guard:
                 del self._disks[name, lun]
             if disk is not None:
+                with contextlib.suppress(TargetFailed):  # what was made of it on the way
+                    self._machine.ask("clear", prefix="no target", disks=[disk])
                 self._machine.unplug(disk)
             raise
         with self._guard:
