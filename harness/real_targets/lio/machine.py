@@ -175,7 +175,8 @@ def qemu_arguments(built: Image, address: str) -> list[str]:
         f"dhcpstart={network}.20,hostfwd=tcp:{address}:{ISCSI_PORT}-{address}:{ISCSI_PORT}"
     )
     return [
-        need_program(QEMU, QEMU_PACKAGE), "-accel", f"tcg,thread=multi,tb-size={_CODE_MB}", "-M", "q35,usb=off,sata=off,smbus=off",
+        need_program(QEMU, QEMU_PACKAGE), "-accel", f"tcg,thread=multi,tb-size={_CODE_MB}",
+        "-M", "q35,usb=off,sata=off,smbus=off",
         "-cpu", "max", "-smp", "1", "-m", str(_MEMORY_MB),
         "-object", f"main-loop,id=main-loop,thread-pool-max={_THREADS}",
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "file:console.log",
