@@ -1,5 +1,9 @@
 """The testbed `lio`: LIO in a virtual machine. See `harness.real_targets.iscsi.testbed` for what is real.
 
+Beyond that the copies of connection-specific activities (snapshots, clones, volumes from snapshots, replicas) are real
+EXTENDED COPY commands on the session of the driver that started them; see `foreground_copy`. Moves, reverts and backups
+are copying processes in every scope.
+
 A machine takes some seconds to come up, so one is kept for all testbeds of a process, and ends with the process.
 """
 
