@@ -71,7 +71,7 @@ def test_stamps_are_those_of_the_lun(lio: IscsiTestbed) -> None:
     shown = primary.inspect().images["volume"]
     assert shown[999] == shown[1001] == 12
     assert 1000 not in shown
-    assert primary.store.exported_file("volume").shown(whole=True).image == {999: 12, 1001: 12, 70000: 12}
+    assert primary.store.exported_file("volume").look(whole=True).image == {999: 12, 1001: 12, 70000: 12}
 
 
 CHILD = """

@@ -11,12 +11,10 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 
+from harness.real_targets.backing.windows import Range
 from harness.storage import BLOCK
 
 SAMPLES = 8
-
-Range = tuple[int, int]
-"""Offset and length in bytes, whole blocks."""
 
 
 def with_doubts(written: Iterable[Range], size: int, draw: random.Random) -> list[Range]:

@@ -16,17 +16,18 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
+
+from harness.real_targets.backing.reaching import Unreachable
+from harness.real_targets.backing.windows import Range, parts, some
 
 from . import libiscsi as lib
-from .ranges import Range, merged
+from .ranges import merged
 
 SECTOR = 512
 """Bytes of a logical block of every LUN here."""
 TRANSFER = 256 * 1024
 """Bytes that one command reads or writes at most."""
-OUTSTANDING = 16
-"""Commands that `Session.read_many` and `Session.write_many` have on the wire at most."""
 TIMEOUT_S = 20
 """Seconds that a command may take."""
 ILLEGAL_REQUEST, UNIT_ATTENTION = 0x5, 0x6
@@ -35,11 +36,11 @@ _RETRIES = 5
 _POLL_MS = 500
 
 
-class LoginRefused(Exception):
+class LoginRefused(Unreachable):
     """The target did not let the initiator in, or is not there."""
 
 
-class SessionLost(Exception):
+class SessionLost(Unreachable):
     """The session is gone, or the target has not answered."""
 
 
@@ -109,31 +110,10 @@ class _Sent:
 Command = tuple[bytes, bytes, int]
 """CDB, the data that go with it, and how many bytes are to come back."""
 
-T = TypeVar("T")
-
 
 def _transfer(code: int, offset: int, size: int) -> bytes:
     """The CDB of READ (16) or WRITE (16)."""
     return struct.pack(">BBQIBB", code, 0, offset // SECTOR, size // SECTOR, 0, 0)
-
-
-def _parts(ranges: Iterable[Range]) -> Iterator[Range]:
-    """The ranges, cut into what one command transfers."""
-    for offset, length in ranges:
-        for start in range(offset, offset + length, TRANSFER):
-            yield start, min(TRANSFER, offset + length - start)
-
-
-def _some(things: Iterable[T]) -> Iterator[list[T]]:
-    """The things, by as many as may be outstanding."""
-    left = iter(things)
-    while some := list(itertools.islice(left, OUTSTANDING)):
-        yield some
-
-
-def windows(ranges: Iterable[Range]) -> Iterator[list[Range]]:
-    """The ranges, cut into what one command transfers, by as many as may be outstanding."""
-    return _some(_parts(ranges))
 
 
 class Session:
@@ -245,14 +225,14 @@ class Session:
     def read_many(self, lun: int, ranges: Iterable[Range]) -> Iterator[tuple[int, bytes]]:
         """Read ranges with READ (16), `OUTSTANDING` commands at a time; yields offset and data of parts of them, in
         order. Raises `CommandFailed`, `SessionLost`."""
-        for some in windows(ranges):
-            commands = [(_transfer(0x88, start, size), b"", size) for start, size in some]
-            for (start, _), command, answer in zip(some, commands, self.together(lun, commands), strict=True):
+        for window in some(parts(ranges, TRANSFER)):
+            commands = [(_transfer(0x88, start, size), b"", size) for start, size in window]
+            for (start, _), command, answer in zip(window, commands, self.together(lun, commands), strict=True):
                 yield start, answer.data if answer.is_good else self.carry_out("READ (16)", lun, *command)
 
     def write(self, lun: int, offset: int, data: bytes) -> None:
         """WRITE (16) (SBC-3 §5.34); offset and length in bytes, multiples of `SECTOR`."""
-        for start, size in _parts([(0, len(data))]):
+        for start, size in parts([(0, len(data))], TRANSFER):
             self.carry_out("WRITE (16)", lun, _transfer(0x8A, offset + start, size), out=data[start : start + size])
 
     def write_many(self, lun: int, pieces: Iterable[tuple[int, bytes]]) -> None:
@@ -260,8 +240,8 @@ class Session:
 
         Raises `CommandFailed`, `SessionLost`.
         """
-        for some in _some(pieces):
-            commands = [(_transfer(0x8A, offset, len(data)), data, 0) for offset, data in some]
+        for window in some(pieces):
+            commands = [(_transfer(0x8A, offset, len(data)), data, 0) for offset, data in window]
             for command, answer in zip(commands, self.together(lun, commands), strict=True):
                 if not answer.is_good:
                     self.carry_out("WRITE (16)", lun, *command)

@@ -46,12 +46,12 @@ _NUMBERS = itertools.count(1)
 
 
 class CopyNexus:
-    """The I_T nexus of one connection: the driver's session with its control target `control` of a backend."""
+    """The I_T nexus of one connection: the driver's session with its control target at a backend."""
 
-    def __init__(self, target: LioTarget, session: Session, control: str) -> None:
+    def __init__(self, target: LioTarget, session: Session) -> None:
         self.session = session
         self._target = target
-        self._control = control
+        self._control = session.login.target
 
     @contextlib.contextmanager
     def units(self, source: Path, destination: Path) -> Iterator[tuple[int, int]]:

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from harness.backend_jobs import JobEngine
 from harness.real_targets.backing.options import SCALED
 from harness.real_targets.iscsi.libiscsi import library
+from harness.real_targets.iscsi.session import Session
 from harness.real_targets.iscsi.target import Target
 from harness.real_targets.iscsi.testbed import IscsiTestbed
 from harness.real_targets.missing import NotInstalled, first_missing, need_program
@@ -70,7 +71,8 @@ class LioTestbed(IscsiTestbed):
 
     def _copy_nexus(self, backend: str, connection_id: str) -> CopyNexus:
         connection = self.backend(backend).connection(connection_id)
-        return CopyNexus(self._lio[backend], connection.session, connection.nexus.target)
+        assert isinstance(connection.session, Session)
+        return CopyNexus(self._lio[backend], connection.session)
 
     def start_targets(self, directory: Path, backends: list[str]) -> Mapping[str, Target]:
         """See `IscsiTestbed.start_targets`."""
