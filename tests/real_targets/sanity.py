@@ -1,8 +1,9 @@
 """Runs libiscsi's own test program, iscsi-test-cu, against a target; a test that skips is no pass.
 
 The tests of iSCSI itself may break their sessions, and what follows on one that is gone waits for ever; some wait for
-an answer that a target does not give. So each of their suites is run by a program of its own, with a limit, and each test
-of a suite in which some are known to hang. (Not each test of the others: LUNResetSimpleAsync fails if it is run alone.)
+an answer that a target does not give. So each of their suites is run by a program of its own, with a limit, and each
+test of a suite in which some are known to hang. (Not each test of the others: LUNResetSimpleAsync fails if it is run
+alone.)
 """
 
 from __future__ import annotations
