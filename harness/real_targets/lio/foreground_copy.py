@@ -46,9 +46,14 @@ _NUMBERS = itertools.count(1)
 
 
 class CopyNexus:
-    """The I_T nexus of one connection: the driver's session with its control target at a backend."""
+    """The I_T nexus of one connection: the driver's session with its control target at a backend.
 
-    def __init__(self, target: LioTarget, session: Session) -> None:
+    `retained_ns` is how long (ns) what it has begun stands once it is lost, as tasks do for DefaultTime2Wait and
+    DefaultTime2Retain (RFC 3720 §10.14.5).
+    """
+
+    def __init__(self, target: LioTarget, session: Session, retained_ns: int) -> None:
+        self.retained_ns = retained_ns
         self.session = session
         self._target = target
         self._control = session.login.target
@@ -101,7 +106,8 @@ class ForegroundCopy(BackingTransfer):
         self._broken_off.set()
 
     def make_pass(self) -> None:
-        """Copy the data in steps, at the pace. Raises `TransferCancelled` if the nexus is lost, `CommandFailed`."""
+        """Copy the data in steps, at the pace. Raises `CommandFailed`, and `TransferCancelled` if the nexus is lost:
+        no command is sent from then on, and the copy is given up when the nexus is."""
         duration_ns, steps = self._pace
         file = os.open(self._source, os.O_RDONLY)
         try:
@@ -121,6 +127,7 @@ class ForegroundCopy(BackingTransfer):
                     position = end
                     self.reach(position)
         except SessionLost as error:
+            self._broken_off.wait(self._nexus.retained_ns / SECOND)
             raise TransferCancelled(f"the I_T nexus of {self.name} was lost: {error}") from error
         finally:
             os.close(file)

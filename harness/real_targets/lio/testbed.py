@@ -72,7 +72,9 @@ class LioTestbed(IscsiTestbed):
     def _copy_nexus(self, backend: str, connection_id: str) -> CopyNexus:
         connection = self.backend(backend).connection(connection_id)
         assert isinstance(connection.session, Session)
-        return CopyNexus(self._lio[backend], connection.session)
+        loss = self.profile.loss
+        retained_ns = loss.detection_ns + loss.time2wait_ns + loss.time2retain_ns
+        return CopyNexus(self._lio[backend], connection.session, retained_ns)
 
     def start_targets(self, directory: Path, backends: list[str]) -> Mapping[str, Target]:
         """See `IscsiTestbed.start_targets`."""
