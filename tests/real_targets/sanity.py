@@ -20,7 +20,7 @@ from harness.real_targets.missing import need_program
 PROGRAM, PACKAGE = "iscsi-test-cu", "libiscsi-bin"
 SIZE = 100 << 20
 NAME = "iqn.2026-11.org.example:{realm}:sanity"
-SCSI_S, ISCSI_S = 1200.0, 60.0
+SCSI_S, ISCSI_S = 1200.0, 30.0
 """Seconds within which the tests of SCSI have to be over, and each program for those of iSCSI; they take minutes on LIO
 without KVM, and some seconds."""
 _SUITE = re.compile(r"^Suite: (.+)$")
