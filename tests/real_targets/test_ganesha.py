@@ -32,9 +32,12 @@ NUMBERS = itertools.count(1)
 DATA = Credential("host-1", DATA_UID, DATA_UID)
 
 
-def session_at(bed: GaneshaTestbed, credential: Credential = DATA, reconnects: bool = False) -> Session:
+def session_at(
+    bed: GaneshaTestbed, credential: Credential = DATA, reconnects: bool = False, timeout_s: float = 20
+) -> Session:
     """A session with the primary backend's server."""
-    return Session(Login(bed.servers["primary"].address, f"host-1:{next(NUMBERS)}", credential), reconnects)
+    login = Login(bed.servers["primary"].address, f"host-1:{next(NUMBERS)}", credential)
+    return Session(login, reconnects, timeout_s)
 
 
 def place_of(bed: GaneshaTestbed, object_id: str) -> tuple[tuple[str, ...], str]:
@@ -200,6 +203,22 @@ def test_fenced_host_acknowledges_nothing_more(ganesha: GaneshaTestbed) -> None:
     attachment.write(7, 1)
     assert read_stamp(attachment.read(7 * BLOCK, BLOCK)) == (7, 1)
     assert ganesha.backend("sibling").inspect().images["volume"] == {7: 1}
+
+
+def test_frozen_server_does_nothing(ganesha: GaneshaTestbed) -> None:
+    """While a server is frozen it answers nobody and a write is not done; once it goes on, writes are."""
+    do(ganesha, Job("create_volume", target="volume", size=1))
+    store = ganesha.backend("primary").store
+    hasty, patient = session_at(ganesha, timeout_s=0.25), session_at(ganesha)
+    hasty_file, patient_file = (each.open(*place_of(ganesha, "volume"), True) for each in (hasty, patient))
+    with store.served_file("volume").frozen():
+        with pytest.raises(SessionLost):
+            hasty.write(hasty_file, 0, b"x" * BLOCK)
+        assert store.volume_file("volume").read(0, BLOCK) == bytes(BLOCK)
+    patient.write(patient_file, BLOCK, b"y" * BLOCK)
+    assert store.volume_file("volume").read(BLOCK, BLOCK) == b"y" * BLOCK
+    for session in (hasty, patient):
+        session.close()
 
 
 def test_nobody_logs_in_as_another_user(ganesha: GaneshaTestbed) -> None:
