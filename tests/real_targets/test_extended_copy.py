@@ -155,15 +155,18 @@ def test_list_identifiers_are_not_looked_at(units: Units) -> None:
 
 
 def test_copy_outlives_its_nexus(units: Units) -> None:
-    """A copy whose I_T nexus is lost goes on to its end, and no new session can ask for it."""
+    """Copies whose I_T nexus is lost go on to their end, and no new session can ask for them."""
     data = random.Random(3).randbytes(BLOCK)
     units.session.write(SOURCE, 0, data)
     units.session.write(SOURCE, LARGEST - BLOCK, data)
     lost: list[SessionLost] = []
+    # so many that the nexus is cut while some are under way, however late
+    often = [(*command(n, *units.names, (Segment(0, 0, LARGEST),)), 0) for n in range(1, 8)]
+    again = (*command(9, *units.names, (Segment(0, LARGEST, LARGEST),)), 0)
 
     def copy() -> None:
         try:
-            units.copy(units.session, 9, Segment(0, 0, LARGEST))
+            units.session.together(SOURCE, [*often, again])
         except SessionLost as error:
             lost.append(error)
 
@@ -172,13 +175,14 @@ def test_copy_outlives_its_nexus(units: Units) -> None:
     await_content(units.other, 0, data)
     units.session.cut()
     thread.join()
-    assert lost, "the copy was over before its nexus was cut"
-    await_content(units.other, LARGEST - BLOCK, data)
-    again = Session(units.login)
-    again.test_unit_ready(SOURCE)
+    assert lost, "the copies were over before their nexus was cut"
+    for end in (LARGEST, 2 * LARGEST):
+        await_content(units.other, end - BLOCK, data)
+    back = Session(units.login)
+    back.test_unit_ready(SOURCE)
     cdb = struct.pack(">BBB7xIxx", 0x84, 0, 9, 0x1000)
-    assert refusal(again.command(SOURCE, cdb, expect=0x1000)) == INVALID_FIELD_IN_CDB
-    again.close()
+    assert refusal(back.command(SOURCE, cdb, expect=0x1000)) == INVALID_FIELD_IN_CDB
+    back.close()
 
 
 def count_commands(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
