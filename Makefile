@@ -10,7 +10,7 @@ PROOF_MINUTES ?=
 TARGETS ?= tgt ganesha lio
 BIN := $(VENV)/bin
 
-.PHONY: certify test test-cinder test-lvm certify-cinder test-long test-all real proof proof-honest check canary fuzz mutation benchmarks clean
+.PHONY: certify test test-cinder test-lvm certify-cinder test-long test-all real test-real proof proof-honest check canary fuzz mutation benchmarks clean
 
 # The bundled reference driver on both simulated backends and on files, and two publications of real systems.
 certify: $(VENV)/.installed
@@ -50,6 +50,10 @@ test-all: test test-long fuzz proof-honest
 # The suites on targets that are not ours: tgt, nfs-ganesha, LIO; one that can't be had here is skipped, and the summary says why.
 real: $(VENV)/.installed
 	$(BIN)/python -m tests.real_targets.suites --jobs $(JOBS) --report $(REPORT)-real $(TARGETS)
+
+# What is particular to each of these targets, and libiscsi's own tests on them; the summary names what is skipped.
+test-real: $(VENV)/.installed
+	$(BIN)/pytest tests/real_targets -q -n $(JOBS) -rs
 
 # The proof of the suites on many seeds: 200 for each honest driver, 20 for each faulty one, and 20 under schedules. Takes
 # many hours; Ctrl-C ends it, and the next call goes on where it was (.proof/) as long as the code is the same.

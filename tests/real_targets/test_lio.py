@@ -5,18 +5,22 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from harness.driver_kit import run_job
-from harness.model import Caller
+from harness.model import GIB, Caller
 from harness.real_targets.iscsi.testbed import IscsiTestbed
 from harness.real_targets.lio import standing
 from harness.real_targets.lio.testbed import LioTestbed
+from harness.real_targets.programs import state_of
 from harness.runtime import SECOND
 from harness.schedule import Fault
+from harness.stamps import block_bytes
+from harness.storage import BLOCK
 from harness.testbed import Job
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
@@ -49,6 +53,52 @@ def test_writes_moves_and_breaks(lio: IscsiTestbed, breaks: str) -> None:
     assert primary.connect(OWNER).is_open
 
 
+def test_stamps_are_those_of_the_lun(lio: IscsiTestbed) -> None:
+    """A LUN that shows another file than the volume's is found out: beside what was written, and anywhere if all of it
+    is read."""
+    primary = lio.backend("primary")
+    run_job(primary.connect(OWNER), Job("create_volume", target="volume", size=1), "1")
+    primary.attach("volume", "host-1").write(1000, 11)
+    name = primary.store.exported_file("volume").export().name
+    other = lio.directory / "other"
+    with open(other, "wb") as file:
+        file.truncate(GIB)
+        for block in (999, 1001, 70000):
+            file.seek(block * BLOCK)
+            file.write(block_bytes(block, 12))
+    primary.store.target.detach_file(name)
+    primary.store.target.attach_file(name, other, "0123456789abcdef", True)
+    shown = primary.inspect().images["volume"]
+    assert shown[999] == shown[1001] == 12
+    assert 1000 not in shown
+    assert primary.store.exported_file("volume").look(whole=True).image == {999: 12, 1001: 12, 70000: 12}
+
+
+CHILD = """
+import sys, time
+from harness.real_targets.lio.testbed import LioTestbed, kept_machine
+bed = LioTestbed(seed=1, options={"directory": sys.argv[1]})
+print((kept_machine().directory / "qemu.pid").read_text().strip(), kept_machine().directory, flush=True)
+time.sleep(3600)
+"""
+
+
+def test_killed_parent_takes_its_machine_along(lio: IscsiTestbed, tmp_path: Path) -> None:
+    """After the process that holds a machine is killed, the machine and its files go too; one beside it goes on."""
+    parent = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    with parent.stdout:
+        pid, directory = parent.stdout.readline().split()
+    stat = Path(f"/proc/{pid}/stat")
+    assert state_of(stat)
+    assert Path(directory).is_dir()
+    parent.kill()
+    parent.wait()
+    while state_of(stat) not in ("", "Z") or Path(directory).exists():
+        time.sleep(0.001)
+    assert lio.backend("primary").connect(OWNER).is_open
+
+
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A place of the test's own for the machine that stands, with the image that was built before."""
@@ -59,7 +109,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     mine.parent.mkdir()
     mine.mkdir()
     for path in standing.cache_directory().iterdir():
-        if path.is_dir() and path.name != "up":
+        if path.is_dir() and path.name != "up":  # the machine that stands may be somebody's
             (mine / path.name).symlink_to(path)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     yield mine
@@ -79,3 +129,18 @@ def test_commands_of_the_readme(cache: Path) -> None:
     assert "portal 127." in printed
     assert "Linux version" in printed
     assert not (cache / "up").exists()
+
+
+def test_two_starts_at_once_make_one_machine(cache: Path) -> None:
+    """Of two `lio up` at once one starts the machine and the other finds it, and `lio down` ends it."""
+    program = str(Path(sys.executable).with_name("activity-harness"))
+    starts = [subprocess.Popen([program, "lio", "up"], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    printed = [start.communicate(timeout=300)[0] for start in starts]
+    assert [start.returncode for start in starts] == [0, 0], printed
+    assert sorted("LIO is up already" in text for text in printed) == [False, True]
+    (found,) = {line for text in printed for line in text.splitlines() if line.startswith("portal ")}
+    stands = standing.standing()
+    assert stands is not None and stands.address in found
+    assert standing.down()
+    assert state_of(Path(f"/proc/{stands.pid}/stat")) in ("", "Z")
+    assert standing.standing() is None

@@ -19,7 +19,7 @@ from harness.real_targets.tgt.testbed import TgtTestbed
 from harness.recorder import Event
 from harness.runtime import SECOND
 from harness.schedule import Fault
-from harness.stamps import read_stamp
+from harness.stamps import block_bytes, read_stamp
 from harness.storage import BLOCK
 from harness.testbed import Job
 
@@ -58,6 +58,25 @@ def test_identity_and_size_are_those_of_the_lun(tgt: IscsiTestbed) -> None:
     backend.store.target.attach_file(file.export().name, other, "0123456789abcdef", True)
     assert (seen := backend.inspect().find("volume")) is not None
     assert (seen.identity, seen.size) == ("serial:0123456789abcdef", 2)
+
+
+def test_ranges_are_those_of_the_lun(tgt: IscsiTestbed) -> None:
+    """What an inspection and a host find is what the LUN holds, also where the volume's own file has a hole."""
+    do(tgt, Job("create_volume", target="volume", size=1))
+    backend = tgt.backend("primary")
+    attachment = backend.attach("volume", "host-1")
+    attachment.write(0, 11)
+    name = backend.store.exported_file("volume").export().name
+    other = tgt.directory / "other"
+    with open(other, "wb") as file:
+        file.truncate(GIB)
+        for block in (5000, LAST):
+            file.seek(block * BLOCK)
+            file.write(block_bytes(block, 12))
+    backend.store.target.detach_file(name)
+    backend.store.target.attach_file(name, other, "0123456789abcdef", True)
+    assert backend.inspect().images["volume"] == {5000: 12, LAST: 12}
+    assert list(attachment.extents()) == [(5000 * BLOCK, BLOCK), (LAST * BLOCK, BLOCK)]
 
 
 @pytest.mark.parametrize("breaks", ["socket", "target"])

@@ -151,6 +151,11 @@ class WallBackend(abc.ABC, Generic[Store]):
         with self._guard:
             return [c for c in self._connections.values() if host in ("", c.caller.host)]
 
+    def break_connections(self, connections: list[BackendConnection]) -> None:
+        """Break connections, all at the same time; see `BackendConnection.break_`."""
+        for connection in connections:
+            connection.break_()
+
     def lose_next_reply_to(self, host: str) -> None:
         """Lose the answer to the next start of a host: on its newest connection, or on the next that it opens."""
         found = self.connections_of(host)

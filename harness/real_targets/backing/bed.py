@@ -95,7 +95,8 @@ class WallTestbed(abc.ABC, Generic[AnyBackend]):
     def engine(self, store: FileStore) -> JobEngine:
         """The job engine over a store."""
         handles = random_source(self.world.seed, "handles", store.name)
-        return JobEngine(
+        return self.make_engine(
+            store.name,
             self.runtime,
             self.recorder,
             store,
@@ -103,6 +104,10 @@ class WallTestbed(abc.ABC, Generic[AnyBackend]):
             self.profile,
             lambda: f"{handles.getrandbits(128):032x}",
         )
+
+    def make_engine(self, backend: str, *arguments: Any) -> JobEngine:
+        """The job engine of a backend, made of the arguments of `JobEngine`."""
+        return JobEngine(*arguments)
 
     @property
     def directory(self) -> Path:
@@ -161,6 +166,7 @@ class WallTestbed(abc.ABC, Generic[AnyBackend]):
     def _break(self, fault: Fault) -> None:
         for name, backend in self._backends.items():
             if fault.backend in ("", name):
-                for connection in backend.connections_of(fault.caller):
+                connections = backend.connections_of(fault.caller)
+                for _ in connections:
                     self.recorder.emit("fault", fault=fault.kind, backend=name, host=fault.caller)
-                    connection.break_()
+                backend.break_connections(connections)

@@ -59,7 +59,7 @@ def scaled_profile(name: str, options: Options, source: str = SCALED, scale: int
         settle_ns=50 * MILLISECOND * scale,
         whole_copy_ns=nanoseconds(options.whole_copy_s) * scale,
         snapshots_depend_on_volume=options.snapshots_depend_on_volume,
-        think_ns=MILLISECOND,
+        think_ns=MILLISECOND * scale,
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.storage import BLOCK
 
-from .transfer import CopyTransfer
+from .transfer import BackingTransfer
 from .volume_file import Changes, PointInTime, VolumeFile, write_all
 
 _CALM = 16
@@ -42,7 +42,7 @@ class CopyPlan:
         if overlay is not None:
             source.track(overlay)
 
-    def finish(self, transfer: CopyTransfer) -> None:
+    def finish(self, transfer: BackingTransfer) -> None:
         """Lay the overlay over the copy and publish it."""
         if self._overlay is not None:
             self._source.untrack(self._overlay)  # the process has read everything, so nothing more need be kept
@@ -91,7 +91,7 @@ class MovePlan:
         if self._dirty is not None:
             volume.track(self._dirty)
 
-    def finish(self, transfer: CopyTransfer) -> None:
+    def finish(self, transfer: BackingTransfer) -> None:
         """Copy dirty blocks until few are left; copy those with the writers held up, and cut over."""
         fd = os.open(self._partial, os.O_WRONLY)
         try:
@@ -138,7 +138,7 @@ class RevertPlan:
         self._snapshot = snapshot
         self._work = work
 
-    def finish(self, transfer: CopyTransfer) -> None:
+    def finish(self, transfer: BackingTransfer) -> None:
         """Put the work file in the volume's place."""
         with self._guard, self._volume.held_up():
             transfer.commit()
@@ -168,7 +168,7 @@ class ReadPlan:
         if overlay is not None:
             source.track(overlay)
 
-    def finish(self, transfer: CopyTransfer) -> None:
+    def finish(self, transfer: BackingTransfer) -> None:
         """Wait for the reader."""
         if self._overlay is not None:
             self._source.untrack(self._overlay)
@@ -196,7 +196,7 @@ class HostCopyPlan:
         self._source = source
         self._destination = destination
 
-    def finish(self, transfer: CopyTransfer) -> None:
+    def finish(self, transfer: BackingTransfer) -> None:
         """The content is there; nothing is left to do."""
         transfer.commit()
 

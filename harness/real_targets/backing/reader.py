@@ -9,7 +9,7 @@ from harness.storage import Transfer
 
 from .medium import data_extents
 from .plans import ReadPlan
-from .transfer import CopyTransfer
+from .transfer import BackingTransfer
 from .volume_file import PointInTime
 
 
@@ -21,7 +21,7 @@ class FileReader:
     """
 
     def __init__(
-        self, transfer: CopyTransfer, plan: ReadPlan, content: int, overlay: PointInTime | None, chunk_bytes: int
+        self, transfer: BackingTransfer, plan: ReadPlan, content: int, overlay: PointInTime | None, chunk_bytes: int
     ) -> None:
         self.copy = transfer
         self.transfer: Transfer = transfer

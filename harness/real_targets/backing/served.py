@@ -10,7 +10,7 @@ from __future__ import annotations
 import abc
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from .medium import data_extents
 from .reaching import Unreachable
 from .store import FileStore
 from .volume_file import Changes, PointInTime, VolumeFile, shown_stamp, write_all
+from .windows import parts
 
 _READ_BYTES = 1 << 20
 _TRIES = 5
@@ -78,16 +79,20 @@ class ServedFile(VolumeFile):
 
     def read_image(self, read: Callable[[int, int], bytes]) -> Image:
         """The image that `read` (offset and length in bytes) gives; what was ever written is known from the file."""
-        image: dict[int, int] = {}
-        for start, length in self.extents():
-            for offset in range(start, start + length, _READ_BYTES):
-                data = read(offset, min(_READ_BYTES, start + length - offset))
-                for place in range(0, len(data), BLOCK):
-                    block = (offset + place) // BLOCK
-                    stamp = shown_stamp(block, data[place : place + BLOCK])
-                    if stamp is not None:
-                        image[block] = stamp
-        return image
+        pieces = parts(self.extents(), _READ_BYTES)
+        return image_of((offset, read(offset, length)) for offset, length in pieces)
+
+
+def image_of(pieces: Iterable[tuple[int, bytes]]) -> Image:
+    """The image that pieces, byte offset and whole blocks of data, show."""
+    image: dict[int, int] = {}
+    for offset, data in pieces:
+        for place in range(0, len(data), BLOCK):
+            block = (offset + place) // BLOCK
+            stamp = shown_stamp(block, data[place : place + BLOCK])
+            if stamp is not None:
+                image[block] = stamp
+    return image
 
 
 class FrozenImage:

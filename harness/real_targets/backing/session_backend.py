@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from harness.backend_jobs import JobEngine
+from harness.connection import BackendConnection
 from harness.model import Caller
+from harness.storage import TransferCancelled
 
 from .backend import ROUND_TRIP_NS, WallBackend, World
 from .served import ServedFile, ServedStore
@@ -45,6 +47,21 @@ class SessionBackend(WallBackend[ServedStore[Served]], Generic[Served]):
             session, stands, drop,
             world.pauses, world.runtime, world.recorder, self.engine, known, connection_id, ROUND_TRIP_NS, self.forget,
         )  # fmt: skip
+
+    def break_connections(self, connections: list[BackendConnection]) -> None:
+        """See `WallBackend.break_connections`; all are struck before anybody waits for the server to notice."""
+        for connection in connections:
+            if isinstance(connection, SessionConnection) and connection.is_open:
+                connection.strike()
+        super().break_connections(connections)
+
+    def connection(self, connection_id: str) -> SessionConnection:
+        """An open connection. Raises `TransferCancelled` if it has ended: what it was needed for ends with it."""
+        with self._guard:
+            found = self._connections.get(connection_id)
+        if not isinstance(found, SessionConnection):
+            raise TransferCancelled(f"the connection {connection_id} has ended")
+        return found
 
     def attach(self, volume_id: str, host: str) -> SessionAttachment[Any]:
         """See `harness.testbed.Backend.attach`."""

@@ -15,9 +15,13 @@ from harness.testbed import Attachment
 from .attachment import WallAttachment
 from .backend import WallConnection
 from .reaching import Unreachable
+from .windows import Range, parts, some
 
 GONE_WITHIN_S = 5.0
-"""Seconds within which a server has to have noticed that a session is gone."""
+"""Seconds within which a server has to have noticed that a session is gone; LIO takes two
+(ISCSI_RX_THREAD_TCP_TIMEOUT)."""
+FIRST_PAUSE_S, LAST_PAUSE_S = 0.001, 0.064
+"""Seconds between two looks at the server's sessions; each is work for the server."""
 PATIENCE_NS = 10 * SECOND
 """Nanoseconds for which a host tries to reach a volume that it does not find."""
 PAUSE_NS = SECOND // 1000
@@ -52,41 +56,49 @@ class SessionConnection(WallConnection):
         self, session: ServerSession, stands: Callable[[], bool], drop: Callable[[], None] | None, *arguments: Any
     ) -> None:
         super().__init__(*arguments)
-        self._session = session
+        self.session = session
         self._stands = stands
         self._drop = drop
         self._ending = threading.Lock()
+        self._is_struck = False
 
     def break_(self, noticed: bool = False) -> None:
         """Break the session in fact; returns once the server has noticed. See `BackendConnection.break_`."""
         with self._ending:
             if not self.is_open:
                 return
+            self.strike()
+            give_up, pause_s = time.monotonic() + GONE_WITHIN_S, FIRST_PAUSE_S
+            while self._stands() and time.monotonic() < give_up:
+                time.sleep(pause_s)
+                pause_s = min(2 * pause_s, LAST_PAUSE_S)
+            super().break_(noticed)
+            self.session.close()
+
+    def strike(self) -> None:
+        """Do what breaks the session, whether or not the server has noticed by the end. Repeating it is harmless."""
+        if not self._is_struck:
+            self._is_struck = True
             if self._drop is not None:
                 self._drop()
             else:
-                self._session.cut()
-            give_up = time.monotonic() + GONE_WITHIN_S
-            while self._stands() and time.monotonic() < give_up:
-                time.sleep(0.001)
-            super().break_(noticed)
-            self._session.close()
+                self.session.cut()
 
     def close(self) -> None:
         """Log out; see `BackendConnection.close`."""
         super().close()
-        self._session.close()
+        self.session.close()
 
     def cut(self) -> None:
         """Cut the session, and free it; for the end of a testbed."""
-        self._session.cut()
-        self._session.close()
+        self.session.cut()
+        self.session.close()
 
     def _cross(self) -> None:
         super()._cross()
         if self.is_open:
             try:
-                self._session.ping()
+                self.session.ping()
             except Unreachable:
                 self.break_()
 
@@ -144,14 +156,21 @@ class SessionAttachment(WallAttachment, Generic[AnySession]):
             raise ValueError("the destination must be an attachment of the same testbed")
         if destination.volume.size < self.volume.size:
             raise StorageError(f"volume {self.volume_id} does not fit into volume {destination.volume_id}")
-        for start, length in list(destination.extents()):
-            for offset in range(start, start + length, self.at_once):
-                self._runtime.checkpoint()
-                destination.put(offset, bytes(min(self.at_once, start + length - offset)))
-        for start, length in self.extents():
-            for offset in range(start, start + length, self.at_once):
-                self._runtime.checkpoint()
-                destination.put(offset, self.get(offset, min(self.at_once, start + length - offset)))
+        for window in some(parts(list(destination.extents()), self.at_once)):
+            self._runtime.checkpoint()
+            destination.put_many([(start, bytes(length)) for start, length in window])
+        for window in some(parts(self.extents(), self.at_once)):
+            self._runtime.checkpoint()
+            destination.put_many(self.get_many(window))
+
+    def get_many(self, ranges: list[Range]) -> list[tuple[int, bytes]]:
+        """Read pieces of at most `at_once` bytes each; returns offset and data of each. Raises as `get` does."""
+        return [(offset, self.get(offset, length)) for offset, length in ranges]
+
+    def put_many(self, pieces: list[tuple[int, bytes]]) -> None:
+        """Write pieces, offset and data, of at most `at_once` bytes each. Raises as `put` does."""
+        for offset, data in pieces:
+            self.put(offset, data)
 
     def log_out(self) -> None:
         """Log out. Repeating it is harmless."""

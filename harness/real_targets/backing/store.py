@@ -7,6 +7,7 @@ import errno
 import itertools
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from harness.model import GIB
@@ -27,11 +28,14 @@ from harness.storage import (
 from .medium import PARTIAL, WORK, file_name, stored_object, used_bytes
 from .plans import CopyPlan, HostCopyPlan, MovePlan, ReadPlan, RevertPlan
 from .reader import FileReader
-from .transfer import CopyTransfer, Plan
+from .transfer import BackingTransfer, CopyTransfer, Plan
 from .volume_file import Changes, DirtyBlocks, Overlay, PointInTime, VolumeFile
 
 STEPS = 128
 """A copying process reports its position this often."""
+
+CopyBy = Callable[[Runtime, str, Path, Path, int, tuple[int, int], Plan], BackingTransfer]
+"""Starts a transfer; called as `CopyTransfer` is, and raises as that does."""
 
 
 class FileStore:
@@ -61,7 +65,7 @@ class FileStore:
         self._objects: dict[str, VolumeFile] = {}
         self._claims: set[str] = set()
         self._work_numbers = itertools.count(1)
-        self._transfers: list[CopyTransfer] = []
+        self._transfers: list[BackingTransfer] = []
 
     # ---- objects ---------------------------------------------------------------------------------------------------
 
@@ -126,8 +130,11 @@ class FileStore:
 
     # ---- transfers -------------------------------------------------------------------------------------------------
 
-    def begin_copy(self, request: CopyRequest, into: VolumeStore) -> CopyTransfer:
-        """See `VolumeStore.begin_copy`; `ObjectBusy` while the source is about to get another file."""
+    def begin_copy(self, request: CopyRequest, into: VolumeStore, copy_by: CopyBy | None = None) -> BackingTransfer:
+        """See `VolumeStore.begin_copy`; `ObjectBusy` while the source is about to get another file.
+
+        `copy_by` makes the pass otherwise than by a copying process.
+        """
         if request.makes not in ("volume", "snapshot"):
             raise ValueError(f"a copy makes a volume or a snapshot, not a {request.makes!r}")
         if request.linked:
@@ -160,9 +167,9 @@ class FileStore:
             withdraw=lambda: target._withdraw(request.target, partial),
         )
         reads = source.path if overlay is None else overlay.reads
-        return self._start(f"copy of {request.source} to {request.target}", reads, partial, total, plan)
+        return self._start(f"copy of {request.source} to {request.target}", reads, partial, total, plan, copy_by)
 
-    def begin_move(self, volume_id: str, into: VolumeStore, live: bool) -> CopyTransfer:
+    def begin_move(self, volume_id: str, into: VolumeStore, live: bool) -> BackingTransfer:
         """See `VolumeStore.begin_move`; `ObjectBusy` while another transfer uses the volume."""
         target = self._relative(into)
         with self._guard:
@@ -194,7 +201,7 @@ class FileStore:
         reads = volume.path if changes is None else changes.reads
         return self._start(f"move of {volume_id} to {target.name}", reads, partial, total, plan)
 
-    def begin_revert(self, volume_id: str, snapshot_id: str) -> CopyTransfer:
+    def begin_revert(self, volume_id: str, snapshot_id: str) -> BackingTransfer:
         """See `VolumeStore.begin_revert`. Raises `ObjectUnknown`, `Unsupported` for another volume's snapshot."""
         with self._guard:
             volume = self._volume(volume_id)
@@ -235,7 +242,7 @@ class FileStore:
             raise
         return FileReader(transfer, plan, content, overlay, chunk_bytes)
 
-    def begin_host_copy(self, source: VolumeFile, destination: VolumeFile) -> CopyTransfer:
+    def begin_host_copy(self, source: VolumeFile, destination: VolumeFile) -> BackingTransfer:
         """Start to copy one volume's content into another that exists, as a host does (Cinder's `copy_volume_data`).
 
         The destination forgets what it held. Either may be on another backend, of whatever family. Raises
@@ -252,7 +259,7 @@ class FileStore:
         plan = HostCopyPlan(self._guard, source, destination)
         return self._start(f"host copy of {source.id}", source.path, destination.path, source.size, plan)
 
-    def running(self) -> tuple[CopyTransfer, ...]:
+    def running(self) -> tuple[BackingTransfer, ...]:
         """The transfers that were started here and are not over."""
         return tuple(transfer for transfer in self._transfers if not transfer.is_over)
 
@@ -267,9 +274,11 @@ class FileStore:
 
     # ---- helpers, all under the guard but for `_start` ---------------------------------------------------------------
 
-    def _start(self, name: str, source: Path, target: Path, total: int, plan: Plan) -> CopyTransfer:
+    def _start(
+        self, name: str, source: Path, target: Path, total: int, plan: Plan, copy_by: CopyBy | None = None
+    ) -> BackingTransfer:
         pace = (self._whole_copy_ns * total // GIB, STEPS)
-        transfer = CopyTransfer(self._runtime, name, source, target, total, pace, plan)
+        transfer = (copy_by or CopyTransfer)(self._runtime, name, source, target, total, pace, plan)
         self._transfers = [*self.running(), transfer]
         return transfer
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from harness.real_targets.backing.reaching import Unreachable
 from harness.real_targets.backing.sessions import SessionAttachment
+from harness.real_targets.backing.windows import Range
 from harness.storage import PoolFull, StorageError
 
 from .exported import ExportedFile
@@ -35,6 +36,21 @@ class IscsiAttachment(SessionAttachment[Session]):
     def get(self, offset: int, length: int) -> bytes:
         """See `WallAttachment.get`."""
         return self._do(lambda session: session.read(LUN, offset, length))
+
+    def extents(self) -> Iterator[tuple[int, int]]:
+        """See `Attachment.extents`: what the target says, and where it says nothing, what the backing file says."""
+        self._runtime.checkpoint()
+        size = self._volume.size
+        told = self._do(lambda session: session.mapped_ranges(LUN, size))
+        yield from self._volume.extents() if told is None else told
+
+    def get_many(self, ranges: list[Range]) -> list[tuple[int, bytes]]:
+        """See `SessionAttachment.get_many`; all commands are on the wire together."""
+        return self._do(lambda session: list(session.read_many(LUN, ranges)))
+
+    def put_many(self, pieces: list[tuple[int, bytes]]) -> None:
+        """See `SessionAttachment.put_many`; all commands are on the wire together."""
+        self._do(lambda session: session.write_many(LUN, pieces))
 
     def new_session(self) -> Session:
         """See `SessionAttachment.new_session`."""

@@ -14,13 +14,15 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from harness.real_targets.backing.reaching import Unreachable
+from harness.real_targets.backing.windows import Range, parts, some
 
 from . import libiscsi as lib
+from .ranges import merged
 
 SECTOR = 512
 """Bytes of a logical block of every LUN here."""
@@ -28,7 +30,8 @@ TRANSFER = 256 * 1024
 """Bytes that one command reads or writes at most."""
 TIMEOUT_S = 20
 """Seconds that a command may take."""
-UNIT_ATTENTION = 0x6
+ILLEGAL_REQUEST, UNIT_ATTENTION = 0x5, 0x6
+_LBA_STATUS_BYTES = 8 + 16 * 256
 _RETRIES = 5
 _POLL_MS = 500
 
@@ -94,6 +97,25 @@ def _note(context: int, status: int, data: int, request: int) -> None:
 _call_back = lib.COMMAND_CALLBACK(_note)
 
 
+@dataclass(eq=False)
+class _Sent:
+    """A command that libiscsi has: its task, what it sends, whether data are to come back, and its number."""
+
+    task: Any
+    data: lib.SentData
+    expects: bool
+    number: int = 0
+
+
+Command = tuple[bytes, bytes, int]
+"""CDB, the data that go with it, and how many bytes are to come back."""
+
+
+def _transfer(code: int, offset: int, size: int) -> bytes:
+    """The CDB of READ (16) or WRITE (16)."""
+    return struct.pack(">BBQIBB", code, 0, offset // SECTOR, size // SECTOR, 0, 0)
+
+
 class Session:
     """A logged-in session. One command at a time; callers in other threads wait their turn.
 
@@ -107,7 +129,7 @@ class Session:
         self._timeout_s = timeout_s
         self._is_lost = False
         self._wire: socket.socket | None = None
-        self._tasks: list[Any] = []  # of commands that were given up; libiscsi has them until the context ends
+        self._tasks: list[_Sent] = []  # of commands that were given up; libiscsi has them until the context ends
         context = self._lib.iscsi_create_context(login.initiator.encode())
         if not context:
             raise LoginRefused(f"no iSCSI context for the initiator {login.initiator}")
@@ -135,32 +157,45 @@ class Session:
 
         Raises `SessionLost`.
         """
-        direction = lib.DATA_OUT if out else lib.DATA_IN if expect else lib.NO_DATA
-        sent = lib.SentData(len(out), out)
         with self._turn:
-            context = self._context
-            if context is None or self._is_lost:
-                raise SessionLost(f"the session with {self.login.target} is over")
-            task = self._lib.scsi_create_task(len(cdb), cdb, direction, len(out) or expect)
-            if not task:
-                raise MemoryError("no memory for a SCSI task")
-            self._tasks.append((task, sent))
-            where = ctypes.byref(sent) if out else None
-            self._request(
-                lambda n: self._lib.iscsi_scsi_command_async(context, lun, task, _call_back, where, n), (lib.GOOD, 0xFF)
-            )
-            self._tasks.pop()
-            try:
-                found = task.contents
-                data = b""
-                if expect and found.datain.size > 0:
-                    data = ctypes.string_at(found.datain.data, found.datain.size)
-                status = int(found.status)
-                if status == lib.CHECK_CONDITION:
-                    return Answer(status, data, int(found.sense.key), int(found.sense.ascq))
-                return Answer(status, data)
-            finally:
-                self._lib.scsi_free_scsi_task(task)
+            return self._answer(self._submit(lun, cdb, out, expect))
+
+    def together(self, lun: int, commands: Sequence[Command]) -> list[Answer]:
+        """Send commands without waiting in between; returns all answers, in the order of sending.
+
+        Raises `SessionLost`.
+        """
+        with self._turn:
+            return [self._answer(sent) for sent in [self._submit(lun, *command) for command in commands]]
+
+    def _submit(self, lun: int, cdb: bytes, out: bytes, expect: int) -> _Sent:
+        direction = lib.DATA_OUT if out else lib.DATA_IN if expect else lib.NO_DATA
+        context = self._context
+        if context is None or self._is_lost:
+            raise SessionLost(f"the session with {self.login.target} is over")
+        task = self._lib.scsi_create_task(len(cdb), cdb, direction, len(out) or expect)
+        if not task:
+            raise MemoryError("no memory for a SCSI task")
+        sent = _Sent(task, lib.SentData(len(out), out), bool(expect))
+        self._tasks.append(sent)
+        where = ctypes.byref(sent.data) if out else None
+        sent.number = self._send(lambda n: self._lib.iscsi_scsi_command_async(context, lun, task, _call_back, where, n))
+        return sent
+
+    def _answer(self, sent: _Sent) -> Answer:
+        self._await(sent.number, (lib.GOOD, 0xFF))
+        self._tasks.remove(sent)
+        try:
+            found = sent.task.contents
+            data = b""
+            if sent.expects and found.datain.size > 0:
+                data = ctypes.string_at(found.datain.data, found.datain.size)
+            status = int(found.status)
+            if status == lib.CHECK_CONDITION:
+                return Answer(status, data, int(found.sense.key), int(found.sense.ascq))
+            return Answer(status, data)
+        finally:
+            self._lib.scsi_free_scsi_task(sent.task)
 
     def carry_out(self, what: str, lun: int, cdb: bytes, out: bytes = b"", expect: int = 0) -> bytes:
         """Send a command that has to succeed; one that only met a unit attention, or a busy target, is sent again.
@@ -185,25 +220,60 @@ class Session:
 
     def read(self, lun: int, offset: int, length: int) -> bytes:
         """READ (16) (SBC-3 §5.13); offset and length in bytes, multiples of `SECTOR`."""
-        found = []
-        for start in range(offset, offset + length, TRANSFER):
-            size = min(TRANSFER, offset + length - start)
-            cdb = struct.pack(">BBQIBB", 0x88, 0, start // SECTOR, size // SECTOR, 0, 0)
-            found.append(self.carry_out("READ (16)", lun, cdb, expect=size))
-        return b"".join(found)
+        return b"".join(data for _, data in self.read_many(lun, [(offset, length)]))
+
+    def read_many(self, lun: int, ranges: Iterable[Range]) -> Iterator[tuple[int, bytes]]:
+        """Read ranges with READ (16), `OUTSTANDING` commands at a time; yields offset and data of parts of them, in
+        order. Raises `CommandFailed`, `SessionLost`."""
+        for window in some(parts(ranges, TRANSFER)):
+            commands = [(_transfer(0x88, start, size), b"", size) for start, size in window]
+            for (start, _), command, answer in zip(window, commands, self.together(lun, commands), strict=True):
+                yield start, answer.data if answer.is_good else self.carry_out("READ (16)", lun, *command)
 
     def write(self, lun: int, offset: int, data: bytes) -> None:
         """WRITE (16) (SBC-3 §5.34); offset and length in bytes, multiples of `SECTOR`."""
-        for start in range(0, len(data), TRANSFER):
-            part = data[start : start + TRANSFER]
-            cdb = struct.pack(">BBQIBB", 0x8A, 0, (offset + start) // SECTOR, len(part) // SECTOR, 0, 0)
-            self.carry_out("WRITE (16)", lun, cdb, out=part)
+        for start, size in parts([(0, len(data))], TRANSFER):
+            self.carry_out("WRITE (16)", lun, _transfer(0x8A, offset + start, size), out=data[start : start + size])
+
+    def write_many(self, lun: int, pieces: Iterable[tuple[int, bytes]]) -> None:
+        """Write pieces, offset and data of at most `TRANSFER` bytes, with WRITE (16), `OUTSTANDING` at a time.
+
+        Raises `CommandFailed`, `SessionLost`.
+        """
+        for window in some(pieces):
+            commands = [(_transfer(0x8A, offset, len(data)), data, 0) for offset, data in window]
+            for command, answer in zip(commands, self.together(lun, commands), strict=True):
+                if not answer.is_good:
+                    self.carry_out("WRITE (16)", lun, *command)
 
     def capacity(self, lun: int) -> int:
         """The size of a LUN in bytes: READ CAPACITY (16) (SBC-3 §5.16)."""
         cdb = struct.pack(">BBQIBB", 0x9E, 0x10, 0, 32, 0, 0)
         last, sector = struct.unpack(">QI", self.carry_out("READ CAPACITY (16)", lun, cdb, expect=32)[:12])
         return int((last + 1) * sector)
+
+    def mapped_ranges(self, lun: int, size: int) -> list[Range] | None:
+        """What the target says is in use of the first `size` bytes, offset and length, ascending; None if it says
+        nothing: GET LBA STATUS (SBC-3; provisioning status 0h is mapped)."""
+        spans: list[tuple[int, int]] = []
+        position = 0
+        while position < size:
+            cdb = struct.pack(">BBQIBB", 0x9E, 0x12, position // SECTOR, _LBA_STATUS_BYTES, 0, 0)
+            try:
+                data = self.carry_out("GET LBA STATUS", lun, cdb, expect=_LBA_STATUS_BYTES)
+            except CommandFailed as error:
+                if error.answer.key == ILLEGAL_REQUEST:
+                    return None
+                raise
+            before = position
+            for place in range(8, len(data) - 15, 16):
+                start, sectors, status = struct.unpack(">QIB", data[place : place + 13])
+                position = (start + sectors) * SECTOR
+                if status & 0x0F == 0:
+                    spans.append((start * SECTOR, min(position, size)))
+            if position <= before:
+                return None  # it has nothing to say of what is there
+        return merged(spans)
 
     def serial_number(self, lun: int) -> str:
         """The unit serial number: INQUIRY, vital product data page 80h (SPC-4 §7.8.18)."""
@@ -227,12 +297,20 @@ class Session:
                     self._request(lambda n: self._lib.iscsi_logout_async(context, _call_back, n))
             self._destroy()
 
-    def _request(self, send: Callable[[int], int], good: tuple[int, int] = (lib.GOOD, lib.GOOD)) -> None:
-        """Send something and wait for its end, whose status has to be within `good`. Raises `SessionLost`."""
-        number, context = next(_requests), self._context
-        assert context is not None
+    def _request(self, send: Callable[[int], int]) -> None:
+        """Send something and wait for its good end. Raises `SessionLost`."""
+        self._await(self._send(send), (lib.GOOD, lib.GOOD))
+
+    def _send(self, send: Callable[[int], int]) -> int:
+        """Send something; returns its number. Raises `SessionLost`."""
+        number = next(_requests)
         if send(number):
             self._lose()
+        return number
+
+    def _await(self, number: int, good: tuple[int, int]) -> None:
+        """Wait for the end of what has that number; its status has to be within `good`. Raises `SessionLost`."""
+        context = self._context
         give_up = time.monotonic() + self._timeout_s
         waiting = select.poll()
         known = -1
@@ -260,8 +338,8 @@ class Session:
     def _destroy(self) -> None:
         self._lib.iscsi_destroy_context(self._context)  # calls back for what was given up
         self._context = None
-        for task, _ in self._tasks:
-            self._lib.scsi_free_scsi_task(task)
+        for sent in self._tasks:
+            self._lib.scsi_free_scsi_task(sent.task)
         self._tasks.clear()
         if self._wire is not None:
             self._wire.close()

@@ -63,8 +63,8 @@ class Target(Protocol):
         Raises `ProgramFailed` where the target's program has ended.
         """
 
-    def sessions(self) -> list[Nexus]:
-        """All sessions there are now."""
+    def sessions(self, name: str = "") -> list[Nexus]:
+        """The sessions there are now with one target, with all of them for ""."""
 
     def drop(self, nexus: Nexus) -> None:
         """End a session from the target's side. Harmless if it is gone."""

@@ -62,11 +62,11 @@ def lio(
 
 
 def _up() -> int:
-    if standing() is not None:
-        typer.echo("LIO is up already")
-        return _status()
     began = time.monotonic()
     machine = up()
+    if machine is None:
+        typer.echo("LIO is up already")
+        return _status()
     typer.echo(f"LIO is up after {time.monotonic() - began:.1f} s")
     return _describe(machine)
 

@@ -64,10 +64,10 @@ def detach(name, lun, disk):
     remove_disk(disk)
 
 
-def sessions():
-    """All sessions, as [target, initiator]."""
+def sessions(name="iqn.*"):
+    """All sessions with targets of that name, which may be a pattern of glob, as [target, initiator]."""
     found = []
-    for path in glob.glob(f"{SETTINGS}/iqn.*/tpgt_1/dynamic_sessions"):
+    for path in glob.glob(f"{SETTINGS}/{name}/tpgt_1/dynamic_sessions"):
         with open(path) as file:
             text = file.read()
         names = [name for name in text.replace("\0", "\n").split("\n") if name]
@@ -114,10 +114,19 @@ def wait_for_disk(disk):
     while time.monotonic() < give_up:
         for path in glob.glob(f"/sys/bus/scsi/devices/*:0:{disk}:0/block/sd*"):
             device = "/dev/" + os.path.basename(path)
-            if os.path.exists(device):
+            if can_be_opened(device):
                 return device
         time.sleep(0.002)
     raise TimeoutError(f"disk {disk} did not appear")
+
+
+def can_be_opened(device):
+    """Whether a disk can be had alone by now; its name comes earlier, and then it is searched for partitions."""
+    try:
+        os.close(os.open(device, os.O_RDONLY | os.O_EXCL))
+    except OSError:
+        return False
+    return True
 
 
 def remove_disk(disk):

@@ -24,9 +24,10 @@ BOOT_WITHIN_S = 90.0
 ISCSI_PORT = 3260
 MONITOR, AGENT = "monitor", "agent"
 _MEMORY_MB = 512
-_TRANSLATED_MB = 256
-"""Room for translated code, by default a GiB; a cell has two of address space, and each thread of QEMU's takes some."""
-_FEW_ARENAS = {"MALLOC_ARENA_MAX": "2"}
+_CODE_MB = 256  # for translated code; QEMU takes 1024 otherwise, half of what a check's cell may have
+_THREADS = 16  # that wait for disks; each has a stack of 8 MiB
+ENVIRONMENT = {"MALLOC_ARENA_MAX": "2"}
+"""What QEMU has in its environment besides: without it each thread takes 64 MiB of addresses for what it allocates."""
 _DISKS = 255
 _CHOICE = random.SystemRandom()  # two runs with one seed must not choose alike
 
@@ -107,9 +108,14 @@ class Machine:
         )  # fmt: skip
         return number
 
-    def unplug(self, number: int) -> None:
-        """Take a disk out; the guest has let go of it already."""
-        self.monitor("device_del", id=f"disk{number}")
+    def unplug(self, *numbers: int) -> None:
+        """Take disks out; the guest has let go of them already."""
+        for number in numbers:
+            self.monitor("device_del", id=f"disk{number}")
+        for number in numbers:
+            self._remove_node(number)
+
+    def _remove_node(self, number: int) -> None:
         for _ in range(1000):
             try:
                 self.monitor("blockdev-del", **{"node-name": f"node{number}"})
@@ -148,7 +154,7 @@ class OwnMachine:
         try:
             address = free_network()
             argv = qemu_arguments(image(extras), address)
-            self.program: Program = self._programs.start(argv, self.directory, self.directory / "qemu.log", _FEW_ARENAS)
+            self.program: Program = self._programs.start(argv, self.directory, self.directory / "qemu.log", ENVIRONMENT)
             self.machine = Machine(self.directory, address)
         except ProgramFailed as error:
             self.close()
@@ -174,16 +180,17 @@ def qemu_arguments(built: Image, address: str) -> list[str]:
         f"dhcpstart={network}.20,hostfwd=tcp:{address}:{ISCSI_PORT}-{address}:{ISCSI_PORT}"
     )
     return [
-        need_program(QEMU, QEMU_PACKAGE), "-accel", f"tcg,thread=multi,tb-size={_TRANSLATED_MB}",
+        need_program(QEMU, QEMU_PACKAGE), "-accel", f"tcg,thread=multi,tb-size={_CODE_MB}",
         "-M", "q35,usb=off,sata=off,smbus=off",
         "-cpu", "max", "-smp", "1", "-m", str(_MEMORY_MB),
+        "-object", f"main-loop,id=main-loop,thread-pool-max={_THREADS}",
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "file:console.log",
         "-kernel", str(built.kernel), "-initrd", str(built.initramfs),
         "-append", f"console=ttyS0 quiet panic=-1 nokaslr mitigations=off random.trust_cpu=on address={address}",
         "-netdev", user, "-device", "virtio-net-pci,netdev=net0,romfile=",
         "-device", "virtio-scsi-pci,id=scsi0", "-device", "virtio-serial-pci",
         "-chardev", f"socket,id=agent,path={AGENT},server=on,wait=off", "-device", "virtserialport,chardev=agent",
-        "-qmp", f"unix:{MONITOR},server=on,wait=off",
+        "-qmp", f"unix:{MONITOR},server=on,wait=off", "-pidfile", "qemu.pid",
     ]  # fmt: skip
 
 

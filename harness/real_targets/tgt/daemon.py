@@ -98,9 +98,10 @@ class TgtTarget:
         """See `Target.frozen`: every thread of the daemon is stopped between system calls."""
         return self.program.frozen()
 
-    def sessions(self) -> list[Nexus]:
+    def sessions(self, name: str = "") -> list[Nexus]:
         """See `Target.sessions`."""
-        return list(parse_sessions(self._order("--mode", "target", "--op", "show")))
+        found = parse_sessions(self._order("--mode", "target", "--op", "show"))
+        return [nexus for nexus in found if name in ("", nexus.target)]
 
     def drop(self, nexus: Nexus) -> None:
         """See `Target.drop`."""
