@@ -51,7 +51,6 @@ from dataclasses import dataclass
 
 from harness.compression import Limits, canonical, negotiate
 from harness.model import GIB
-from harness.reference_driver import EVERYTHING
 from harness.runtime import SECOND
 from harness.testbed import CodecFigure
 from scenarios.backends import POLLS
@@ -88,12 +87,12 @@ _OneOf = Callable[[int], float]
 
 
 def _one_of(scenario: Scenario, operation: Operation, group: VolumeGroup) -> _OneOf | None:
-    here = _Place.of(scenario, group.backend)
-    if operation.concurrency > here.job_slots or not _is_reference(scenario, group.backend):
+    here = Place.of(scenario, group.backend)
+    if min(operation.concurrency, group.count) > here.job_slots or not _is_reference(scenario, group.backend):
         return None
     match operation.do:
         case Do.REPLICATE if operation.to is not None and _is_reference(scenario, operation.to):
-            there = _Place.of(scenario, operation.to)
+            there = Place.of(scenario, operation.to)
             if there.family != here.family:
                 return lambda c: _through_host(scenario, here, there, group.size, c)
             if here.replicates and there.replicates:
@@ -108,8 +107,8 @@ def _one_of(scenario: Scenario, operation: Operation, group: VolumeGroup) -> _On
 
 
 @dataclass(frozen=True)
-class _Place:
-    """A backend: bandwidths in bytes a second, times in nanoseconds."""
+class Place:
+    """A backend: bandwidths in bytes a second, times in nanoseconds; `io_ns` is what a single I/O takes at least."""
 
     name: str
     family: str
@@ -118,6 +117,7 @@ class _Place:
     port: float
     poll: float
     round_trip: float
+    io_ns: float
     control: float
     attach: float
     snapshot: float | None
@@ -128,7 +128,8 @@ class _Place:
     codecs: dict[str, CodecFigure]
 
     @classmethod
-    def of(cls, scenario: Scenario, name: str) -> _Place:
+    def of(cls, scenario: Scenario, name: str) -> Place:
+        """The backend of that name."""
         plan = scenario.backend[name]
         profile = _profile(plan)
         figures = profile.figures
@@ -141,9 +142,10 @@ class _Place:
         largest = max(group.size for group in scenario.volume.values())
         slowest = min(b for b in (scenario.link.bandwidth, plan.port, plan.read, plan.write) if b is not None)
         poll = plan.poll if plan.poll is not None else max(_LEAST_POLL_NS, max(largest, GIB) * SECOND / slowest / POLLS)
+        round_trip = figures.round_trip_ns if scenario.link.round_trip is None else scenario.link.round_trip
         return cls(
             name=name, family=plan.family, read=read, write=write, port=port, poll=poll,
-            round_trip=figures.round_trip_ns if scenario.link.round_trip is None else scenario.link.round_trip,
+            round_trip=round_trip, io_ns=round_trip + figures.service_ns + figures.service_jitter_ns / 2,
             control=figures.control_ns, attach=figures.attach_ns, snapshot=figures.snapshot_ns if shares else None,
             job_slots=plan.job_slots or figures.job_slots,
             replicates=bool(published.snapshot_replication),
@@ -170,23 +172,23 @@ def _transfer(size: float, side_by_side: int, *capacities: float) -> float:
     return size * side_by_side * SECOND / min(capacities)
 
 
-def _lines(scenario: Scenario, here: _Place, there: _Place) -> list[int]:
+def _lines(scenario: Scenario, here: Place, there: Place) -> list[int]:
     ends = {here.name, there.name}
     return [line.bandwidth for line in scenario.line.values() if set(line.between) == ends]
 
 
-def _across(scenario: Scenario, here: _Place, there: _Place, size: float, side_by_side: int) -> float:
+def _across(scenario: Scenario, here: Place, there: Place, size: float, side_by_side: int) -> float:
     lines = _lines(scenario, here, there)
     return _transfer(size, side_by_side, here.read, here.port, *lines, there.port, there.write)
 
 
-def _fallback(scenario: Scenario, here: _Place, there: _Place, size: float, c: int) -> float:
+def _fallback(scenario: Scenario, here: Place, there: Place, size: float, c: int) -> float:
     clone = here.job(_transfer(size, c, here.read, here.write))
     move = here.job(_across(scenario, here, there, size, c))
     return clone + move + there.job(there.snapshot_ns(size, c)) + there.job(there.control)
 
 
-def _through_host(scenario: Scenario, here: _Place, there: _Place, size: float, c: int) -> float:
+def _through_host(scenario: Scenario, here: Place, there: Place, size: float, c: int) -> float:
     host = _host_port(scenario)
     clone = here.job(_transfer(size, c, here.read, here.write)) + here.job(0.0)
     copy = _transfer(size, c, here.read, here.port, host, *_lines(scenario, here, there), there.port, there.write)
@@ -195,7 +197,7 @@ def _through_host(scenario: Scenario, here: _Place, there: _Place, size: float, 
     return clone + copy + snapshot + there.job(there.control) + here.job(here.control)
 
 
-def _backup(scenario: Scenario, operation: Operation, here: _Place, size: float, c: int) -> float:
+def _backup(scenario: Scenario, operation: Operation, here: Place, size: float, c: int) -> float:
     limits = Limits(operation.least_ratio, operation.least_throughput)
     decision = negotiate(operation.techniques, here.techniques, here.codecs, limits)
     host, flow = _host_port(scenario), scenario.taskflow
@@ -231,5 +233,5 @@ def _is_reference(scenario: Scenario, backend: str) -> bool:
 def _publication(scenario: Scenario, plan: Backend) -> Publication:
     driver = scenario.driver.get(plan.driver)
     if driver is None or driver.publication is None:
-        return Publication.model_validate(dict(EVERYTHING))
+        return Publication()
     return driver.publication

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.text import Text
 
 from harness.cli import INTERRUPTED, USAGE_ERROR
-from harness.runtime import RuntimeLimit
+from harness.runtime import SECOND, RuntimeLimit
 from harness.study_results import RunMeasures, Study
 from scenarios.options import ScenarioArgument
 
@@ -92,23 +93,45 @@ def _study(plan: Scenario, replications: int | None, seed: int | None) -> Study:
         typer.echo(f"activity-harness run: a run of {plan.name} came to no end: {error}", err=True)
         raise typer.Exit(HARNESS_ERROR) from None
     except KeyboardInterrupt:
+        typer.echo("activity-harness run: interrupted; nothing was written", err=True)
         raise typer.Exit(INTERRUPTED) from None
 
 
 @contextlib.contextmanager
 def _progress(plan: Scenario, replications: int | None) -> Iterator[RunMany]:
-    """What runs one after the other and shows how far it is."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    """What runs one after the other and shows how far it is: runs, and the simulated time of the present one."""
+    from scenarios.effort import effort_of
+    from scenarios.vary import variant_of
+
+    columns = (TextColumn("{task.description}"), BarColumn(12), MofNCompleteColumn(), _SimulatedTime())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         total = len(plan.variants) * (replications or plan.scenario.replications)
-        task = progress.add_task(plan.name, total=total)
+        task = progress.add_task(plan.name, total=total, passed=None, expected_ns=0)
 
         def one_by_one(function: Callable[..., RunMeasures], calls: Sequence[tuple[Any, ...]]) -> Iterable[RunMeasures]:
             for arguments in calls:
-                yield function(*arguments)
+                _, variant, seed, *_ = arguments
+                expected_ns = effort_of(variant_of(plan, variant)).simulated_ns
+                words = f"{plan.name}, {variant}, seed {seed}"
+                progress.update(task, description=escape(words), passed=None, expected_ns=expected_ns)
+                yield function(*arguments, begun=lambda passed: progress.update(task, passed=passed))
                 progress.advance(task)
 
         yield one_by_one
+
+
+class _SimulatedTime(ProgressColumn):
+    """The simulated time of the present run, and about how long it is expected to be."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        """See `rich.progress.ProgressColumn.render`; called in the thread that draws."""
+        passed = task.fields["passed"]
+        if passed is None:
+            return Text("")
+        words = f"simulated {passed() / SECOND:,.0f} s of about {task.fields['expected_ns'] / SECOND:,.0f} s"
+        return Text(words, no_wrap=True)
 
 
 def _print(study: Study, everything: bool) -> None:

@@ -44,7 +44,11 @@ class Do(enum.StrEnum):
 
 
 class About(Table):
-    """What the scenario asks, and how it is measured. `measures` names what is kept; none means all."""
+    """What the scenario asks, and how it is measured. `measures` names what is kept; none means all.
+
+    `most_ios` is how many foreground I/Os a run may be expected to have; one with more is refused before it begins
+    (`scenarios.effort`).
+    """
 
     name: Name
     question: Annotated[str, StringConstraints(min_length=1, max_length=300)]
@@ -54,6 +58,7 @@ class About(Table):
     measures: tuple[str, ...] = ()
     horizon: Time = 30 * 24 * 3600 * SECOND
     settle: Time = 0
+    most_ios: Whole = 20_000_000
     baseline: str = ""
 
 

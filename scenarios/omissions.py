@@ -93,7 +93,7 @@ def toggles_of(
             "publication in a file, as publication_file, and leave target out"
         )
     given = plan.publication if plan is not None else None
-    published = dict(EVERYTHING) if given is None else given.published()
+    published = {} if given is None else given.published()
     data = scenario_data(base)
     table = data.setdefault("driver", {}).setdefault(driver, {})
     table["publication"] = {key: list(value) if isinstance(value, tuple) else value for key, value in published.items()}

@@ -72,7 +72,8 @@ def _with_files(data: Mapping[str, Any], folder: Path | None) -> tuple[dict[str,
         if isinstance(file, str):
             workload["replay"] = str((base / file).resolve())
             if not (base / file).is_file():
-                problems.append(f"workload.{name}.replay is {file!r}: there is no such file; give a log of fio")
+                what = "it is not a regular file" if (base / file).exists() else "there is no such file"
+                problems.append(f"workload.{name}.replay is {file!r}: {what}; give the path of a log of fio")
     return plain, problems
 
 

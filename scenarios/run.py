@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from harness.recorder import Event
 from harness.runtime import Limits, patches
 from harness.schedule import Fault
@@ -10,6 +12,7 @@ from scenarios.backends import Backends
 from scenarios.checks import RESTART
 from scenarios.deployment import Deployment
 from scenarios.details import details_of
+from scenarios.effort import check_effort_of
 from scenarios.measures import measure
 from scenarios.metering import ActivityMeter, SpaceMeter
 from scenarios.model import FaultTable, Scenario
@@ -23,22 +26,30 @@ _STEPS_AT_ONE_INSTANT = 5_000_000
 """Ten thousand volumes may well have something due at one instant."""
 
 
-def simulate(scenario: Scenario, variant: str, seed: int, details: bool = False) -> RunMeasures:
+Begun = Callable[[Callable[[], int]], None]
+"""Told when the scenario's own time begins; what it is given says how much of it has passed (ns), from any thread."""
+
+
+def simulate(
+    scenario: Scenario, variant: str, seed: int, details: bool = False, begun: Begun = lambda passed: None
+) -> RunMeasures:
     """Simulate a variant (one of `scenario.variants`) once, in virtual time.
 
     Deterministic: equal arguments give equal results in any process; arguments and result can be pickled, so that a
     process pool or a cluster can run it. `details` adds what plots of the run are drawn from. The process is prepared
     for drivers under the virtual clock (`harness.runtime.patches`), which changes nothing outside of runs. Raises
-    `ScenarioError` for a variant that is not valid, and `harness.runtime.RuntimeLimit` for a run past a limit.
+    `ScenarioError` for a variant that is not valid, or that would take more I/Os than `scenario.most_ios`, and
+    `harness.runtime.RuntimeLimit` for a run past a limit.
     """
     patches.install(virtual=True)
     patches.seed(seed)
     plan = variant_of(scenario, variant)
+    check_effort_of(plan, variant)
     backends = Backends(plan, seed)
     try:
         world = _world(plan, backends, seed)
         limits = Limits(horizon_ns=plan.scenario.horizon, steps_at_one_instant=_STEPS_AT_ONE_INSTANT)
-        backends.world.clock.run(lambda: _play(world), limits)
+        backends.world.clock.run(lambda: _play(world, begun), limits)
         measures, failures = measure(world)
         return RunMeasures(
             scenario=scenario.name,
@@ -67,12 +78,14 @@ def _world(plan: Scenario, backends: Backends, seed: int) -> World:
     )
 
 
-def _play(world: World) -> None:
+def _play(world: World, begun: Begun) -> None:
     world.deployment.start_taskflow()
     world.deployment.make_volumes()
     world.timetable.prepare()  # before hosts attach: no writes have to be held for snapshots that are just there
     world.deployment.attach_volumes()
-    world.zero_ns = world.deployment.runtime.now()
+    zero_ns = world.zero_ns = world.deployment.runtime.now()
+    clock = world.backends.world.clock
+    begun(lambda: clock.now() - zero_ns)
     world.backends.fabric.forget()
     world.deployment.recorder.emit("scenario.begins")
     for name, fault in world.scenario.fault.items():

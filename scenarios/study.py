@@ -16,6 +16,7 @@ from typing import Any
 from harness import __version__
 from harness.study_results import Difference, Estimate, Measure, RunMeasures, Study
 from reports.timings import student_t
+from scenarios.effort import check_effort
 from scenarios.model import Scenario
 from scenarios.reading import scenario_data
 from scenarios.run import simulate
@@ -43,6 +44,7 @@ def run_study(
     first = scenario.scenario.seed if seed is None else seed
     if count < 1:
         raise ValueError(f"a study has at least one replication, not {count}")
+    check_effort(scenario)
     seeds = tuple(range(first, first + count))
     calls = [(scenario, variant, each, each == first) for variant in scenario.variants for each in seeds]
     return study_of(scenario, seeds, tuple((run_many or _one_by_one)(simulate, calls)))

@@ -13,7 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from harness.cli import INTERRUPTED, USAGE_ERROR
+from harness.loading import CandidateError
 from scenarios.commands import HARNESS_ERROR
+from scenarios.fio_log import FioLogError
 from scenarios.options import ClusterOption, JobsOption, ScenarioArgument, SeedOption
 from scenarios.reading import ScenarioError, load_scenario
 from scenarios.sweeps.break_even import break_evens, told
@@ -120,7 +122,7 @@ def told_to_people() -> Iterator[None]:
     """Turn what a user can put right into a message and an exit status."""
     try:
         yield
-    except (SweepError, ScenarioError) as error:
+    except (SweepError, ScenarioError, FioLogError, CandidateError) as error:
         for line in str(error).splitlines():
             typer.echo(f"ERROR: {line}", err=True)
         raise typer.Exit(HARNESS_ERROR if isinstance(error, RunFailedError) else USAGE_ERROR) from None

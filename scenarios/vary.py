@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import tomllib
 import typing
@@ -34,6 +35,8 @@ def with_values(scenario: Scenario, values: Mapping[str, Any]) -> Scenario:
     except ScenarioError as as_written:
         if read_as_toml == values:
             raise
+        with contextlib.suppress(ScenarioError):
+            return _changed(scenario, data, read_as_toml)  # together, as they may be right only together
         for path, value in values.items():  # each value is a text where that is right, else what TOML makes of it
             try:
                 data = scenario_data(_changed(scenario, data, {path: value}))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from harness.recorder import UNACKNOWLEDGED
@@ -18,7 +18,7 @@ from harness.storage import BLOCK
 from harness.testbed import Load, LoadSpec
 from scenarios.backends import Backends
 from scenarios.deployment import Deployment
-from scenarios.fio_log import aligned, read_fio_log
+from scenarios.fio_log import LoggedIo, aligned, read_fio_log
 from scenarios.model import Stream, Workload
 from simulated_backends.attachment import SimulatedAttachment
 from simulated_backends.fabric import Link
@@ -69,6 +69,7 @@ class Foreground:
         """Start every workload on every volume of its group."""
         for name, plan in self._deployment.scenario.workload.items():
             size = self._deployment.scenario.volume[plan.volume].size
+            log = () if plan.replay is None else read_fio_log(plan.replay)
             for volume in self._deployment.volumes_of(plan.volume):
                 attachment = self._deployment.attachments[volume]
                 assert isinstance(attachment, SimulatedAttachment)
@@ -81,7 +82,7 @@ class Foreground:
                 writes = self.writes[name, volume] = IoLog()
                 source = random_source(self._seed, "workload", name, volume)
                 logs = (reads, writes)
-                self._loads.append(_MixedLoad(self._deployment, attachment, plan, blocks, size, logs, source))
+                self._loads.append(_MixedLoad(self._deployment, attachment, plan, blocks, log, logs, source))
 
     def stop(self) -> None:
         """Stop after the outstanding I/Os."""
@@ -112,7 +113,7 @@ class _MixedLoad:
         attachment: SimulatedAttachment,
         plan: Workload,
         blocks: range,
-        size: int,
+        replay: Sequence[LoggedIo],
         logs: tuple[IoLog, IoLog],
         source: random.Random,
     ) -> None:
@@ -132,7 +133,8 @@ class _MixedLoad:
         name = f"workload on {attachment.volume_id}"
         bodies: list[Callable[[], None]] = [self._closed_loop] * min(plan.streams, len(blocks))
         if plan.replay is not None:
-            bodies = [lambda: self._replay(plan.replay or "", size)]
+            size = deployment.scenario.volume[plan.volume].size
+            bodies = [lambda: self._replay(replay, size)]
         elif plan.rate is not None:
             bodies = [self._open_loop]
         self._tasks = [self._runtime.spawn(name, body) for body in bodies]
@@ -165,8 +167,8 @@ class _MixedLoad:
             self._await_room()
             self._arrive(self._draw())
 
-    def _replay(self, path: str, size: int) -> None:
-        for io in read_fio_log(path):
+    def _replay(self, log: Sequence[LoggedIo], size: int) -> None:
+        for io in log:
             wait_ns = self._began_ns + io.at_ns - self._runtime.now()
             if wait_ns > 0:
                 self._runtime.sleep(wait_ns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import typing
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -158,5 +159,10 @@ def _set(table: BaseModel, path: Sequence[str], number: float) -> BaseModel:
     elif isinstance(here, BaseModel) and rest:
         new = _set(here, rest, number)
     else:
-        new = number
+        new = round(number) if _is_whole(type(table).model_fields[key].annotation) else number
     return table.model_copy(update={key: new})
+
+
+def _is_whole(annotation: object) -> bool:
+    """Whether values of that type are whole numbers, so that there is nothing between two of them: 1.5 at a time."""
+    return annotation is int or any(_is_whole(inner) for inner in typing.get_args(annotation))

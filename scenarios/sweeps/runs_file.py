@@ -80,5 +80,6 @@ def read_runs(path: str | Path) -> pandas.DataFrame:
         raise SweepError(f"{path}: there is no such file; give the runs.parquet of a sweep")
     if swept(path) is None:
         raise SweepError(f"{path}: it is no Parquet file of a sweep; give the runs.parquet of one")
-    frame: pandas.DataFrame = parquet.read_table(path).to_pandas()
+    with parquet.ParquetFile(path) as file:
+        frame: pandas.DataFrame = file.read().to_pandas()
     return frame

@@ -13,6 +13,7 @@ from typing import Any
 
 from harness import __version__
 from harness.study_results import Measure, RunMeasures
+from scenarios.effort import check_effort
 from scenarios.measure_names import MEASURES
 from scenarios.model import Scenario
 from scenarios.reading import scenario_data
@@ -135,7 +136,7 @@ def grid_of(
 ) -> Grid:
     """The grid of a scenario; replications and seed default to the scenario's own.
 
-    Raises `SweepError`, or `ScenarioError` for a key or value that the scenario can't have.
+    Raises `SweepError`, or `ScenarioError` for a key or value that the scenario can't have, or too much to do.
     """
     about = scenario.scenario
     grid = Grid(
@@ -144,6 +145,8 @@ def grid_of(
         about.replications if replications is None else replications,
         about.seed if first_seed is None else first_seed,
     )
+    if not axes:
+        check_effort(scenario)
     for axis in axes:
         if re.fullmatch(_NOT_OF_A_RUN, axis.key):
             raise SweepError(
@@ -151,7 +154,7 @@ def grid_of(
                 "--seed, how many runs there are with --replications"
             )
         for value in axis.values:
-            with_value(scenario, axis.key, value)
+            check_effort(with_value(scenario, axis.key, value))
         _check_variants(scenario, axis)
     return grid
 

@@ -62,6 +62,13 @@ def test_a_value_that_a_variant_sets_itself_is_told(command: Command) -> None:
         (("native-or-fallback", "--set", "volume.size"), "write it as KEY=VALUE"),
         (("native-or-fallback", "--set", "volume.size=big"), "volume.data.size is 'big'"),
         (("native-or-fallback", "--replications", "0"), "--replications"),
+        (
+            ("native-or-fallback", "--set", "workload.oltp.rate=1e9/s"),
+            "workload.oltp.rate is 1000000000.0 /s on 1 volumes: in variant native a run of about 68.86 s would have "
+            "about 6.9e+10 I/Os, more than scenario.most_ios, 20,000,000; lower the rate",
+        ),
+        (("backup-window", "--set", "scenario.most_ios=1000"), "volume.fleet.count is 10000"),
+        (("log.toml",), "log.toml: workload.w.replay is '/dev/zero': it is not a regular file; give the path of a log"),
     ],
 )
 def test_what_can_not_be_run_is_refused(
@@ -73,6 +80,7 @@ def test_what_can_not_be_run_is_refused(
 ) -> None:
     """A usage error ends with status 4 and a message that says what to do."""
     (tmp_path / "bad.toml").write_text('[link]\nbandwith = "1 Gb/s"\n')
+    (tmp_path / "log.toml").write_text('[workload.w]\nvolume = "v"\nreplay = "/dev/zero"\n')
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["activity-harness", "run", *arguments])
     with pytest.raises(SystemExit) as ended:
@@ -89,6 +97,29 @@ def test_results_that_can_not_be_written_are_told(command: Command, tmp_path: Pa
     assert "completion" in done.stdout
     assert "give another --out" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+INTERRUPTED = """
+import os, signal, sys
+from harness.cli import main
+from scenarios.workloads import IoLog
+noted = IoLog.issue
+def issue(log, now_ns, size):
+    if len(log.sizes) == 1000:  # in the task of an I/O, for which nobody waits
+        os.kill(os.getpid(), signal.SIGINT)
+    return noted(log, now_ns, size)
+IoLog.issue = issue
+sys.argv[1:] = ["run", "native-or-fallback", "--set", "workload.oltp.rate=1000/s"]
+main()
+"""
+
+
+def test_a_run_that_is_interrupted_ends(tmp_path: Path) -> None:
+    """Ctrl-C in the middle of a long run, whoever's turn it is then, ends it with status 2 and a message alone."""
+    program = [sys.executable, "-c", INTERRUPTED]
+    done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert done.stderr.strip() == "activity-harness run: interrupted; nothing was written"
 
 
 def test_a_run_that_comes_to_no_end_is_a_harness_error(command: Command) -> None:

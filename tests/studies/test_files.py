@@ -154,7 +154,7 @@ def test_publications_and_logs_are_found_beside_the_file(tmp_path: Path) -> None
     told = problems(text.replace("acme.toml", "acne.toml"), tmp_path)
     assert told[0].startswith("driver.reference.publication_file is 'acne.toml'")
     told = problems(GOOD.replace("[workload.oltp]", "[workload.oltp]\nreplay = 'no.log'"), tmp_path)
-    assert told == ["workload.oltp.replay is 'no.log': there is no such file; give a log of fio"]
+    assert told == ["workload.oltp.replay is 'no.log': there is no such file; give the path of a log of fio"]
 
 
 def test_a_scenario_is_read_back_as_it_was_written(tmp_path: Path) -> None:
@@ -210,6 +210,8 @@ def test_several_texts_of_a_command_line_are_changed_at_once() -> None:
         changed = with_values(scenario, given)
         assert changed.volume["data"].size == 2 << 30
         assert (changed.volume["data"].count, changed.operation["move"].concurrency) == (3, 8)
+    large = with_values(scenario, {"volume.count": "1000", "backend.pool": "10 TiB"})  # valid only together
+    assert large.volume["data"].count == 1000
 
 
 @pytest.mark.parametrize(

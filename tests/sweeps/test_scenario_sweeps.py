@@ -197,6 +197,14 @@ def test_nobody_is_ahead_where_the_closed_form_has_no_answer(small: Scenario) ->
     assert best_of(model.at({"operation.concurrency": 64}), 0.05) is None
 
 
+def test_there_is_nothing_between_whole_numbers(small: Scenario) -> None:
+    """The closed form of so many at a time is that of the next whole number, which can be simulated."""
+    model = Model(with_values(small, {"volume.count": 6}), "completion[copy]")
+    for near, whole in ((1.4, 1), (2.6, 3)):
+        assert model.at({"operation.concurrency": near}) == model.at({"operation.concurrency": whole})
+    assert model.at({"operation.concurrency": 3}) != model.at({"operation.concurrency": 4})
+
+
 @pytest.mark.parametrize("figures", [{}, {"control_ns": 1_000_000}])
 def test_figures_that_are_varied_count_in_the_closed_form(figures: dict[str, int], small: Scenario) -> None:
     """A figure of a backend's profile is set in the closed form, also where the file sets others."""
