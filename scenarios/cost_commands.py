@@ -16,7 +16,7 @@ from scenarios.measure_names import GAINS
 from scenarios.omissions import Cost, costliest, costs_frame, costs_of, toggles_of
 from scenarios.options import ClusterOption, JobsOption, ScenarioArgument, SeedOption
 from scenarios.reading import load_scenario
-from scenarios.sweep_commands import progress_bar, told_to_people
+from scenarios.sweep_commands import ONE_REPLICATION, progress_bar, told_to_people
 from scenarios.sweeps.errors import SweepError
 from scenarios.sweeps.pictures import measure_scale
 from scenarios.sweeps.runs_file import read_runs
@@ -114,7 +114,8 @@ def conclusion(ranked: Sequence[Cost], level: float) -> str:
     clear = [cost for cost in ranked if cost.is_clear and cost.mean > 0]
     if not clear:
         what = ranked[0].measure if ranked else "anything"
-        return f"no omission clearly costs {what}"
+        words = f"no omission clearly costs {what}"
+        return f"{words}; {ONE_REPLICATION}" if any(cost.pairs < 2 for cost in ranked) else words
     worst = clear[0]
     verb = "would cost" if worst.published else "costs"
     return (

@@ -95,5 +95,13 @@ def _example(model: type[BaseModel], place: Sequence[Any]) -> str:
             examples = schema.get("examples", [])
             if examples:
                 return f"; expected a {schema['title']}, such as {examples[0]!r}"
-            return f"; expected a {schema['type']}" if "type" in schema else ""
+            if schema.get("type") == "object" or "$ref" in schema:
+                named = ".NAME" if "$ref" not in schema else ""
+                return f"; write it as a table, [{'.'.join(map(str, place))}{named}]"
+            return f"; expected {_KINDS[schema['type']]}" if schema.get("type") in _KINDS else ""
     return ""
+
+
+_KINDS = {"string": "a text", "integer": "a whole number", "number": "a number", "boolean": "true or false",
+          "array": "a list"}  # fmt: skip
+"""The types of JSON Schema, in words."""

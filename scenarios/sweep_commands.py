@@ -27,6 +27,7 @@ from scenarios.sweeps.summary import PointSummary, choose_measure, summarize
 from scenarios.sweeps.sweep import write_sweep
 
 _MOST_ROWS = 60
+ONE_REPLICATION = "one replication has no intervals, and without them nothing is clear: give --replications 2 or more"
 
 
 def sweep(
@@ -77,6 +78,8 @@ def sweep(
         console.print(table_of(points, [axis.key for axis in axes], column, loaded.scenario.level))
         if len(points) > _MOST_ROWS:
             console.print(f"… and {len(points) - _MOST_ROWS:,} more points")
+        if len(loaded.variants) > 1 and frame["seed"].nunique() < 2:
+            console.print(ONE_REPLICATION, soft_wrap=True)
         console.print(f"{len(frame):,} runs in {path}", soft_wrap=True)
         failed = frame[frame["failures"] > 0]
         if len(failed):

@@ -7,7 +7,8 @@ from rich.table import Table
 
 from harness.study_results import Difference, Estimate, Study
 
-_PREFIXES = (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3))
+_PREFIXES = (("Ti", 1 << 40), ("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10))
+"""Binary, as the sizes of volumes are: the copy of 64 GiB moves 64 GiB."""
 _MOST_COMPARED = 3
 """For more variants the differences are left to the files: no terminal is wide enough."""
 _SMALL = (("", 1.0), ("m", 1e-3), ("µ", 1e-6), ("n", 1e-9))

@@ -153,6 +153,11 @@ def grid_of(
                 f"--vary {axis.key}: it is no part of a run, so varying it would do nothing; the seed is given with "
                 "--seed, how many runs there are with --replications"
             )
+        worth = numbers(axis) or ()
+        for place, number in enumerate(worth):
+            if number in worth[:place]:
+                first, second = axis.values[worth.index(number)], axis.values[place]
+                raise SweepError(f"--vary {axis.key}: {first} and {second} are one value; leave one of them out")
         for value in axis.values:
             check_effort(with_value(scenario, axis.key, value))
         _check_variants(scenario, axis)

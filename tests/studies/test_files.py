@@ -105,6 +105,11 @@ def problems(text: str, folder: Path) -> list[str]:
         ("question =", "questoin =", ["scenario.questoin", "did you mean 'question'?", "scenario.question is missing"]),
         ("[scenario]", "[scenario]\nmeasures = ['completions']", ["'completions'", "did you mean 'completion'?"]),
         ("[scenario]", "[scenario", ["it is not TOML"]),
+        (
+            '[backend.left]\nfamily = "alpha"\n\n[backend.right]\nfamily = "alpha"',
+            '[line.wan]\nbandwidth = "1 Gb/s"',
+            ["backend is missing; write it as a table, [backend.NAME]", "line.wan.between is missing; expected a list"],
+        ),
         ('size = "4 GiB"', 'size = "2 TiB"', ["backend.left.pool is 1 TiB", "2 TiB together"]),
         (
             "[workload.oltp]",

@@ -284,6 +284,14 @@ def test_intervals_hold_as_often_as_they_say() -> None:
     assert narrower > 350
 
 
+def test_equal_differences_have_no_width() -> None:
+    """Differences that are equal but for the last binary digits are one number, with an interval without width."""
+    data = rows({"one": [0.1, 0.2, 0.7], "two": [0.1 + 0.2, 0.2 + 0.2, 0.7 + 0.2], "three": [0.1, 0.2, 0.1 * 7]})
+    two, three = differences(data, "one")
+    assert (three.mean, three.low, three.high) == (0.0, 0.0, 0.0)
+    assert two.low == two.high == two.mean == pytest.approx(0.2, rel=1e-12)
+
+
 def test_what_has_no_value_does_not_count() -> None:
     """Runs without a value are left out of the mean and named by the count; one value has no interval."""
     data = rows({"one": [1.0, None, 3.0], "two": [None, None, 5.0]})

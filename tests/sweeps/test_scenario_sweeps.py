@@ -157,6 +157,8 @@ def test_the_line_writes_runs_table_and_plots(tmp_path: Path) -> None:
         (["--vary", "link.bandwidth=1,fast"], "link.bandwidth is"),
         (["--vary", "link.bandwidth=1,10parsec"], "is no unit of bandwidth"),
         (["--vary", "link.bandwidth="], "the grid is empty"),
+        (["--vary", "link.bandwidth=10Gb,10000Mb"], "10Gb and 10000Mb are one value"),
+        (["--vary", "workload.rate=100/s,1e9/s"], "workload.load.rate is 1000000000.0 /s on 1 volumes"),
         (["--replications", "0"], "the grid is empty"),
         (["--vary", "driver.vendor.publication.snapshot_replication=true,false"], "variant 'fallback' sets"),
         (["--vary", "scenario.seed=1,2"], "the seed is given with --seed"),
@@ -202,7 +204,7 @@ def test_there_is_nothing_between_whole_numbers(small: Scenario) -> None:
     model = Model(with_values(small, {"volume.count": 6}), "completion[copy]")
     for near, whole in ((1.4, 1), (2.6, 3)):
         assert model.at({"operation.concurrency": near}) == model.at({"operation.concurrency": whole})
-    assert model.at({"operation.concurrency": 3}) != model.at({"operation.concurrency": 4})
+    assert model.at({"operation.concurrency": 1}) != model.at({"operation.concurrency": 6})
 
 
 @pytest.mark.parametrize("figures", [{}, {"control_ns": 1_000_000}])
@@ -261,6 +263,14 @@ def test_a_changed_driver_is_another_sweep(tmp_path: Path, monkeypatch: pytest.M
     figures.write_text("TIMES = 2\n")
     with pytest.raises(SweepError, match="is not what the sweep was begun with"):
         ScenarioRuns(own, (), begun_with)(Grid((), own.variants, 1).run(0))
+
+
+def test_one_replication_is_said_to_be_too_few(tmp_path: Path) -> None:
+    """Where nothing can be clear because there are no intervals, sweeps and costs say so."""
+    for verb in ("sweep", "costs"):
+        ended = run_line(tmp_path, verb, "small.toml", "--replications", "1", "--jobs", "1")
+        assert ended.exit_code == 0, ended.output
+        assert ended.stdout.count("give --replications 2 or more") == 1
 
 
 def test_no_cluster_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
