@@ -29,13 +29,18 @@ EVERYTHING: Mapping[str, Any] = MappingProxyType(
 
 
 class ReferenceDriver:
-    """A driver for the backends of this harness. `configuration.publication` says what it publishes."""
+    """A driver for the backends of this harness. `configuration.publication` says what it publishes.
+
+    With `configuration.linked_clones` it asks for volumes from snapshots that share their blocks (`Job.linked`), which
+    thin backends can make.
+    """
 
     def __init__(self, *args: Any, configuration: Any, host: str, **kwargs: Any) -> None:
         self._configuration = configuration
         self.host = host
         published = configuration.safe_get("publication")
         self._published = MappingProxyType(dict(EVERYTHING if published is None else published))
+        self._linked = bool(configuration.safe_get("linked_clones"))
         self._connection: Connection | None = None
 
     @property
@@ -177,7 +182,7 @@ class ReferenceDriver:
                 return Job("copy", source.id, new.id, size=new.size, point_in_time=live, scope=scope)
             case "create_volume_from_snapshot":
                 new = a["volume"]
-                return Job("copy", a["snapshot"].id, new.id, size=new.size, scope=scope)
+                return Job("copy", a["snapshot"].id, new.id, size=new.size, linked=self._linked, scope=scope)
             case "migrate_volume" | "retype":
                 destination = backend_name(a["host"]["host"])
                 return Job("move", a["volume"].id, destination=destination, point_in_time=live, scope=scope)

@@ -135,6 +135,7 @@ class Backends:
         host = self.scenario.taskflow.host
         way = BackupPath(lambda: bed._links_of(host), self.backup_link, self.taskflow_cores)
         engine.stream_backups(self.fabric, way, cores)
+        engine.replication_setup_ns = plan.replication_setup
         return bed
 
     @staticmethod

@@ -186,10 +186,16 @@ class _StreamedBackups(JobEngine):
     fabric: Fabric
     way: BackupPath
     cores: Compressor
+    replication_setup_ns = 0
 
     def stream_backups(self, fabric: Fabric, way: BackupPath, cores: Compressor) -> None:
         """Say where backups go, and which cores of the backend's compress them."""
         self.fabric, self.way, self.cores = fabric, way, cores
+
+    def _replicate(self, job: Job, activity: Activity) -> None:
+        if self.replication_setup_ns:
+            self._runtime.sleep(self.replication_setup_ns)  # an abort takes effect at its end
+        super()._replicate(job, activity)
 
     def _read(self, job: Job, activity: Activity) -> None:
         sink: Any = job.sink

@@ -13,16 +13,18 @@ shares are equal ones, so D = s c / min(b_i).
 
 **Replication of a snapshot of s bytes from A to B**, in the same family:
 
-    native    T_A(s c / way), way = min(read_A, port_A, lines between A and B, port_B, write_B)
+    native    T_A(setup_A + s c / way), way = min(read_A, port_A, lines between A and B, port_B, write_B)
     fallback  T_A(s c / min(read_A, write_A))                  clone a volume from the snapshot, at A
             + T_A(s c / way)                                   move it
             + T_B(snapshot)                                    take a snapshot at B
             + T_B(control)                                     delete the moved volume; the clone went when it moved
 
 where `snapshot` is the profile's fixed time if snapshots share blocks there and the driver lists `create_snapshot` (the
-reference driver takes an unlisted one block by block), else a copy within B. Hence native replication is always ahead,
-by the clone above all: as s grows, by the share way / min(read_A, write_A) of its own time, which is little over slow
-links. For a small s the fixed times of four jobs against one decide. To another family the volume is created at B and
+reference driver takes an unlisted one block by block), else a copy within B; a clone that shares blocks
+(`linked_clones`) takes that fixed time too. `setup` is the backend's `replication_setup`, 0 unless a scenario says. So
+what decides is the clone against the set-up: native replication is ahead where s c / min(read_A, write_A) and the short
+jobs take longer than the set-up does. As s grows it is ahead by the share way / min(read_A, write_A) of its own time,
+which is little over slow links. To another family the volume is created at B and
 copied through a host with attachments at both ends:
 
     fallback  T_A(clone) + T_A(0) + T_B(control) + 2 attach + D(read_A, port_A, host, lines, port_B, write_B)
@@ -39,9 +41,15 @@ With P = s c / min(plain links, speed of a core c, all cores) and S = (s / ratio
 where the plain links are the disk and, if the taskflow compresses, A's port and the host's; the rest of the way to the
 store carries stored bytes.
 
-**N volumes, c at a time**: N // c rounds of c, then one of the rest. Foreground I/O takes what bulk transfers leave, so
-it slows none of this down. Faults, other streams, volumes that have to be quiesced and further operations are not
-covered: `predicted` then has no answer.
+**N volumes, c at a time**: N // c rounds of c, then one of the rest.
+
+**Foreground I/O** takes bandwidth from all of this (`scenarios.foreground_share`): what a workload writes a second from
+the writing side of its backend's disk and from the way in, what it reads from the reading side and the way out, half of
+each at most. That is how often hosts change a volume counts: a clone writes to the disk that hosts write to, native
+replication does not.
+
+Faults, other streams, replayed logs, copy-on-write beside foreground I/O, volumes that have to be quiesced and further
+operations are not covered: `predicted` then has no answer.
 """
 
 from __future__ import annotations
@@ -55,6 +63,7 @@ from harness.runtime import SECOND
 from harness.testbed import CodecFigure
 from scenarios.backends import POLLS
 from scenarios.backup_stream import SEGMENTS
+from scenarios.foreground_share import STEPS
 from scenarios.model import Backend, Do, Operation, Publication, Scenario, VolumeGroup
 from simulated_backends.iscsi.testbed import IscsiTestbed
 from simulated_backends.nfs.testbed import NfsTestbed
@@ -69,6 +78,8 @@ _LEAST_POLL_NS = 5_000_000
 def predicted(scenario: Scenario, measure: str) -> float | None:
     """The seconds of `completion[operation]` of a scenario without variants; None where no closed form covers it."""
     if len(scenario.operation) != 1 or scenario.stream or scenario.fault:
+        return None
+    if any(workload.replay is not None for workload in scenario.workload.values()):
         return None
     ((name, operation),) = scenario.operation.items()
     group = scenario.volume.get(operation.volume)
@@ -88,7 +99,11 @@ _OneOf = Callable[[int], float]
 
 def _one_of(scenario: Scenario, operation: Operation, group: VolumeGroup) -> _OneOf | None:
     here = Place.of(scenario, group.backend)
-    if min(operation.concurrency, group.count) > here.job_slots or not _is_reference(scenario, group.backend):
+    if (
+        here.moves_blocks_away
+        or min(operation.concurrency, group.count) > here.job_slots
+        or not _is_reference(scenario, group.backend)
+    ):
         return None
     match operation.do:
         case Do.REPLICATE if operation.to is not None and _is_reference(scenario, operation.to):
@@ -96,7 +111,7 @@ def _one_of(scenario: Scenario, operation: Operation, group: VolumeGroup) -> _On
             if there.family != here.family:
                 return lambda c: _through_host(scenario, here, there, group.size, c)
             if here.replicates and there.replicates:
-                return lambda c: here.job(_across(scenario, here, there, group.size, c))
+                return lambda c: here.job(here.setup + _across(scenario, here, there, group.size, c))
             return lambda c: _fallback(scenario, here, there, group.size, c)
         case Do.BACKUP_SNAPSHOT:
             return lambda c: _backup(scenario, operation, here, group.size, c)
@@ -108,19 +123,27 @@ def _one_of(scenario: Scenario, operation: Operation, group: VolumeGroup) -> _On
 
 @dataclass(frozen=True)
 class Place:
-    """A backend: bandwidths in bytes a second, times in nanoseconds; `io_ns` is what a single I/O takes at least."""
+    """A backend: bandwidths that bulk transfers have, in bytes a second, times in nanoseconds.
+
+    `io_ns` is what a single I/O takes, `snapshot` and `clone` the fixed times of those that share blocks, None for
+    copies.
+    """
 
     name: str
     family: str
     read: float
     write: float
-    port: float
+    port_in: float
+    port_out: float
     poll: float
     round_trip: float
     io_ns: float
     control: float
     attach: float
     snapshot: float | None
+    clone: float | None
+    setup: float
+    moves_blocks_away: bool
     job_slots: int
     replicates: bool
     techniques: tuple[str, ...]
@@ -137,16 +160,23 @@ class Place:
         port = plan.port or scenario.link.bandwidth
         published = _publication(scenario, plan)
         listed = "create_snapshot" in (published.stateless_activities or ())
-        shares = figures.snapshot_kind in SHARING_KINDS and listed
+        shares = figures.snapshot_kind in SHARING_KINDS
+        driver = scenario.driver.get(plan.driver)
+        linked = shares and figures.is_thin and driver is not None and bool(driver.options.get("linked_clones"))
         own = {str(canonical(k)): CodecFigure(float(v.speed), v.ratio) for k, v in scenario.codec.items()}
         largest = max(group.size for group in scenario.volume.values())
         slowest = min(b for b in (scenario.link.bandwidth, plan.port, plan.read, plan.write) if b is not None)
         poll = plan.poll if plan.poll is not None else max(_LEAST_POLL_NS, max(largest, GIB) * SECOND / slowest / POLLS)
         round_trip = figures.round_trip_ns if scenario.link.round_trip is None else scenario.link.round_trip
+        io_ns = round_trip + figures.service_ns + figures.service_jitter_ns / 2
+        written, fetched = _foreground(scenario, name, io_ns, min(read, write, port))
         return cls(
-            name=name, family=plan.family, read=read, write=write, port=port, poll=poll,
-            round_trip=round_trip, io_ns=round_trip + figures.service_ns + figures.service_jitter_ns / 2,
-            control=figures.control_ns, attach=figures.attach_ns, snapshot=figures.snapshot_ns if shares else None,
+            name=name, family=plan.family, read=_left(read, fetched), write=_left(write, written),
+            port_in=_left(port, written), port_out=_left(port, fetched), poll=poll, round_trip=round_trip, io_ns=io_ns,
+            control=figures.control_ns, attach=figures.attach_ns,
+            snapshot=figures.snapshot_ns if shares and listed else None,
+            clone=figures.snapshot_ns if linked else None, setup=plan.replication_setup,
+            moves_blocks_away=figures.snapshot_kind == "copy-on-write" and written > 0,
             job_slots=plan.job_slots or figures.job_slots,
             replicates=bool(published.snapshot_replication),
             techniques=published.backup_compression_techniques or (),
@@ -161,11 +191,36 @@ class Place:
             return 3 * self.round_trip + self.poll
         return duration_ns + self.round_trip + (self.poll + self.round_trip) / 2
 
+    def clone_ns(self, size: float, side_by_side: int) -> float:
+        """The D of a volume made from a snapshot."""
+        return self.clone if self.clone is not None else _transfer(size, side_by_side, self.read, self.write)
+
     def snapshot_ns(self, size: float, side_by_side: int) -> float:
         """A snapshot's D."""
         if self.snapshot is not None:
             return self.snapshot
         return _transfer(size, side_by_side, self.read, self.write)
+
+
+def _foreground(scenario: Scenario, backend: str, io_ns: float, bandwidth: float) -> tuple[float, float]:
+    """What hosts write to and read from a backend, in bytes a second."""
+    written = fetched = 0.0
+    for workload in scenario.workload.values():
+        group = scenario.volume[workload.volume]
+        if group.backend != backend:
+            continue
+        cycle_ns = workload.think + io_ns + workload.block * SECOND / bandwidth
+        rate = workload.streams * SECOND / cycle_ns if workload.rate is None else workload.rate
+        if workload.burst is not None:
+            rate *= workload.burst.on / (workload.burst.on + workload.burst.off)
+        each = rate * workload.block * group.count
+        written, fetched = written + each * (1 - workload.read_share), fetched + each * workload.read_share
+    return written, fetched
+
+
+def _left(capacity: float, foreground: float) -> float:
+    """What foreground I/O leaves of a link."""
+    return capacity - min(foreground if foreground >= capacity / STEPS else 0.0, capacity / 2)
 
 
 def _transfer(size: float, side_by_side: int, *capacities: float) -> float:
@@ -179,19 +234,21 @@ def _lines(scenario: Scenario, here: Place, there: Place) -> list[int]:
 
 def _across(scenario: Scenario, here: Place, there: Place, size: float, side_by_side: int) -> float:
     lines = _lines(scenario, here, there)
-    return _transfer(size, side_by_side, here.read, here.port, *lines, there.port, there.write)
+    return _transfer(size, side_by_side, here.read, here.port_out, *lines, there.port_in, there.write)
 
 
 def _fallback(scenario: Scenario, here: Place, there: Place, size: float, c: int) -> float:
-    clone = here.job(_transfer(size, c, here.read, here.write))
+    clone = here.job(here.clone_ns(size, c))
     move = here.job(_across(scenario, here, there, size, c))
     return clone + move + there.job(there.snapshot_ns(size, c)) + there.job(there.control)
 
 
 def _through_host(scenario: Scenario, here: Place, there: Place, size: float, c: int) -> float:
     host = _host_port(scenario)
-    clone = here.job(_transfer(size, c, here.read, here.write)) + here.job(0.0)
-    copy = _transfer(size, c, here.read, here.port, host, *_lines(scenario, here, there), there.port, there.write)
+    clone = here.job(here.clone_ns(size, c)) + here.job(0.0)
+    copy = _transfer(
+        size, c, here.read, here.port_out, host, *_lines(scenario, here, there), there.port_in, there.write
+    )
     copy += there.job(there.control) + here.attach + there.attach
     snapshot = there.job(there.snapshot_ns(size, c))
     return clone + copy + snapshot + there.job(there.control) + here.job(here.control)
@@ -205,11 +262,11 @@ def _backup(scenario: Scenario, operation: Operation, here: Place, size: float, 
     used = decision.taskflow_technique or decision.technique or "none"
     figure = here.codecs.get(used)
     if used == "none" or figure is None:
-        return here.job(_transfer(size, c, here.read, here.port, host, store))
+        return here.job(_transfer(size, c, here.read, here.port_out, host, store))
     by_taskflow = decision.where == "taskflow"
     cores = min(c, flow.cores if by_taskflow else here.cores)
     plain_links, stored_links = [here.read, cores * figure.throughput], [host, store]
-    (plain_links if by_taskflow else stored_links).extend([here.port, host])
+    (plain_links if by_taskflow else stored_links).extend([here.port_out, host])
     plain = _transfer(size, c, *plain_links)
     stored = _transfer(size / figure.ratio, c, *stored_links)
     return here.job((plain + (SEGMENTS - 1) * max(plain, stored) + stored) / SEGMENTS)

@@ -16,7 +16,7 @@ from rich.text import Text
 from harness.cli import INTERRUPTED, USAGE_ERROR
 from harness.runtime import SECOND, RuntimeLimit
 from harness.study_results import RunMeasures, Study
-from scenarios.options import ScenarioArgument
+from scenarios.options import ScenarioArgument, SetOption
 
 if TYPE_CHECKING:
     from scenarios.model import Scenario
@@ -32,9 +32,7 @@ def run(
     replications: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Runs of each variant; the scenario has its own number.")
     ] = None,
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another value for a key path. Repeatable.")
-    ] = None,
+    set_: SetOption = None,
     out: Annotated[str, typer.Option(metavar="DIR", help="Where results go.")] = "backend-activity-study",
     all_: Annotated[bool, typer.Option("--all", help="Show measures that are 0 everywhere, too.")] = False,
 ) -> None:
@@ -44,17 +42,13 @@ def run(
     """
     # loaded here, as every verb of the command line loads this module, and pandas and PyArrow take a second
     from scenarios.reading import ScenarioError, library, load_scenario
-    from scenarios.vary import set_by_variants, with_values
+    from scenarios.settings import with_settings
     from scenarios.writing import draw_study, write_study
 
     try:
-        plan = load_scenario(scenario)
-        if set_:
-            values = dict(_pair(text) for text in set_)
-            plan = with_values(plan, values)
-            for key in values:
-                for name, path in set_by_variants(plan, key):
-                    typer.echo(f"warning: --set {key}: variant {name} sets {path} itself, which counts there", err=True)
+        plan, warnings = with_settings(load_scenario(scenario), set_ or ())
+        for warning in warnings:
+            typer.echo(warning, err=True)
     except ScenarioError as error:
         names = "" if library() and Path(scenario).suffix else f"\nThe library has: {', '.join(library())}"
         _refuse(str(error) + (names if "no such file" in str(error) else ""))
@@ -145,18 +139,13 @@ def _print(study: Study, everything: bool) -> None:
     console.print(f"{count} replications ({seeds}); ± is half of the {study.level:.0%} interval: {study.method}.")
     if left_out:
         console.print(f"{left_out} measures are 0 or empty in every variant; --all shows them.")
+    for note in study.notes:
+        console.print(escape(note))
     failures = {f"{row.variant}: {sentence}": None for row in study.rows for sentence in row.failures}
     for sentence in list(failures)[:_SHOWN_FAILURES]:
         console.print(f"[yellow]failed[/] {escape(sentence)}")
     if len(failures) > _SHOWN_FAILURES:
         console.print(f"… and {len(failures) - _SHOWN_FAILURES} more failures; study.json has them all.")
-
-
-def _pair(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        _refuse(f"--set {text}: write it as KEY=VALUE, such as --set link.bandwidth=25Gb")
-    return key.strip(), value.strip()
 
 
 def _refuse(message: str) -> NoReturn:

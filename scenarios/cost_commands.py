@@ -14,8 +14,9 @@ from reports.plots.omissions import Omission, draw_omissions
 from reports.plots.style import save
 from scenarios.measure_names import GAINS
 from scenarios.omissions import Cost, costliest, costs_frame, costs_of, toggles_of
-from scenarios.options import ClusterOption, JobsOption, ScenarioArgument, SeedOption
+from scenarios.options import ClusterOption, JobsOption, ScenarioArgument, SeedOption, SetOption
 from scenarios.reading import load_scenario
+from scenarios.settings import with_settings
 from scenarios.sweep_commands import ONE_REPLICATION, progress_bar, told_to_people
 from scenarios.sweeps.errors import SweepError
 from scenarios.sweeps.pictures import measure_scale
@@ -44,6 +45,7 @@ def costs(
     replications: Annotated[
         int | None, typer.Option(metavar="N", help="Pairs of runs for each attribute; default: the scenario's.")
     ] = None,
+    set_: SetOption = None,
     seed: SeedOption = None,
     out: Annotated[
         Path | None,
@@ -58,7 +60,9 @@ def costs(
     3 a run came to no end, or could not begin; 4 usage error.
     """
     with told_to_people():
-        loaded = load_scenario(scenario)
+        loaded, warnings = with_settings(load_scenario(scenario), set_ or ())
+        for warning in warnings:
+            typer.echo(warning, err=True)
         toggled, toggles = toggles_of(loaded, driver, variant)
         directory = Path(f"{loaded.name}-costs") if out is None else out
         with progress_bar(f"costs of {loaded.name}") as progress:

@@ -110,7 +110,7 @@ def _of_workload(plan: Scenario, name: str, workload: Workload, seconds: float) 
         value = f"{rate_text(workload.rate)} on {group.count:,} volumes"
         return Part(f"{path}.rate", value, ios, "lower the rate, or have fewer volumes")
     place = Place.of(plan, group.backend)
-    cycle_ns = workload.think + place.io_ns + workload.block * SECOND / min(place.read, place.write, place.port)
+    cycle_ns = workload.think + place.io_ns + workload.block * SECOND / min(place.read, place.write, place.port_in)
     ios = group.count * workload.streams * seconds * SECOND / cycle_ns * each
     value = f"{workload.streams} with a think of {time_text(workload.think)} on {group.count:,} volumes"
     return Part(f"{path}.streams", value, ios, "think longer, or have fewer streams or volumes")
@@ -141,8 +141,8 @@ def _once_ns(plan: Scenario, name: str, operation: Operation) -> float:
     if operation.do in _NO_BYTES:
         return 0.0
     here = Place.of(plan, group.backend)
-    ends = [here.read] if operation.to is None else [here.read, here.port]
+    ends = [here.read] if operation.to is None else [here.read, here.port_out]
     if operation.to is not None:
         there = Place.of(plan, operation.to)
-        ends += [there.port, there.write]
+        ends += [there.port_in, there.write]
     return group.count * group.size * SECOND / min(ends)

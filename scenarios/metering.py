@@ -14,11 +14,13 @@ from simulated_backends.fabric import Fabric, Flow, Link, Path
 
 
 class MeteredFabric(Fabric):
-    """A fabric that counts the bytes over each of its links."""
+    """A fabric that counts the bytes over each of its links, and may keep a part of a link from bulk transfers."""
 
     def __init__(self, env: Agenda) -> None:
         super().__init__(env)
         self._crossed: dict[Link, int] = {}
+        self._nominal: dict[Link, int] = {}
+        self._reserved: dict[Link, int] = {}
         self.started: Callable[[], None] = lambda: None
         """Called at the start of each flow."""
 
@@ -38,6 +40,27 @@ class MeteredFabric(Fabric):
         if not flow.is_over:
             self._count(flow.path, flow.moved())
         super().cancel(flow)
+
+    def nominal(self, link: Link) -> int:
+        """See `Fabric.nominal`: without what is reserved."""
+        return self._nominal.get(link, link.capacity)
+
+    def set_capacity(self, link: Link, capacity: int) -> None:
+        """See `Fabric.set_capacity`; what is reserved is taken from it."""
+        if link in self._nominal:
+            self._nominal[link] = capacity
+        self._apply(link, capacity)
+
+    def reserve(self, link: Link, rate: int) -> None:
+        """Leave bulk transfers so many bytes a second less of a link, from now on."""
+        if self._reserved.get(link, 0) != rate:
+            capacity = self._nominal.setdefault(link, link.capacity)
+            self._reserved[link] = rate
+            self._apply(link, capacity)
+
+    def _apply(self, link: Link, capacity: int) -> None:
+        reserved = min(self._reserved.get(link, 0), capacity // 2)
+        super().set_capacity(link, capacity - reserved)
 
     def crossed(self) -> dict[Link, int]:
         """The bytes over each link so far, those of the flows under way included."""

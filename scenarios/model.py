@@ -87,7 +87,9 @@ class Backend(Table):
 
     `read` and `write` are the bandwidths of its disks, `port` that of its network port (default: the link's), `figures`
     any other figures of the profile by their names there, in the profile's units. `poll` is how often a caller is asked
-    to poll a job. `cores` is how many processor cores compress, one for each stream.
+    to poll a job. `cores` is how many processor cores compress, one for each stream. `replication_setup` is what native
+    replication from this backend takes before its first byte (pairing the ends, comparing what is there); by default
+    nothing, as it differs too much between products for a figure of our own: take your array's.
     """
 
     profile: Literal["iscsi-sim", "nfs-sim"] = "iscsi-sim"
@@ -100,6 +102,7 @@ class Backend(Table):
     job_slots: Whole | None = None
     poll: Time | None = None
     cores: Whole = 4
+    replication_setup: Time = 0
     figures: dict[str, int | bool | str] = Field(default_factory=dict)
 
 
@@ -121,7 +124,9 @@ class Publication(Table):
 class Driver(Table):
     """A driver: the reference driver acting a publication out, or a class of yours as `module:Class`.
 
-    `publication_file` names a publication file instead, relative to the scenario's; `options` are the driver's own.
+    `publication_file` names a publication file instead, relative to the scenario's; `options` are the driver's own. The
+    reference driver has one: `linked_clones = true` makes volumes from snapshots that share their blocks, on thin
+    backends whose snapshots do.
     """
 
     target: str = "reference"

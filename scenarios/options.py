@@ -9,6 +9,9 @@ import typer
 ScenarioArgument = Annotated[
     str, typer.Argument(metavar="SCENARIO", help="A scenario file, or the name of one of the library.")
 ]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Another value for a key path. Repeatable.")
+]
 SeedOption = Annotated[
     int | None, typer.Option(metavar="N", help="Seed of the first replication; default: the scenario's.")
 ]

@@ -13,6 +13,7 @@ from scenarios.checks import RESTART
 from scenarios.deployment import Deployment
 from scenarios.details import details_of
 from scenarios.effort import check_effort_of
+from scenarios.foreground_share import ForegroundShare
 from scenarios.measures import measure
 from scenarios.metering import ActivityMeter, SpaceMeter
 from scenarios.model import FaultTable, Scenario
@@ -92,12 +93,14 @@ def _play(world: World, begun: Begun) -> None:
         _arm(world, name, fault)
     streams = Streams(world.backends, world.scenario.stream)
     world.foreground.start()
+    share = ForegroundShare(world.deployment, world.backends, world.foreground)
     world.timetable.run()
     if world.scenario.scenario.settle:
         world.deployment.runtime.sleep(world.scenario.scenario.settle)
     world.end_ns = world.deployment.runtime.now()
     world.deployment.recorder.emit("scenario.ends")
     world.foreground.stop()
+    share.stop()
     streams.stop()
 
 

@@ -29,6 +29,12 @@ METHOD = (
     "them) and their differences are paired by seed"
 )
 
+LATENCIES = (
+    "Latencies under load are lower bounds: single host I/Os get less bandwidth beside bulk transfers, but do not queue "
+    "at the disk behind them or behind each other."
+)
+"""What the model leaves out of latencies, for whoever reads them."""
+
 
 def run_study(
     scenario: Scenario,
@@ -54,7 +60,9 @@ def study_of(scenario: Scenario, seeds: Sequence[int], rows: Sequence[RunMeasure
     """The study that follows from the runs of all variants with those seeds."""
     level = scenario.scenario.level
     baseline = scenario.variants[0]
-    sources = [f"codec {name}: {codec.source}" for name, codec in scenario.codec.items()]
+    notes = [f"codec {name}: {codec.source}" for name, codec in scenario.codec.items()]
+    if scenario.workload or any("workload" in key for each in scenario.variant.values() for key in each.set):
+        notes.append(LATENCIES)
     return Study(
         harness_version=__version__,
         scenario=scenario.name,
@@ -68,7 +76,7 @@ def study_of(scenario: Scenario, seeds: Sequence[int], rows: Sequence[RunMeasure
         rows=tuple(rows),
         estimates=estimates(rows, level),
         differences=differences(rows, baseline, level),
-        notes=tuple(sources),
+        notes=tuple(notes),
     )
 
 

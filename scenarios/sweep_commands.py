@@ -16,8 +16,9 @@ from harness.cli import INTERRUPTED, USAGE_ERROR
 from harness.loading import CandidateError
 from scenarios.commands import HARNESS_ERROR
 from scenarios.fio_log import FioLogError
-from scenarios.options import ClusterOption, JobsOption, ScenarioArgument, SeedOption
+from scenarios.options import ClusterOption, JobsOption, ScenarioArgument, SeedOption, SetOption
 from scenarios.reading import ScenarioError, load_scenario
+from scenarios.settings import with_settings
 from scenarios.sweeps.break_even import break_evens, told
 from scenarios.sweeps.errors import RunFailedError, SweepError
 from scenarios.sweeps.grid import axes_from
@@ -41,6 +42,7 @@ def sweep(
     replications: Annotated[
         int | None, typer.Option(metavar="N", help="Runs of each point and variant; default: the scenario's.")
     ] = None,
+    set_: SetOption = None,
     seed: SeedOption = None,
     out: Annotated[
         Path | None,
@@ -65,7 +67,9 @@ def sweep(
     with told_to_people():
         if not 0 <= margin < 1:
             raise SweepError(f"--margin is {margin}; it must be a share from 0 to 1")
-        loaded = load_scenario(scenario)
+        loaded, warnings = with_settings(load_scenario(scenario), set_ or ())
+        for warning in warnings:
+            typer.echo(warning, err=True)
         axes = axes_from(vary or ())
         directory = Path(f"{loaded.name}-sweep") if out is None else out
         with progress_bar(f"sweep of {loaded.name}") as progress:

@@ -41,12 +41,15 @@ class IoLog:
     issued_ns: array[int] = field(default_factory=_column)
     answered_ns: array[int] = field(default_factory=_column)
     sizes: array[int] = field(default_factory=_column)
+    bytes: int = 0
+    """All sizes together."""
 
     def issue(self, now_ns: int, size: int) -> int:
         """Note an I/O of `size` bytes that is issued now; returns its row."""
         self.issued_ns.append(now_ns)
         self.answered_ns.append(UNACKNOWLEDGED)
         self.sizes.append(size)
+        self.bytes += size
         return len(self.sizes) - 1
 
 

@@ -135,6 +135,10 @@ class Fabric:
         self._changed_links[link] = None
         self._changed()
 
+    def nominal(self, link: Link) -> int:
+        """The capacity that the link was given last (bytes a second), whatever else has a part of it."""
+        return link.capacity
+
     def leftover(self, path: Path) -> int:
         """The bandwidth (bytes a second) that foreground I/O over `path` gets beside the flows.
 

@@ -52,7 +52,7 @@ class NetworkFaults:
             of_host = self._links_of(host)
             links = (of_host.port_in, of_host.port_out)
         for link in links:
-            self._nominal.setdefault(link, link.capacity)
+            self._nominal.setdefault(link, self._fabric.nominal(link))
             self._factors.setdefault(link, []).append(factor)
             self._apply(link)
 

@@ -37,6 +37,16 @@ BACKUP: dict[str, Any] = {
 FALLBACK = {"driver.vendor.publication.snapshot_replication": False}
 
 
+CHANGES: dict[str, Any] = {
+    "host.h": {},
+    "volume.data": {"backend": "primary", "size": "1 GiB", "host": "h"},
+    "backend.primary.read": "100 MB/s",
+    "backend.primary.write": "100 MB/s",
+    "workload.w": {"volume": "data", "rate": "400 /s", "block": "64 KiB", "area": "64 MiB"},
+}
+"""Hosts that write a quarter of what the disk can take."""
+
+
 def scenario(**values: Any) -> Scenario:
     """The scenario with other values and further tables."""
     data = copy.deepcopy(SCENARIO)
@@ -75,6 +85,13 @@ def error(found: Scenario) -> float:
         {"volume.data.count": 2, "operation.copy.concurrency": 64},
         {"volume.data.count": 4, "operation.copy.concurrency": 4},
         {"volume.data.host": "h", "host.h": {}, "workload.w": {"volume": "data", "think": "20 ms"}} | FALLBACK,
+        CHANGES | FALLBACK,
+        CHANGES,
+        pytest.param(CHANGES | {"workload.w.read_share": 0.75} | FALLBACK, marks=pytest.mark.long),
+        pytest.param(CHANGES | {"workload.w.rate": "1000 /s"} | FALLBACK, marks=pytest.mark.long),
+        {"backend.primary.replication_setup": "7 s"},
+        {"driver.vendor.options": {"linked_clones": True}} | FALLBACK,
+        {"driver.vendor.options": {"linked_clones": True}, "backend.sibling.family": "beta"},
         BACKUP,
         BACKUP | {"operation.copy.techniques": ["zstd"]},
         BACKUP | {"operation.copy.techniques": ["zlib"], "link.bandwidth": "100 Mb/s"},
@@ -88,6 +105,20 @@ def test_the_closed_form_is_what_is_simulated(values: dict[str, Any]) -> None:
     """Each way of copying takes as long as predicted, to within the tolerance: natively, by fallback, between families,
     several at a time, under load, backed up by each codec, compressed by the backend or by the taskflow."""
     assert error(scenario(**values)) <= TOLERANCE
+
+
+def test_copy_on_write_takes_more_of_the_disk() -> None:
+    """While hosts write to blocks that a snapshot still shares, moving the old ones away takes the disk's reading side
+    too from a replication that only reads; without copy-on-write those writes cost it nothing."""
+    wide = CHANGES | {"workload.w.area": "1 GiB", "workload.w.rate": "300 /s"}
+    kinds = {"redirect-on-write": 100e6, "copy-on-write": 100e6 - 300 * 65536}
+    for kind, left in kinds.items():
+        found = scenario(**wide, **{"backend.primary.figures": {"snapshot_kind": kind}})
+        took = simulate(found, found.variants[0], 1).value("completion", "copy")
+        # a part of the random writes goes to blocks that were moved away before
+        share = 0.0 if kind == "redirect-on-write" else 0.05
+        assert took > (1 << 30) / 100e6 * 0.99
+        assert took == pytest.approx((1 << 30) / left, rel=0.01 + share)
 
 
 @pytest.mark.long
@@ -120,6 +151,7 @@ def test_the_closed_form_on_many_grids() -> None:
         {"operation.second": {"do": "create_snapshot", "volume": "data"}},
         {"operation.copy": {"do": "backup_volume", "volume": "data"}, "volume.data.host": "h", "host.h": {}},
         {"volume.data.count": 9, "operation.copy.concurrency": 9},
+        CHANGES | {"backend.primary.figures": {"snapshot_kind": "copy-on-write"}},
     ],
     ids=lambda values: next(iter(values)),
 )

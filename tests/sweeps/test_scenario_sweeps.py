@@ -167,6 +167,7 @@ def test_the_line_writes_runs_table_and_plots(tmp_path: Path) -> None:
         (["--out", "small.toml/below"], "the directory can't be made"),
         (["--measure", "completoin"], "did you mean"),
         (["--margin", "2"], "--margin is 2"),
+        (["--set", "volume.size"], "write it as KEY=VALUE"),
     ],
 )  # fmt: skip
 def test_what_people_get_wrong(tmp_path: Path, arguments: list[str], said: str) -> None:
@@ -339,6 +340,20 @@ def test_the_line_tells_which_omission_costs_most(tmp_path: Path) -> None:
     assert wrong.exit_code == USAGE_ERROR and "did you mean 'vendor'?" in wrong.stderr
     both = run_line(tmp_path, "costs", "small.toml", "--jobs", "2", "--cluster", "tcp://127.0.0.1:1")
     assert both.exit_code == USAGE_ERROR and "leave one of them out" in both.stderr
+
+
+def test_break_even_by_size(tmp_path: Path) -> None:
+    """With a set-up of native replication, volumes lose by it whose clone takes less time: the sweep says from which
+    size on it is ahead, and the simulated points on either side agree."""
+    settings = ("--set", "backend.primary.replication_setup=4s", "--set", "backend.write=500 MB/s")
+    line = ("--vary", "volume.size=1,2,3GiB", "--margin", "0", "--replications", "2", "--jobs", "1", "--out", "o")
+    ended = run_line(tmp_path, "sweep", "small.toml", *settings, *line)
+    assert ended.exit_code == 0, ended.output
+    # the clone of S takes S / 500 MB/s, and four short jobs with their polls a little more: S is below 2 GB
+    (found,) = [line for line in ended.stdout.splitlines() if line.startswith("break-even at volume.size = 1.")]
+    assert found.endswith("below it fallback is ahead, above it native is ahead")
+    ahead = [row.split("│")[4].strip() for row in ended.stdout.splitlines() if "GiB │" in row]
+    assert ahead == ["fallback", "native", "native"]
 
 
 @pytest.mark.long
