@@ -30,7 +30,7 @@ METHOD = (
 )
 
 LATENCIES = (
-    "Latencies under load are lower bounds: single host I/Os get less bandwidth beside bulk transfers, but do not queue "
+    "Latencies under load are lower bounds: single host I/Os get less bandwidth beside bulk transfers, but don't queue "
     "at the disk behind them or behind each other."
 )
 """What the model leaves out of latencies, for whoever reads them."""
