@@ -21,9 +21,9 @@ def study_table(study: Study, everything: bool = False) -> tuple[Table, int]:
     table.add_column("of")
     others = study.variants[1:] if len(study.variants) <= _MOST_COMPARED else ()
     for variant in study.variants:
-        table.add_column(escape(variant), justify="right")
+        table.add_column(escape(variant), justify="right", overflow="fold")
     for variant in others:
-        table.add_column(f"{escape(variant)} − {escape(study.baseline)}", justify="right")
+        table.add_column(f"{escape(variant)} − {escape(study.baseline)}", justify="right", overflow="fold")
     found = {(estimate.key, estimate.variant): estimate for estimate in study.estimates}
     apart = {(difference.key, difference.variant): difference for difference in study.differences}
     left_out = 0
@@ -44,16 +44,21 @@ def shown(figure: Estimate | Difference | None) -> str:
     """A mean with half the width of its interval, in a unit that suits it: `68.8 ± 0.1 s`."""
     if figure is None or figure.mean is None:
         return "–"
-    scale, unit = _scale(figure.mean, figure.unit)
+    half = (figure.high - figure.low) / 2 if figure.low is not None and figure.high is not None else 0.0
+    scale, unit = _scale(max(abs(figure.mean), half), figure.unit)
     text = _digits(figure.mean / scale, 4)
-    if figure.low is not None and figure.high is not None and figure.high > figure.low:
-        text += f" ± {(figure.high - figure.low) / 2 / scale:.2g}"
+    if half > 0:
+        text += f" ± {_digits(half / scale, 2)}"
     return f"{text} {unit}".rstrip()
 
 
 def _digits(value: float, count: int) -> str:
     """A number with so many digits, without an exponent where a person would not write one."""
-    return f"{value:,.0f}" if 10**count <= abs(value) < 1e7 else f"{value:.{count}g}"
+    if 10**count <= abs(value) < 1e7:
+        return f"{value:,.0f}"
+    if 1e-6 <= abs(value) < 1e-4:
+        return f"{value:.{count + 5}f}".rstrip("0")
+    return f"{value:.{count}g}"
 
 
 def _scale(value: float, unit: str) -> tuple[float, str]:

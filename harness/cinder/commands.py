@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.cinder.draft import draft_of
-from harness.cinder.host import import_cinder
+from harness.cinder.installed import import_cinder
 from harness.cinder.native import Origin
 from harness.cinder.walk import SHOWN, Walk, walk
 from harness.contract import METHODS, implements

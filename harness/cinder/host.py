@@ -8,25 +8,10 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from harness.cinder.installed import import_cinder
 from harness.cinder.machines import MACHINES, machine_for
-from harness.importing import CandidateError
 
 _hosted: dict[tuple[type, str], type] = {}
-
-
-def import_cinder() -> None:
-    """Import Cinder, and register its objects, which drivers name when they are imported.
-
-    Raises `CandidateError` where it is not installed.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            from cinder import objects
-        except ImportError as error:
-            what = f"this needs Cinder itself ({error})"
-            raise CandidateError(f"{what}; install it with: pip install 'backend-activity-harness[cinder]'") from error
-        objects.register_all()
 
 
 class CinderHost:

@@ -71,7 +71,7 @@ def walk() -> Walk:
     Modules are found by where the installed Cinder lies; its own `get_volume_drivers` finds none from elsewhere. Raises
     `CandidateError` where Cinder is not installed.
     """
-    from harness.cinder.host import import_cinder
+    from harness.cinder.installed import import_cinder
 
     import_cinder()
     import cinder

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from harness.cli import main
-from harness.study_results import Study
+from harness.study_results import Estimate, Study
+from scenarios.table import shown
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ("--set", "volume.size=1GiB", "--set", "workload.oltp.think=20 ms")
@@ -137,3 +138,16 @@ def test_the_example_does_its_study(tmp_path: Path) -> None:
     costs = [line.split() for line in done.stdout.splitlines() if line.endswith("more than natively")]
     found = {int(words[0]): float(words[5]) for words in costs}
     assert found == {size: pytest.approx(size * 1.0737, rel=0.1) for size in (1, 8, 64)}
+
+
+def test_figures_are_written_as_people_write_them() -> None:
+    """Half of an interval is in the unit of the larger of it and the mean, without exponents for ordinary numbers."""
+
+    def text(mean: float, half: float, unit: str) -> str:
+        return shown(Estimate(variant="v", name="m", unit=unit, count=3, mean=mean, low=mean - half, high=mean + half))
+
+    assert text(64 << 30, 0.0, "bytes") == "64 GiB"
+    assert text(20.475, 0.000069, "s") == "20.48 ± 0.000069 s"
+    assert text(-0.0003738, 0.0047, "s") == "-0.3738 ± 4.7 ms"
+    assert text(10711.0, 141.0, "") == "10,711 ± 141"
+    assert text(0.0, 0.0, "s") == "0 s"
