@@ -28,7 +28,9 @@ _SHOWN_FAILURES = 5
 
 def run(
     scenario: ScenarioArgument,
-    seed: Annotated[int | None, typer.Option(metavar="N", min=0, help="First seed; the scenario has its own.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", min=0, max=1 << 62, help="First seed; the scenario has its own.")
+    ] = None,
     replications: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Runs of each variant; the scenario has its own number.")
     ] = None,

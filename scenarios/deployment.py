@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from harness.connection import BackendConnection
-from harness.loading import Candidate, CandidateSpec, DriverConfiguration
+from harness.contract import BackendActivityError
+from harness.loading import Candidate, CandidateError, CandidateSpec, DriverConfiguration
 from harness.model import GIB, Caller, Context, Volume
 from harness.runtime import SECOND, Runtime
 from harness.schedule import Fault
@@ -125,9 +126,16 @@ class Deployment:
 
         configuration = DriverConfiguration(options, connect)
         cls: Any = self._candidate(plan.target).driver_class()
-        driver = cls(configuration=configuration, host=host)
-        call_driver(driver, "do_setup", Context(user_id=self.user))
-        call_driver(driver, "check_for_setup_error")
+        try:
+            driver = cls(configuration=configuration, host=host)
+            call_driver(driver, "do_setup", Context(user_id=self.user))
+            call_driver(driver, "check_for_setup_error")
+        except (BackendActivityError, TaskflowError):
+            raise  # of the connection
+        except Exception as error:
+            what = f"it can't be set up: {type(error).__name__}: {error}"
+            remedy = "a driver is made and set up as harness/contract.py says"
+            raise CandidateError(f"the driver {plan.target} of backend {backend}: {what}; {remedy}") from error
         return driver
 
     def _plan(self, backend: str) -> Driver:

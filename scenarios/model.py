@@ -25,6 +25,10 @@ Ratio = Annotated[float, Field(gt=0.0, strict=False)]
 """A number above 0."""
 
 
+MOST_SEED = 1 << 62
+"""The largest first seed; later ones follow it, and all are kept in columns of 64 bits."""
+
+
 class Do(enum.StrEnum):
     """What an operation does to each of its volumes: methods of the specification's section 6, as the taskflow's flows.
 
@@ -53,7 +57,7 @@ class About(Table):
     name: Name
     question: Annotated[str, StringConstraints(min_length=1, max_length=300)]
     replications: Whole = 10
-    seed: Annotated[int, Field(ge=0)] = 1
+    seed: Annotated[int, Field(ge=0, le=MOST_SEED)] = 1
     level: Annotated[float, Field(gt=0.5, lt=1.0)] = 0.95
     measures: tuple[str, ...] = ()
     horizon: Time = 30 * 24 * 3600 * SECOND

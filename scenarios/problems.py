@@ -71,8 +71,9 @@ def _sentence(model: type[BaseModel], error: ErrorDetails) -> str:
             return f"{path} is {shorten(value)}: {context['error']}"
         case "too_short":
             return f"{path}: at least one is needed, written [{path}.NAME]"
-        case "string_pattern_mismatch" if "[key]" in error["loc"]:
-            return f"{path}: a name is a letter, then letters, digits, - and _, 40 characters at most"
+        case "string_pattern_mismatch":
+            shown = "" if "[key]" in error["loc"] else f" is {shorten(value)}"
+            return f"{path}{shown}: a name is a letter, then letters, digits, - and _, 40 characters at most"
         case _:
             message = error["msg"]
             return (

@@ -79,9 +79,9 @@ def draw_curves(
             axes.plot(*curve.model, color=style.colour, linestyle=style.line, linewidth=1.4, gid=MODEL,
                       label=f"{name}, closed form")  # fmt: skip
     _scales(axes, curves, x, y)
-    for place, words in crossings:
+    for number, (place, words) in enumerate(crossings):
         axes.axvline(place, color=MUTED, linewidth=1.0, linestyle=":", gid="crossing")
-        axes.annotate(one_line(words, 60), (place, 1.0), (4, -4), xycoords=("data", "axes fraction"),
+        axes.annotate(one_line(words, 60), (place, 1.0), (4, -4 - 11 * number), xycoords=("data", "axes fraction"),
                       textcoords="offset points", va="top", fontsize=8, color=MUTED)  # fmt: skip
     axes.set_title(one_line(title, 90))
     if curves:

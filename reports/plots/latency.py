@@ -50,10 +50,13 @@ def draw_latencies(latencies: Latencies, title: str) -> Figure:
             if (1 - share) * len(values) < 1:
                 continue  # too few I/Os for so rare a latency
             at = quantile(values, share)
+            # the words of the first set stand to the left of its marks, but for those that are next to the axis
+            at_axis = math.log(max(at, 1) / max(shortest, 1)) <= 0.3 * math.log(max(longest, 1) / max(shortest, 1))
+            offset = (6, 2) if number else (6, -11) if at_axis else (-8, -9)
             axes.plot(at / unit_ns, 1 - share, style.marker, color=style.colour, gid=f"{name} {quantile_name}")
             axes.annotate(
-                f"{quantile_name} {duration(at)}", (at / unit_ns, 1 - share), (6, 2) if number else (-8, -9),
-                textcoords="offset points", fontsize=8, color=style.colour, ha="left" if number else "right",
+                f"{quantile_name} {duration(at)}", (at / unit_ns, 1 - share), offset,
+                textcoords="offset points", fontsize=8, color=style.colour, ha="left" if offset[0] > 0 else "right",
             )  # fmt: skip
     if sets[0][1] or sets[1][1]:
         logarithmic(axes.xaxis, axes.set_xscale)

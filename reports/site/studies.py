@@ -161,7 +161,7 @@ def amount(value: float | None, unit: str) -> str:
     if value is None:
         return "–"
     if unit == "s":
-        return duration(value * 1e9)
+        return duration(value * 1e9) if value else "0 s"
     unit = one_line(unit, 40)
     for name in ("bytes", "byte", "B"):
         if unit == name or unit.startswith((f"{name}·", f"{name}/")):

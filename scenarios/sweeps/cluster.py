@@ -8,12 +8,14 @@ have the same path.
 from __future__ import annotations
 
 import importlib
+import re
 from typing import Any
 
 from harness import __version__
 from scenarios.sweeps.errors import SweepError
 from scenarios.sweeps.work import Done, Failed, Work, run_batch
 
+_ADDRESS = re.compile(r"([a-z]+://)?[^\s/:]\S*:\d{1,5}|inproc://\S+")
 CONNECT_S = 10
 """How long a scheduler is waited for (seconds)."""
 
@@ -33,6 +35,11 @@ class Cluster:
                 "--cluster needs Dask distributed, which is not installed: "
                 "pip install 'backend-activity-harness[cluster]'"
             ) from None
+        if not _ADDRESS.fullmatch(address):
+            raise SweepError(
+                f"--cluster {address}: no Dask scheduler answers there (it is no address with a port); "
+                "give the address that `dask scheduler` prints, as in tcp://host:8786"
+            )
         try:
             self._client: Any = self._distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
         except (OSError, ValueError, TypeError) as error:

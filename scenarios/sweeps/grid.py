@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from scenarios.model import MOST_SEED
 from scenarios.sweeps.errors import SweepError
 
 MAX_RUNS = 10_000_000
@@ -61,8 +62,8 @@ class Grid:
             raise SweepError("the grid is empty: the scenario has no variant; give it at least one")
         if self.replications < 1:
             raise SweepError(f"the grid is empty: --replications is {self.replications}; it must be at least 1")
-        if self.first_seed < 0:
-            raise SweepError(f"--seed is {self.first_seed}; it must be at least 0")
+        if not 0 <= self.first_seed <= MOST_SEED:
+            raise SweepError(f"--seed is {self.first_seed}; it must be from 0 to {MOST_SEED}")
         seen: set[str] = set()
         for axis in self.axes:
             if axis.key in seen:

@@ -68,6 +68,10 @@ def test_a_value_that_a_variant_sets_itself_is_told(command: Command) -> None:
             "workload.oltp.rate is 1000000000.0 /s on 1 volumes: in variant native a run of about 68.86 s would have "
             "about 6.9e+10 I/Os, more than scenario.most_ios, 20,000,000; lower the rate",
         ),
+        (
+            ("native-or-fallback", "--set", "driver.vendor.target=json:JSONDecoder"),
+            "the driver json:JSONDecoder of backend primary: it can't be set up: TypeError: ",
+        ),
         (("backup-window", "--set", "scenario.most_ios=1000"), "volume.fleet.count is 10000"),
         (("log.toml",), "log.toml: workload.w.replay is '/dev/zero': it is not a regular file; give the path of a log"),
     ],

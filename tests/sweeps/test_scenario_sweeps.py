@@ -167,6 +167,7 @@ def test_the_line_writes_runs_table_and_plots(tmp_path: Path) -> None:
         (["--out", "small.toml/below"], "the directory can't be made"),
         (["--measure", "completoin"], "did you mean"),
         (["--margin", "2"], "--margin is 2"),
+        (["--seed", str(1 << 63)], "it must be from 0 to"),
         (["--set", "volume.size"], "write it as KEY=VALUE"),
     ],
 )  # fmt: skip
