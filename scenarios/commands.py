@@ -16,7 +16,7 @@ from rich.text import Text
 from harness.cli import INTERRUPTED, USAGE_ERROR
 from harness.runtime import SECOND, RuntimeLimit
 from harness.study_results import RunMeasures, Study
-from scenarios.options import ScenarioArgument, SetOption
+from scenarios.options import ScenarioArgument, SetOption, find_own_modules
 
 if TYPE_CHECKING:
     from scenarios.model import Scenario
@@ -47,6 +47,7 @@ def run(
     from scenarios.settings import with_settings
     from scenarios.writing import draw_study, write_study
 
+    find_own_modules()
     try:
         plan, warnings = with_settings(load_scenario(scenario), set_ or ())
         for warning in warnings:

@@ -14,7 +14,7 @@ from reports.plots.omissions import Omission, draw_omissions
 from reports.plots.style import save
 from scenarios.measure_names import GAINS
 from scenarios.omissions import Cost, costliest, costs_frame, costs_of, toggles_of
-from scenarios.options import ClusterOption, JobsOption, ScenarioArgument, SeedOption, SetOption
+from scenarios.options import ClusterOption, JobsOption, ScenarioArgument, SeedOption, SetOption, find_own_modules
 from scenarios.reading import load_scenario
 from scenarios.settings import with_settings
 from scenarios.sweep_commands import ONE_REPLICATION, progress_bar, told_to_people
@@ -59,6 +59,7 @@ def costs(
     The publication is compared with itself but for one attribute, on equal seeds. Exit status: 0 done; 2 interrupted;
     3 a run came to no end, or could not begin; 4 usage error.
     """
+    find_own_modules()
     with told_to_people():
         loaded, warnings = with_settings(load_scenario(scenario), set_ or ())
         for warning in warnings:

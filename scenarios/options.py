@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 from typing import Annotated
 
 import typer
@@ -19,3 +22,10 @@ JobsOption = Annotated[int | None, typer.Option(metavar="N", help="Processes; de
 ClusterOption = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler to run it on, as in tcp://host:8786.")
 ]
+
+
+def find_own_modules() -> None:
+    """Let drivers be imported from the working directory, as `python -m` does, for this process and those it starts."""
+    with contextlib.suppress(OSError):  # the directory may be gone
+        if "" not in sys.path and os.getcwd() not in sys.path:
+            sys.path.insert(0, os.getcwd())

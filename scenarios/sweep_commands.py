@@ -16,7 +16,7 @@ from harness.cli import INTERRUPTED, USAGE_ERROR
 from harness.loading import CandidateError
 from scenarios.commands import HARNESS_ERROR
 from scenarios.fio_log import FioLogError
-from scenarios.options import ClusterOption, JobsOption, ScenarioArgument, SeedOption, SetOption
+from scenarios.options import ClusterOption, JobsOption, ScenarioArgument, SeedOption, SetOption, find_own_modules
 from scenarios.reading import ScenarioError, load_scenario
 from scenarios.settings import with_settings
 from scenarios.sweeps.break_even import break_evens, told
@@ -64,6 +64,7 @@ def sweep(
     Interrupted or killed, it goes on where it was when the same command is given again.
     Exit status: 0 done; 2 interrupted; 3 a run came to no end, or could not begin; 4 usage error.
     """
+    find_own_modules()
     with told_to_people():
         if not 0 <= margin < 1:
             raise SweepError(f"--margin is {margin}; it must be a share from 0 to 1")

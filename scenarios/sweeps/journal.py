@@ -86,14 +86,16 @@ class Journal:
 
     def _read(self, sweep: dict[str, Any]) -> None:
         head = self._file.readline()
-        if not head.endswith(b"\n"):  # new, or killed before its first line was whole
+        if not head.endswith(b"\n") or (self._is_ours(head) and not self._file.read(1)):
+            # new, killed before its first line was whole, or of a sweep that has no run yet
             self._file.seek(0)
             self._file.truncate()
             self._file.write(json.dumps(sweep, sort_keys=True).encode() + b"\n")
             self._file.flush()
             return
         self._check_head(head, sweep)
-        whole = self._file.tell()
+        whole = len(head)
+        self._file.seek(whole)
         for line in self._file:
             entry = _entry(line)
             if entry is None:
@@ -103,6 +105,14 @@ class Journal:
             whole += len(line)
         self._file.seek(whole)
         self._file.truncate()
+
+    @staticmethod
+    def _is_ours(head: bytes) -> bool:
+        try:
+            found = json.loads(head)
+        except ValueError:
+            return False
+        return isinstance(found, dict) and {"scenario", "digest", "grid"} <= found.keys()
 
     def _check_head(self, head: bytes, sweep: dict[str, Any]) -> None:
         try:

@@ -55,6 +55,21 @@ def test_a_value_that_a_variant_sets_itself_is_told(command: Command) -> None:
     assert warnings == [f"warning: --set {key}: variant fallback sets {key} itself, which counts there"]
 
 
+def test_a_driver_of_one_s_own_is_found_beside_the_scenario(tmp_path: Path) -> None:
+    """A class in a module of the working directory is the driver of the runs, without anything set for Python."""
+    (tmp_path / "study_own_driver.py").write_text(
+        "from harness.reference_driver import ReferenceDriver\nclass Own(ReferenceDriver):\n"
+        "    def start_activity(self, *arguments, **named):\n        raise ValueError('mine')\n"
+    )
+    line = ("--set", "driver.vendor.target=study_own_driver:Own", "--replications", "1", "--set", "volume.size=1GiB")
+    done = subprocess.run(
+        [Path(sys.executable).with_name("activity-harness"), "run", "native-or-fallback", *line],
+        cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "failed native: operation replicate, data-0: " in done.stdout and "mine" in done.stdout, done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

@@ -129,11 +129,14 @@ def test_damage_is_not_taken_for_a_result(tmp_path: Path) -> None:
 
 
 def test_another_sweep_is_refused(tmp_path: Path) -> None:
-    """Neither the journal nor the file of another scenario, of other contents or of another grid is gone on with."""
+    """Neither the journal nor the file of another scenario, of other contents or of another grid is gone on with; a
+    journal without a run is nobody's."""
     for changed, said in ((("scenario", "other"), "its scenario is another"), (("digest", "e"), "other contents"),
                           (("grid", "h"), "its grid is another"), (("harness", "9"), "another version")):  # fmt: skip
-        with Journal(tmp_path / JOURNAL_NAME, SWEEP):
+        with Journal(tmp_path / JOURNAL_NAME, SWEEP | dict([changed])):
             pass
+        with Journal(tmp_path / JOURNAL_NAME, SWEEP) as journal:
+            journal.append([(0, plain(grid().run(0)))])
         with pytest.raises(SweepError, match=said):
             conduct(tmp_path, grid(), SWEEP | dict([changed]), nobody)
         (tmp_path / JOURNAL_NAME).unlink()
