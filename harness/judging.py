@@ -72,7 +72,7 @@ def _evidence_of_pass(by_check: Iterable[list[ClauseResult]]) -> Evidence | None
         grades = [_EVIDENCE.index(r.evidence) for r in results if r.outcome is Outcome.PASSED and r.evidence]
         if any(r.outcome is Outcome.PASSED for r in results):
             best.append(max(grades, default=-1))
-    weakest = min(best, default=-1)
+    weakest = min(best)  # a clause has passed by some check
     return _EVIDENCE[weakest] if weakest >= 0 else None
 
 

@@ -65,7 +65,8 @@ reply.late            the answer to the next such call, or write, takes `for_ns`
 backend.restart       power off now, and on again after `for_ns`: jobs end, sessions are forgotten, volumes stay
 server.restart        the storage service restarts at once: what it holds of its clients is gone, and grace begins (NFS)
 pool.full             the pool of `backend` has no room left, for `for_ns` (0: for good)
-medium.error          a block of the object `volume` on `backend`, at `fraction` of its size, can't be read
+medium.error          a block of the object `volume` on `backend`, at `fraction` of its size, can't be read; "" is the
+                      oldest object that a job is reading then
 job.fail              the next job of verb `verb` on backend `backend` fails once it has moved `fraction` of its bytes
 job.unsupported       the next job of verb `verb` on backend `backend` is refused as unsupported, before any effect
 job.pause             the jobs of `verb` ("" any) that run on `backend` and can be paused are, for `for_ns`

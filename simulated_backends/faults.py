@@ -99,8 +99,8 @@ class FaultInjector:
             raise ValueError(f"{fault.kind} needs a time for_ns above 0")
         if fault.kind in _OF_BACKENDS and not fault.backend:
             raise ValueError(f"{fault.kind} needs a backend")
-        if fault.kind == "medium.error" and not (fault.volume and 0 <= fault.fraction < 1):
-            raise ValueError("medium.error needs an object (volume), and a fraction from 0 up to but without 1")
+        if fault.kind == "medium.error" and not 0 <= fault.fraction < 1:
+            raise ValueError("medium.error needs a fraction of the object, from 0 up to but without 1")
         if fault.kind == "link.slow" and not 0 < fault.fraction < 1:
             raise ValueError(f"link.slow leaves a fraction between 0 and 1 of the capacity, not {fault.fraction:g}")
         if fault.kind in ("reply.lost", "reply.late") and fault.verb not in _CALLS:
@@ -247,9 +247,11 @@ class FaultInjector:
             self._end_after(fault, empty)
 
     def _spoil(self, fault: Fault) -> None:
-        held = self._backends[fault.backend].store.find(fault.volume)
+        store = self._backends[fault.backend].store
+        held = store.find(fault.volume) if fault.volume else store.being_read()
+        volume = fault.volume if held is None else held.id
         block = -1 if held is None else int(fault.fraction * held.bytes) // BLOCK
-        self._recorder.emit("fault", fault=fault.kind, backend=fault.backend, volume=fault.volume, block=block)
+        self._recorder.emit("fault", fault=fault.kind, backend=fault.backend, volume=volume, block=block)
         if held is not None:
             held.spoil(block)
 

@@ -177,6 +177,10 @@ class SimulatedStore:
         """The object of that id, complete or not; None if there is none."""
         return self.held.get(object_id)
 
+    def being_read(self) -> HeldObject | None:
+        """The oldest object that a transfer is reading; None while there is none."""
+        return next((held for held in self.held.values() if held.reading), None)
+
     def usable(self, object_id: str, kind: str | None = None) -> HeldObject:
         """The complete object of that id and kind. Raises `ObjectUnknown` for any other, incomplete ones included."""
         return self.held.usable(object_id, kind)

@@ -6,6 +6,9 @@ import os
 import time
 
 import pytest
+from _pytest.terminal import TerminalReporter
+
+from tests.proof.support import HONEST_RUN
 
 BEGAN = time.monotonic()
 
@@ -16,6 +19,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     minutes = float(os.environ.get("LONG_MINUTES", "0"))
     if minutes and item.get_closest_marker("long") and time.monotonic() - BEGAN > 60 * minutes:
         pytest.skip(f"LONG_MINUTES={minutes:g} are over")
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """Print on how many seeds honest drivers passed."""
+    properties = [one for report in terminalreporter.getreports("passed") for one in report.user_properties]
+    checks = [int(value) for name, value in properties if name == HONEST_RUN]
+    if checks:
+        terminalreporter.write_line(f"honest drivers: {len(checks)} seeds, {sum(checks)} checks, no failure")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -27,6 +27,7 @@ SUBJECTS = {
     "compression": ("harness/compression.py", "tests/compression"),
     "activity": ("harness/activity.py", "tests/handles"),
     "expected_handles": ("conformance/expected_handles.py", "tests/handles"),
+    "judging": ("harness/judging.py", "tests/results"),
     "results": ("harness/results.py", "tests/results"),
     "verdicts": ("conformance/verdicts.py", "tests/results/test_ledger.py"),
 }

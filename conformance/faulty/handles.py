@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from conformance.faulty.kinds import BUT_HANDLES, NamesItsOwnHandles, OpenToAnyCaller
 from harness.activity import ActivityState, ActivityStatus, HandleScope
 from harness.contract import ActivityFailed, ActivityUnknown, ConnectionLost, VolumeIsBusy
 from harness.driver_kit import delete_if_there, run_job
@@ -18,7 +19,7 @@ from harness.reference_driver import EVERYTHING, ReferenceDriver
 from harness.testbed import Job
 
 
-class TableInMemory(ReferenceDriver):
+class TableInMemory(NamesItsOwnHandles):
     """Publishes unrestricted handles, but gives out numbers from a table in its own memory."""
 
     must_fail = ("H-1", "H-3")
@@ -28,76 +29,44 @@ class TableInMemory(ReferenceDriver):
         super().__init__(*args, configuration=configuration, host=host, **kwargs)
         self._handles: dict[str, str] = {}
 
-    def start_activity(self, context: Context, method: str, arguments: dict[str, Any], *, request_id: str) -> str:
-        """Start, and remember."""
-        handle = super().start_activity(context, method, arguments, request_id=request_id)
+    def _name(self, handle: str) -> str:
         number = str(1000 + len(self._handles))
         self._handles[number] = handle
         return number
 
-    def get_activity(self, context: Context, handle: str) -> ActivityStatus:
-        """Look the number up."""
-        return super().get_activity(context, self._real(handle))
-
-    def abort_activity(self, context: Context, handle: str) -> None:
-        """Look the number up."""
-        super().abort_activity(context, self._real(handle))
-
-    def _real(self, number: str) -> str:
-        if number not in self._handles:
-            raise ActivityUnknown(f"no activity {number!r}")
-        return self._handles[number]
+    def _real(self, name: str) -> str:
+        if name not in self._handles:
+            raise ActivityUnknown(f"no activity {name!r}")
+        return self._handles[name]
 
 
-class KeyedByAddress(ReferenceDriver):
+class KeyedByAddress(NamesItsOwnHandles, OpenToAnyCaller):
     """Publishes source-specific handles, but knows hosts by their IP address."""
 
     must_fail = ("H-5",)
 
-    @property
-    def backend_activity_attributes(self) -> Mapping[str, Any]:
-        """As published."""
-        return MappingProxyType({**EVERYTHING, "handle_scope": HandleScope.SOURCE.value})
+    scope = HandleScope.SOURCE
 
-    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:
-        return dataclasses.replace(super()._job(method, arguments), scope=HandleScope.UNRESTRICTED)
-
-    def start_activity(self, context: Context, method: str, arguments: dict[str, Any], *, request_id: str) -> str:
-        """Start, and sign the handle with the address."""
-        handle = super().start_activity(context, method, arguments, request_id=request_id)
+    def _name(self, handle: str) -> str:
         return f"{handle}@{self.connection.caller.address}"
 
-    def get_activity(self, context: Context, handle: str) -> ActivityStatus:
-        """The status, for the address that started it."""
-        return super().get_activity(context, self._checked(handle))
-
-    def abort_activity(self, context: Context, handle: str) -> None:
-        """Abort, for the address that started it."""
-        super().abort_activity(context, self._checked(handle))
-
-    def _checked(self, handle: str) -> str:
-        name, _, address = handle.rpartition("@")
+    def _real(self, name: str) -> str:
+        handle, _, address = name.rpartition("@")
         if address != self.connection.caller.address:
-            raise ActivityUnknown(f"no activity {handle!r}")
-        return name
+            raise ActivityUnknown(f"no activity {name!r}")
+        return handle
 
 
-class OpenToAll(ReferenceDriver):
+class OpenToAll(OpenToAnyCaller):
     """Publishes user-specific handles, but lets anybody use them."""
 
     must_fail = ("H-2", "H-3")
     may_fail = ("H-5",)
 
-    @property
-    def backend_activity_attributes(self) -> Mapping[str, Any]:
-        """As published."""
-        return MappingProxyType({**EVERYTHING, "handle_scope": HandleScope.USER.value})
-
-    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:
-        return dataclasses.replace(super()._job(method, arguments), scope=HandleScope.UNRESTRICTED)
+    scope = HandleScope.USER
 
 
-class TellsWhoseItIs(ReferenceDriver):
+class TellsWhoseItIs(NamesItsOwnHandles):
     """Refuses other users' handles with a text that says whose they are."""
 
     must_fail = ("H-2", "H-3")
@@ -108,24 +77,14 @@ class TellsWhoseItIs(ReferenceDriver):
         """As published."""
         return MappingProxyType({**EVERYTHING, "handle_scope": HandleScope.USER.value})
 
-    def start_activity(self, context: Context, method: str, arguments: dict[str, Any], *, request_id: str) -> str:
-        """Start, and sign the handle with the user."""
-        handle = super().start_activity(context, method, arguments, request_id=request_id)
+    def _name(self, handle: str) -> str:
         return f"{self.connection.caller.user}/{handle}"
 
-    def get_activity(self, context: Context, handle: str) -> ActivityStatus:
-        """The status, for the user who started it."""
-        return super().get_activity(context, self._checked(handle))
-
-    def abort_activity(self, context: Context, handle: str) -> None:
-        """Abort, for the user who started it."""
-        super().abort_activity(context, self._checked(handle))
-
-    def _checked(self, handle: str) -> str:
-        user, _, name = handle.rpartition("/")
+    def _real(self, name: str) -> str:
+        user, _, handle = name.rpartition("/")
         if user != self.connection.caller.user and user == self._owner(user):
-            raise ActivityUnknown(f"the activity {name!r} belongs to {user}")
-        return name
+            raise ActivityUnknown(f"the activity {handle!r} belongs to {user}")
+        return handle
 
     @staticmethod
     def _owner(user: str) -> str:
@@ -205,39 +164,23 @@ class AbortIsAWish(ReferenceDriver):
         self.connection.status(handle)
 
 
-class AddressIsEnough(ReferenceDriver):
+class AddressIsEnough(NamesItsOwnHandles, OpenToAnyCaller):
     """Publishes source-specific handles, and takes any caller with the first one's IP address for the same host."""
 
     must_fail = ("H-5",)
 
-    @property
-    def backend_activity_attributes(self) -> Mapping[str, Any]:
-        """As published."""
-        return MappingProxyType({**EVERYTHING, "handle_scope": HandleScope.SOURCE.value})
+    scope = HandleScope.SOURCE
 
-    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:
-        return dataclasses.replace(super()._job(method, arguments), scope=HandleScope.UNRESTRICTED)
-
-    def start_activity(self, context: Context, method: str, arguments: dict[str, Any], *, request_id: str) -> str:
-        """Start, and sign the handle with host and address."""
-        handle = super().start_activity(context, method, arguments, request_id=request_id)
+    def _name(self, handle: str) -> str:
         caller = self.connection.caller
         return f"{handle}@{caller.host}@{caller.address}"
 
-    def get_activity(self, context: Context, handle: str) -> ActivityStatus:
-        """The status, for the host that started it."""
-        return super().get_activity(context, self._checked(handle))
-
-    def abort_activity(self, context: Context, handle: str) -> None:
-        """Abort, for the host that started it."""
-        super().abort_activity(context, self._checked(handle))
-
-    def _checked(self, handle: str) -> str:
-        name, host, address = [*handle.split("@"), "", ""][:3]
+    def _real(self, name: str) -> str:
+        handle, host, address = [*name.split("@"), "", ""][:3]
         caller = self.connection.caller
         if host != caller.host and address != caller.address:
-            raise ActivityUnknown(f"no activity {handle!r}")
-        return name
+            raise ActivityUnknown(f"no activity {name!r}")
+        return handle
 
 
 class _ConnectionSpecific(ReferenceDriver):
@@ -246,7 +189,7 @@ class _ConnectionSpecific(ReferenceDriver):
     @property
     def backend_activity_attributes(self) -> Mapping[str, Any]:
         """As published: everything but a scope."""
-        return MappingProxyType({k: v for k, v in EVERYTHING.items() if k != "handle_scope"})
+        return BUT_HANDLES
 
     def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:
         return dataclasses.replace(super()._job(method, arguments), scope=HandleScope.CONNECTION)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from conformance.faulty.kinds import Blocking, BlockingAndSilent
 from harness.driver_kit import run_job
 from harness.model import BackupChunk, Context, Snapshot, Volume
 from harness.reference_driver import EVERYTHING, ReferenceDriver
@@ -44,17 +45,11 @@ class MoveWithoutMirror(ReferenceDriver):
         return dataclasses.replace(job, point_in_time=False) if method == "migrate_volume" else job
 
 
-class ReturnsTooSoon(ReferenceDriver):
+class ReturnsTooSoon(BlockingAndSilent):
     """Returns from create_cloned_volume as soon as the backend has accepted the copy."""
 
     must_fail = ("Q-10",)
     may_fail = ("R-9",)
-    start_activity = get_activity = abort_activity = None  # type: ignore[assignment]
-
-    @property
-    def backend_activity_attributes(self) -> Mapping[str, Any]:
-        """As published: nothing is stateless, and there are no handles."""
-        return MappingProxyType({})
 
     def create_cloned_volume(self, volume: Volume, src_vref: Volume) -> None:
         """Start a clone."""
@@ -62,34 +57,22 @@ class ReturnsTooSoon(ReferenceDriver):
         self.connection.start(job, self._request_id())
 
 
-class SnapshotOfHalf(ReferenceDriver):
+class SnapshotOfHalf(BlockingAndSilent):
     """Reports a snapshot of a quiesced volume as made while the backend still works on it."""
 
     must_fail = ("Q-10",)
     may_fail = ("R-3", "R-4", "R-8", "R-9", "R-10", "Q-11", "A-2", "R-1", "R-2", "R-6", "R-7", "R-11", "R-5")
-    start_activity = get_activity = abort_activity = None  # type: ignore[assignment]
-
-    @property
-    def backend_activity_attributes(self) -> Mapping[str, Any]:
-        """As published: nothing is stateless, and there are no handles."""
-        return MappingProxyType({})
 
     def create_snapshot(self, snapshot: Snapshot) -> None:
         """Start a snapshot."""
         self.connection.start(self._job("create_snapshot", {"snapshot": snapshot}), self._request_id())
 
 
-class StatusWhileBusy(ReferenceDriver):
+class StatusWhileBusy(Blocking):
     """Lists backup_volume, but sets the volume's status while it works."""
 
     must_fail = ("Q-7",)
     may_fail = ("Q-13",)
-    start_activity = get_activity = abort_activity = None  # type: ignore[assignment]
-
-    @property
-    def backend_activity_attributes(self) -> Mapping[str, Any]:
-        """As published: everything but handles."""
-        return MappingProxyType({k: v for k, v in EVERYTHING.items() if k != "handle_scope"})
 
     def backup_volume(self, context: Context, source: Volume | Snapshot, technique: str, sink: Any) -> None:
         """Back up, with the status that Cinder's backup manager would set."""
@@ -100,17 +83,11 @@ class StatusWhileBusy(ReferenceDriver):
             source.status = before
 
 
-class GrowsWhatItClones(ReferenceDriver):
+class GrowsWhatItClones(Blocking):
     """Lists create_cloned_volume, but rounds the source volume up to a whole number of extents first."""
 
     must_fail = ("Q-7",)
     may_fail = ("Q-13", "R-6")
-    start_activity = get_activity = abort_activity = None  # type: ignore[assignment]
-
-    @property
-    def backend_activity_attributes(self) -> Mapping[str, Any]:
-        """As published: everything but handles."""
-        return MappingProxyType({k: v for k, v in EVERYTHING.items() if k != "handle_scope"})
 
     def create_cloned_volume(self, volume: Volume, src_vref: Volume) -> None:
         """Grow the source, then clone it."""
@@ -147,17 +124,11 @@ _HEAD = 32 << 20
 """Bytes at the beginning of a volume, more than lie between two blocks that a test writes."""
 
 
-class WipesTheHead(ReferenceDriver):
+class WipesTheHead(BlockingAndSilent):
     """Wipes the beginning of the volume that it clones, which it takes for a part of its own while nobody writes."""
 
     must_fail = ("Q-2",)
     may_fail = ("Q-4", "Q-10", "Q-13")
-    start_activity = get_activity = abort_activity = None  # type: ignore[assignment]
-
-    @property
-    def backend_activity_attributes(self) -> Mapping[str, Any]:
-        """As published: nothing is stateless, and there are no handles."""
-        return MappingProxyType({})
 
     def create_cloned_volume(self, volume: Volume, src_vref: Volume) -> None:
         """Clone, then tidy up the wrong one."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
+from conformance.faulty.kinds import Blocking, BlockingAndSilent
 from harness.activity import ActivityState, ActivityStatus
 from harness.contract import BackendActivityError
 from harness.driver_kit import delete_if_there, run_job
 from harness.model import Context, Snapshot, Volume, backend_name
-from harness.reference_driver import EVERYTHING, ReferenceDriver
+from harness.reference_driver import ReferenceDriver
 from harness.testbed import Job
 
 
@@ -28,17 +28,11 @@ class ReplicatesTheVolume(ReferenceDriver):
         return job
 
 
-class MovesTheSnapshot(ReferenceDriver):
+class MovesTheSnapshot(Blocking):
     """Deletes the source snapshot once it has arrived at the destination."""
 
     must_fail = ("R-4",)
     may_fail = ("R-9", "R-10", "R-3")
-    start_activity = get_activity = abort_activity = None  # type: ignore[assignment]
-
-    @property
-    def backend_activity_attributes(self) -> Mapping[str, Any]:
-        """As published: everything but handles."""
-        return MappingProxyType({k: v for k, v in EVERYTHING.items() if k != "handle_scope"})
 
     def replicate_snapshot(
         self, context: Context, snapshot: Snapshot, destination: dict[str, Any], new_snapshot: Snapshot
@@ -48,17 +42,11 @@ class MovesTheSnapshot(ReferenceDriver):
         delete_if_there(self.connection, snapshot.id, self._request_id())
 
 
-class SecondCopy(ReferenceDriver):
+class SecondCopy(Blocking):
     """Makes another copy at the destination each time that it is asked for the same one."""
 
     must_fail = ("R-10",)
     may_fail = ("R-8", "R-9")
-    start_activity = get_activity = abort_activity = None  # type: ignore[assignment]
-
-    @property
-    def backend_activity_attributes(self) -> Mapping[str, Any]:
-        """As published: everything but handles."""
-        return MappingProxyType({k: v for k, v in EVERYTHING.items() if k != "handle_scope"})
 
     def replicate_snapshot(
         self, context: Context, snapshot: Snapshot, destination: dict[str, Any], new_snapshot: Snapshot
@@ -70,16 +58,10 @@ class SecondCopy(ReferenceDriver):
             super().replicate_snapshot(context, snapshot, destination, again)
 
 
-class LeavesItsSafetyCopy(ReferenceDriver):
+class LeavesItsSafetyCopy(BlockingAndSilent):
     """Makes a safety copy before it migrates a volume, and forgets it where the migration fails."""
 
     must_fail = ("R-9",)
-    start_activity = get_activity = abort_activity = None  # type: ignore[assignment]
-
-    @property
-    def backend_activity_attributes(self) -> Mapping[str, Any]:
-        """As published: nothing."""
-        return MappingProxyType({})
 
     def migrate_volume(
         self, context: Context, volume: Volume, host: dict[str, Any]
@@ -93,17 +75,11 @@ class LeavesItsSafetyCopy(ReferenceDriver):
         return answer
 
 
-class HalfAMove(ReferenceDriver):
+class HalfAMove(BlockingAndSilent):
     """Migrates by a copy and never deletes the volume at the source."""
 
     must_fail = ("R-8", "R-9")
     may_fail = ("R-4", "R-7", "R-10")
-    start_activity = get_activity = abort_activity = None  # type: ignore[assignment]
-
-    @property
-    def backend_activity_attributes(self) -> Mapping[str, Any]:
-        """As published: nothing."""
-        return MappingProxyType({})
 
     def migrate_volume(
         self, context: Context, volume: Volume, host: dict[str, Any]
@@ -155,17 +131,11 @@ class ServesTheUnfinished(ReferenceDriver):
             return super().create_volume(volume)
 
 
-class AnswersBeforeItArrives(ReferenceDriver):
+class AnswersBeforeItArrives(Blocking):
     """Returns from replicate_snapshot as soon as the transfer to the destination has begun."""
 
     must_fail = ("R-3", "R-5")
     may_fail = ("R-1", "R-4", "R-8", "R-9", "R-10", "Q-7")
-    start_activity = get_activity = abort_activity = None  # type: ignore[assignment]
-
-    @property
-    def backend_activity_attributes(self) -> Mapping[str, Any]:
-        """As published: everything but handles."""
-        return MappingProxyType({k: v for k, v in EVERYTHING.items() if k != "handle_scope"})
 
     def replicate_snapshot(
         self, context: Context, snapshot: Snapshot, destination: dict[str, Any], new_snapshot: Snapshot
@@ -175,17 +145,11 @@ class AnswersBeforeItArrives(ReferenceDriver):
         self.connection.start(self._job("replicate_snapshot", arguments), self._request_id())
 
 
-class RevertsToClone(ReferenceDriver):
+class RevertsToClone(BlockingAndSilent):
     """Makes a volume from a snapshot by reverting the snapshot's own volume and cloning that."""
 
     must_fail = ("R-4",)
     may_fail = ("R-3", "R-9", "Q-10", "Q-2")
-    start_activity = get_activity = abort_activity = None  # type: ignore[assignment]
-
-    @property
-    def backend_activity_attributes(self) -> Mapping[str, Any]:
-        """As published: nothing."""
-        return MappingProxyType({})
 
     def create_volume_from_snapshot(self, volume: Volume, snapshot: Snapshot) -> None:
         """Revert, then clone."""
@@ -194,21 +158,15 @@ class RevertsToClone(ReferenceDriver):
         run_job(self.connection, copy, self._request_id())
 
 
-class DeletesSnapshotsToo(ReferenceDriver):
+class DeletesSnapshotsToo(BlockingAndSilent):
     """Deletes a volume's snapshots along with the volume, as a cascading delete would."""
 
     must_fail = ("R-8",)
     may_fail = ("R-3", "R-9", "R-10", "Q-10")
-    start_activity = get_activity = abort_activity = None  # type: ignore[assignment]
 
     def __init__(self, *args: Any, configuration: Any, host: str, **kwargs: Any) -> None:
         super().__init__(*args, configuration=configuration, host=host, **kwargs)
         self._snapshots: dict[str, list[Snapshot]] = {}
-
-    @property
-    def backend_activity_attributes(self) -> Mapping[str, Any]:
-        """As published: nothing."""
-        return MappingProxyType({})
 
     def create_snapshot(self, snapshot: Snapshot) -> None:
         """Make a snapshot, and note whose it is."""
@@ -222,17 +180,11 @@ class DeletesSnapshotsToo(ReferenceDriver):
         super().delete_volume(volume)
 
 
-class KeepsABase(ReferenceDriver):
+class KeepsABase(Blocking):
     """Takes a snapshot of its own as the base of the next increment each time that it replicates, and drops none."""
 
     must_fail = ("R-8", "R-10")
     may_fail = ("R-9",)
-    start_activity = get_activity = abort_activity = None  # type: ignore[assignment]
-
-    @property
-    def backend_activity_attributes(self) -> Mapping[str, Any]:
-        """As published: everything but handles."""
-        return MappingProxyType({k: v for k, v in EVERYTHING.items() if k != "handle_scope"})
 
     def replicate_snapshot(
         self, context: Context, snapshot: Snapshot, destination: dict[str, Any], new_snapshot: Snapshot

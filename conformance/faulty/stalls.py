@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
+from conformance.faulty.kinds import BUT_HANDLES
 from harness.activity import ActivityStatus
 from harness.driver_kit import run_job
 from harness.model import Context, Snapshot, Volume
-from harness.reference_driver import EVERYTHING, ReferenceDriver
+from harness.reference_driver import ReferenceDriver
 from harness.testbed import Job
 
 
@@ -100,7 +100,7 @@ class WaitsForTheCaches(_Suspending):
     @property
     def backend_activity_attributes(self) -> Mapping[str, Any]:
         """As published: everything but handles."""
-        return MappingProxyType({k: v for k, v in EVERYTHING.items() if k != "handle_scope"})
+        return BUT_HANDLES
 
     def backup_volume(self, context: Context, source: Volume | Snapshot, technique: str, sink: Any) -> None:
         """Back up once the array has surely written all that it was sent."""

@@ -129,6 +129,11 @@ def _under_a_running_activity(kind: str) -> Marker:
     return _struck((kind,), reached, "activity.started")
 
 
+def _met_a_bad_block(stage: Stage) -> bool:
+    ended = stage.events("activity.ended", state="failed")
+    return any("MEDIUM ERROR" in str(event.fields["error"]) for event in ended)
+
+
 def _during_an_abort(*kinds: str) -> Marker:
     def reached(stage: Stage) -> bool:
         for aborting in stage.events("activity.aborting"):
@@ -175,6 +180,7 @@ MARKERS: Mapping[str, Marker] = MappingProxyType(
         "an undo failed": Marker(lambda stage: bool(stage.events("undo.failed"))),
         "a restarted taskflow found its activity": Marker(lambda stage: bool(stage.events("reattached"))),
         "a job failed": _struck(("job.fail",), lambda stage: bool(_faults(stage, "job.fail")), "activity.started"),
+        "an activity met a block that can't be read": _struck(("medium.error",), _met_a_bad_block, "activity.started"),
         "the answer to a call was lost": _struck(
             ("reply.lost", "start.reply_lost"),
             lambda stage: bool(_faults(stage, "reply.lost") or _faults(stage, "start.reply_lost")),

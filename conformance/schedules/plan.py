@@ -55,6 +55,7 @@ FAULTS = (
     "backend.restart",
     "server.restart",
     "pool.full",
+    "medium.error",
     "job.fail",
     "job.unsupported",
     "job.pause",

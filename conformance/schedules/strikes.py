@@ -60,6 +60,8 @@ def _fields(stage: Stage, strike: Strike) -> dict[str, Any]:
             return {"backend": backend}
         case "backend.restart" | "job.pause" | "pool.full":
             return {"backend": backend, "for_ns": time_ns}
+        case "medium.error":  # in what a job reads, which may be an object that only comes to be in the schedule
+            return {"backend": backend, "fraction": (strike.size - 1) / SIXTEENTHS}
         case "partition":
             return {"caller": lab.node, "backend": backend, "for_ns": time_ns}
         case "link.slow":

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 KEEPER = Path(__file__).with_name("keeper.py")
@@ -69,6 +70,7 @@ class Program:
         self.pid = pid
         self.name = Path(path).name
         self._log = log
+        self._freezing = threading.Lock()
 
     @property
     def is_running(self) -> bool:
@@ -89,7 +91,10 @@ class Program:
 
     def stop(self) -> None:
         """Stop every thread (SIGSTOP); returns once none can do anything any more. Raises `ProgramFailed`."""
-        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            os.kill(self.pid, signal.SIGSTOP)
+        except ProcessLookupError:
+            raise ProgramFailed(f"{self.name} has ended: {self.last_words()}") from None
         while True:
             states = [state_of(path / "stat") for path in Path(f"/proc/{self.pid}/task").iterdir()]
             if all(state in ("T", "t", "") for state in states):
@@ -101,6 +106,16 @@ class Program:
     def go_on(self) -> None:
         """Let a stopped program go on."""
         os.kill(self.pid, signal.SIGCONT)
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """While it lasts every thread is stopped between system calls. Raises `ProgramFailed`."""
+        with self._freezing:
+            self.stop()
+            try:
+                yield
+            finally:
+                self.go_on()
 
     def kill(self) -> None:
         """Kill the program at once."""

@@ -14,6 +14,9 @@ from harness.results import CheckResult, Outcome
 
 SIMULATED = ("iscsi-sim", "nfs-sim")
 
+HONEST_RUN = "checks of an honest driver"
+"""The property of a test's report that says how many checks an honest driver passed on a seed."""
+
 
 @contextmanager
 def cell(virtual: bool = True, hash_seed: int = 0) -> Iterator[Cell]:

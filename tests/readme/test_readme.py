@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from harness.real_targets.ganesha.testbed import GaneshaTestbed
 from harness.real_targets.tgt.testbed import TgtTestbed
 
 ROOT = Path(__file__).parents[2]
@@ -68,7 +69,7 @@ def expected_status(command: str) -> int:
 
 def cases() -> list[Any]:
     """The sequences; those whose first command is much like that of another one are left to `make test-all`."""
-    longer = re.compile(r"--pyargs|--signers|activity-harness (compare|pages)|--testbed tgt")
+    longer = re.compile(r"--pyargs|--signers|activity-harness (compare|pages)|--testbed (tgt|ganesha)")
     return [
         pytest.param(lines, id=lines[-1], marks=[pytest.mark.long] if longer.search(lines[-1]) else [])
         for lines in sequences()
@@ -80,8 +81,9 @@ def test_command_does_what_the_readme_says(together: list[str], reader: Path) ->
     """Each command of the README ends with the exit status that the README gives for it."""
     if any(line.startswith("ssh-keygen") for line in together) and shutil.which("ssh-keygen") is None:
         pytest.skip("needs ssh-keygen")
-    if any("--testbed tgt" in line for line in together) and (lacks := TgtTestbed.missing()):
-        pytest.skip(lacks)
+    for bed in (TgtTestbed, GaneshaTestbed):
+        if any(f"--testbed {bed.name}" in line for line in together) and (lacks := bed.missing()):
+            pytest.skip(lacks)
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "COV_"))}
     environment["PYTHONPATH"] = str(reader)
     # the programs of this virtual environment, whatever PATH says

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from harness.real_targets.ganesha.testbed import GaneshaTestbed
 from harness.real_targets.iscsi.testbed import IscsiTestbed
 from harness.real_targets.lio.testbed import LioTestbed
 from harness.real_targets.tgt.testbed import TgtTestbed
@@ -45,3 +46,26 @@ def lio(tmp_path: Path) -> Iterator[IscsiTestbed]:
     bed = LioTestbed(seed=7, options={"directory": tmp_path})
     yield bed
     bed.close()
+
+
+@pytest.fixture
+def open_ganesha(tmp_path: Path) -> Iterator[Callable[..., GaneshaTestbed]]:
+    """Opens testbeds `ganesha` in a directory of the test's own, and closes them."""
+    lacks = GaneshaTestbed.missing()
+    if lacks:
+        pytest.skip(lacks)
+    opened: list[GaneshaTestbed] = []
+
+    def open_one(**options: Any) -> GaneshaTestbed:
+        opened.append(GaneshaTestbed(seed=7, options={"directory": tmp_path, "whole_copy_s": 0.05, **options}))
+        return opened[-1]
+
+    yield open_one
+    for bed in opened:
+        bed.close()
+
+
+@pytest.fixture
+def ganesha(open_ganesha: Callable[..., GaneshaTestbed]) -> GaneshaTestbed:
+    """A testbed `ganesha`."""
+    return open_ganesha()

@@ -6,16 +6,18 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from harness.judging import judge, summarise
+from harness.judging import judge, judge_driver, summarise
 from harness.results import (
     CheckResult,
     ClauseInfo,
     ClauseResult,
     Description,
+    DriverReport,
     Evidence,
     Finding,
     Level,
     Outcome,
+    Report,
     Severity,
     Verdict,
 )
@@ -334,3 +336,63 @@ def test_a_pass_without_evidence_lends_none() -> None:
     checks = [check("a", result("Q-9", P, None)), check("b", result("Q-9", P, REAL))]
     row = next(row for row in summarise(CLAUSES.values(), checks) if row.clause == "Q-9")
     assert (row.outcome, row.evidence) == (P, None)
+
+
+def test_a_failure_stands_on_what_showed_it() -> None:
+    """The evidence of a failed clause is that of its failure, not that of a pass of the same check elsewhere."""
+    checks = [check("q", result("Q-9", F, MODELLED), outcome=F), check("q", result("Q-9", P, REAL), testbed="files")]
+    row = next(row for row in summarise(CLAUSES.values(), checks) if row.clause == "Q-9")
+    assert (row.outcome, row.evidence) == (F, MODELLED)
+
+
+def test_reasons_say_what_no_clause_accounts_for() -> None:
+    """A check that failed as a whole is told with its message, a finding on a publication as one of the publication."""
+    about = description(violation(None))
+    checks = [GOOD, check("whole", outcome=F, message="it went wrong"), check("silent", outcome=F)]
+    _, reasons = judge(CLAUSES, summarise(CLAUSES.values(), checks), checks, about)
+    assert reasons == [
+        "publication: something wrong",
+        "silent [iscsi-sim]: failed",
+        "whole [iscsi-sim]: it went wrong",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("checks", "deselected", "unreached", "expected", "says"),
+    [
+        ([GOOD], 0, 0, Verdict.CONFORMANT, ["every applicable mandatory clause passed on the vendor's own code"]),
+        ([GOOD], 2, 0, Verdict.INCOMPLETE, ["2 checks were deselected"]),
+        ([GOOD], 0, 1, Verdict.INCOMPLETE, ["1 checks were not reached"]),
+        ([GOOD], 2, 1, Verdict.INCOMPLETE, ["2 checks were deselected", "1 checks were not reached"]),
+        ([check("whole", outcome=F)], 0, 0, Verdict.NON_CONFORMANT, ["whole [iscsi-sim]: failed"]),
+        (
+            [check("whole", outcome=F)],
+            3,
+            0,
+            Verdict.NON_CONFORMANT,
+            ["whole [iscsi-sim]: failed", "3 checks were deselected"],
+        ),
+    ],
+)
+def test_what_was_left_out_keeps_from_a_pass(
+    checks: list[CheckResult], deselected: int, unreached: int, expected: Verdict, says: list[str]
+) -> None:
+    """A run that left checks out is no pass and says how many; a failure stays one, and says it too."""
+    driver = DriverReport(
+        description=description(),
+        deselected=deselected,
+        unreached=unreached,
+        verdict=Verdict.CONFORMANT,
+        checks=checks,
+    )
+    report = Report(
+        harness_version="1",
+        python_version="3",
+        seed=1,
+        testbeds=["iscsi-sim"],
+        command="",
+        clauses=list(CLAUSES.values()),
+        drivers=[driver],
+    )
+    _, judged, reasons = judge_driver(report, driver)
+    assert (judged, reasons) == (expected, says)

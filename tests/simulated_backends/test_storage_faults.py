@@ -123,6 +123,25 @@ def test_a_copy_fails_where_the_medium_does(world: World, before: bool) -> None:
     world.run(body)
 
 
+def test_a_block_goes_bad_in_what_a_job_reads(world: World) -> None:
+    """Where no object is named, the one that a job is reading goes bad; while none is read, nothing does."""
+
+    def body() -> None:
+        world.fill(world.volume("other"))
+        world.fill(world.volume())
+        fault = Fault("medium.error", backend="primary", fraction=0.5)
+        world.testbed.inject(fault)
+        copy = world.copy("volume", "copy")
+        world.runtime.sleep(SECOND // 4)
+        world.testbed.inject(fault)
+        with pytest.raises(TransferFailed, match=f"MEDIUM ERROR.*block {BLOCKS_PER_GIB // 2} of volume"):
+            copy.wait()
+        hit = [event.fields["volume"] for event in world.recorder.find("fault", fault="medium.error")]
+        assert hit == ["", "volume"]
+
+    world.run(body)
+
+
 def test_a_block_that_went_bad_behind_a_copy_does_not_matter(world: World) -> None:
     """A copy that has passed a block does not mind what becomes of it; the next one does."""
 
@@ -170,7 +189,7 @@ def test_hosts_and_backups_meet_a_bad_block(world: World) -> None:
     [
         (Fault("backend.restart"), "needs a backend"),
         (Fault("pool.full"), "needs a backend"),
-        (Fault("medium.error", backend="primary"), "needs an object"),
+        (Fault("medium.error"), "needs a backend"),
         (Fault("medium.error", backend="primary", volume="v", fraction=1.0), "without 1"),
     ],
 )

@@ -10,6 +10,7 @@ from conformance.runner import LIMITS, testbed_class
 from conformance.verdicts import Ledger
 from harness.loading import CandidateSpec
 from harness.results import Evidence
+from harness.runtime import SECOND
 from harness.runtime.patches import seed
 from harness.schedule import Schedule
 from harness.taskflow.errors import TaskflowError
@@ -176,4 +177,22 @@ def anchor(lab: Lab) -> dict[str, Any]:
         "kept": kept == anchors,
         "hidden": not set(anchors) & set(visible),
         "left": lab.object_ids("sibling"),
+    }
+
+
+@deed
+def start_repeated_too_late(lab: Lab) -> dict[str, Any]:
+    """Lose a start, and let the taskflow's machine stand still until the hosts have released the volume."""
+    volume = lab.volume()
+    lab.attach(volume)
+    new = lab.identifier("snapshot")
+    lab.inject("partition", on="gate.quiesced", caller=lab.node, backend="primary", for_ns=12 * SECOND)
+    lab.inject("caller.pause", on="connection.broken", caller=lab.node, for_ns=2 * lab.profile.max_hold_ns)
+    error = refusal(lambda: lab.taskflow.methods.create_snapshot(volume.id, new))
+    return {
+        "error": error,
+        "released by the hosts": len(lab.recorder.find("gate.expired")),
+        "begun": len(lab.recorder.find("activity.started", verb="snapshot")),
+        "record": new in lab.catalog.snapshots,
+        "left": [i for i in lab.object_ids("primary") if i != volume.id],
     }

@@ -80,3 +80,15 @@ def test_death_in_a_quiesced_method_is_not_success(do: Deed, scope: str) -> None
 def test_anchor_goes_with_its_snapshot(do: Deed) -> None:
     """Where snapshots need their volume, it is kept hidden, and deleted with the snapshot (R-8)."""
     assert do("anchor", testbed="nfs-sim") == {"anchors": 1, "kept": True, "hidden": True, "left": []}
+
+
+def test_a_start_is_not_repeated_once_the_hold_is_over(do: Deed) -> None:
+    """A start that got no answer while the hosts still held the volume is not repeated after they let it go (Q-1)."""
+    seen = do("start_repeated_too_late", publication={"handle_scope": "unrestricted"})
+    assert seen == {
+        "error": "OutcomeUnknown",
+        "released by the hosts": 1,
+        "begun": 0,
+        "record": False,
+        "left": [],
+    }

@@ -85,6 +85,10 @@ class WallTestbed(abc.ABC, Generic[AnyBackend]):
     def make_backend(self, name: str, family: str, directory: Path) -> AnyBackend:
         """A backend in its directory."""
 
+    def strike_more(self, fault: Fault) -> None:
+        """Make a fault that only this testbed has, now. Must not block."""
+        raise NotImplementedError(fault.kind)
+
     def clean_up(self) -> None:
         """Stop what `prepare` started, as far as it got; the backends are closed already."""
 
@@ -112,12 +116,11 @@ class WallTestbed(abc.ABC, Generic[AnyBackend]):
     def inject(self, fault: Fault) -> None:
         """See `harness.testbed.Testbed.inject`. No `backend` means every one for connections, else the primary.
 
-        Raises `ValueError` for a kind that is not in `faults.KINDS`, and for an instant, which wall time has not.
+        Raises `ValueError` for a kind that is not in `faults`, and for an instant, which wall time has not.
         """
-        if fault.kind not in KINDS:
-            raise ValueError(
-                f"the testbed {self.name} can't make the fault {fault.kind!r}; it makes {', '.join(KINDS)}"
-            )
+        if fault.kind not in self.faults:
+            known = ", ".join([*KINDS, *sorted(self.faults - set(KINDS))])
+            raise ValueError(f"the testbed {self.name} can't make the fault {fault.kind!r}; it makes {known}")
         if fault.at_ns is not None:
             raise ValueError(
                 f"the testbed {self.name} can't hit an exact instant; name an event, or inject it when due"
@@ -152,6 +155,8 @@ class WallTestbed(abc.ABC, Generic[AnyBackend]):
                 self.world.pauses.begin(fault.caller, fault.for_ns)
             case "drain.stall":
                 self.world.stalls.arm(fault.volume, fault.for_ns)
+            case _:
+                self.strike_more(fault)
 
     def _break(self, fault: Fault) -> None:
         for name, backend in self._backends.items():

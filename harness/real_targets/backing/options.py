@@ -83,3 +83,14 @@ def read_options(testbed: str, options: Mapping[str, Any], more: tuple[str, ...]
         raise ValueError(f"snapshots_depend_on_volume is true or false, not {depend!r}")
     directory = options.get("directory")
     return Options(None if directory is None else str(directory), whole_copy_s, depend)
+
+
+def read_breaks(options: Mapping[str, Any], known: tuple[str, ...]) -> str:
+    """The option `breaks`: who breaks connections, the first of those known unless it says otherwise.
+
+    Raises `ValueError` for another one.
+    """
+    breaks = options.get("breaks", known[0])
+    if breaks not in known:
+        raise ValueError(f"breaks can't be {breaks!r}; {did_you_mean(str(breaks), known)}")
+    return str(breaks)

@@ -2,41 +2,31 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from harness.real_targets.backing.attachment import WallAttachment
-from harness.runtime import SECOND
+from harness.real_targets.backing.reaching import Unreachable
+from harness.real_targets.backing.sessions import SessionAttachment
 from harness.storage import PoolFull, StorageError
-from harness.testbed import Attachment
 
 from .exported import ExportedFile
-from .session import TRANSFER, CommandFailed, LoginRefused, Session, SessionLost
+from .session import TRANSFER, CommandFailed, Session
 from .target import LUN
 
-PATIENCE_NS = 10 * SECOND
-"""Nanoseconds for which a host tries to reach a volume that it does not find."""
-PAUSE_NS = SECOND // 1000
 LUN_NOT_SUPPORTED, SPACE_ALLOCATION_FAILED = 0x2500, 0x2707  # additional sense codes, SPC-4 annex F.2
 
 T = TypeVar("T")
 
 
-class IscsiAttachment(WallAttachment):
-    """Logs in as its host, and again when the session is lost or the volume has gone elsewhere, as hosts do.
+class IscsiAttachment(SessionAttachment[Session]):
+    """See `SessionAttachment`; a session that was lost, or whose LUN has gone, is of no use any more."""
 
-    A command that was not answered is sent again; it writes what it would have written. All commands take turns on one
-    session, so one is on the wire at a time.
-    """
+    at_once = TRANSFER
 
     def __init__(self, file: ExportedFile, *arguments: Any) -> None:
         """`arguments` are those of `WallAttachment`."""
-        super().__init__(*arguments)
         self._file = file
-        self._login_guard = threading.Lock()
-        self._session: Session | None = None
-        self._log_in()
+        super().__init__(*arguments)
 
     def put(self, offset: int, data: bytes) -> None:
         """See `WallAttachment.put`."""
@@ -46,70 +36,23 @@ class IscsiAttachment(WallAttachment):
         """See `WallAttachment.get`."""
         return self._do(lambda session: session.read(LUN, offset, length))
 
-    def copy_to(self, destination: Attachment) -> None:
-        """See `Attachment.copy_to`: reads what was ever written, and writes it; what the other held becomes zeros.
+    def new_session(self) -> Session:
+        """See `SessionAttachment.new_session`."""
+        return Session(self._file.export().login(self.host))
 
-        Raises `StorageError` where it does not fit, `ValueError` for the attachment of another testbed.
-        """
-        self._runtime.checkpoint()
-        if not isinstance(destination, IscsiAttachment):
-            raise ValueError("the destination must be an attachment of the same testbed")
-        if destination.volume.size < self.volume.size:
-            raise StorageError(f"volume {self.volume_id} does not fit into volume {destination.volume_id}")
-        for start, length in list(destination.extents()):
-            for offset in range(start, start + length, TRANSFER):
-                self._runtime.checkpoint()
-                destination.put(offset, bytes(min(TRANSFER, start + length - offset)))
-        for start, length in self.extents():
-            for offset in range(start, start + length, TRANSFER):
-                self._runtime.checkpoint()
-                destination.put(offset, self.get(offset, min(TRANSFER, start + length - offset)))
-
-    def log_out(self) -> None:
-        """Log out. Repeating it is harmless."""
-        with self._login_guard:
-            session, self._session = self._session, None
-        if session is not None:
-            session.close()
-
-    def cut(self) -> None:
-        """Cut the session, and free it; for the end of a testbed."""
-        with self._login_guard:
-            session, self._session = self._session, None
-        if session is not None:
-            session.cut()
-            session.close()
-
-    def _log_in(self) -> Session:
-        with self._login_guard:
-            if self._session is None:
-                self._session = Session(self._file.export().login(self.host))
-            return self._session
+    def is_of_use(self, session: Session) -> bool:
+        """See `SessionAttachment.is_of_use`."""
+        return False
 
     def _do(self, act: Callable[[Session], T]) -> T:
-        give_up_ns = self._runtime.now() + PATIENCE_NS
-        while True:
-            session = None
+        def command(session: Session) -> T:
             try:
-                session = self._log_in()
                 return act(session)
             except CommandFailed as error:
+                if error.answer.ascq == LUN_NOT_SUPPORTED:
+                    raise Unreachable(str(error)) from error
                 if error.answer.ascq == SPACE_ALLOCATION_FAILED:
                     raise PoolFull(str(error)) from error
-                if error.answer.ascq != LUN_NOT_SUPPORTED:
-                    raise StorageError(str(error)) from error
-                reason = str(error)
-            except (SessionLost, LoginRefused) as error:
-                reason = str(error)
-            if session is not None:
-                self._forget(session)
-            if self._runtime.now() > give_up_ns:
-                raise StorageError(f"{self.host} can't reach volume {self.volume_id} any more: {reason}")
-            self._runtime.sleep(PAUSE_NS)
+                raise StorageError(str(error)) from error
 
-    def _forget(self, session: Session) -> None:
-        with self._login_guard:
-            if self._session is session:
-                self._session = None
-        session.cut()
-        session.close()
+        return self.carry_out(command)

@@ -3,72 +3,25 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import Any
 
 from harness.backend_jobs import JobEngine
-from harness.connection import BackendConnection
 from harness.contract import ConnectionLost
 from harness.model import Caller
-from harness.real_targets.backing.backend import ROUND_TRIP_NS, WallBackend, WallConnection, World
+from harness.real_targets.backing.backend import World
+from harness.real_targets.backing.session_backend import SessionBackend
+from harness.real_targets.backing.sessions import SessionConnection
 
 from .attachment import IscsiAttachment
-from .exported import ExportedStore
-from .session import Login, LoginRefused, Session, SessionLost
-from .target import Nexus, Target, control_name, control_password, host_name
+from .exported import ExportedFile, ExportedStore
+from .session import Login, LoginRefused, Session
+from .target import control_name, control_password, host_name
 
 BREAKS = ("socket", "target")
 """Who breaks a connection: the network between, or the target that ends the session."""
-GONE_WITHIN_S = 5.0
-"""Seconds within which a target has to have noticed that a session is gone."""
 
 
-class IscsiConnection(WallConnection):
-    """A driver's connection: a session with its user's control target. No message arrives without the session."""
-
-    def __init__(self, session: Session, target: Target, nexus: Nexus, breaks: str, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._session = session
-        self._target = target
-        self._nexus = nexus
-        self._breaks = breaks
-        self._ending = threading.Lock()
-
-    def break_(self, noticed: bool = False) -> None:
-        """Break the session in fact; returns once the target has noticed. See `BackendConnection.break_`."""
-        with self._ending:
-            if not self.is_open:
-                return
-            if self._breaks == "target":
-                self._target.drop(self._nexus)
-            else:
-                self._session.cut()
-            give_up = time.monotonic() + GONE_WITHIN_S
-            while self._nexus in self._target.sessions() and time.monotonic() < give_up:
-                time.sleep(0.001)
-            super().break_(noticed)
-            self._session.close()
-
-    def close(self) -> None:
-        """Log out; see `BackendConnection.close`."""
-        super().close()
-        self._session.close()
-
-    def cut(self) -> None:
-        """Cut the session, and free it; for the end of a testbed."""
-        self._session.cut()
-        self._session.close()
-
-    def _cross(self) -> None:
-        super()._cross()
-        if self.is_open:
-            try:
-                self._session.ping()
-            except SessionLost:
-                self.break_()
-
-
-class IscsiBackend(WallBackend[ExportedStore]):
+class IscsiBackend(SessionBackend[ExportedFile]):
     """Knows a caller's host by the initiator name, and the user by the CHAP account, of the session that is there.
 
     A control target is opened by the account of one user only: so the target's list of sessions says of each who it is,
@@ -77,15 +30,15 @@ class IscsiBackend(WallBackend[ExportedStore]):
 
     def __init__(self, world: World, store: ExportedStore, engine: JobEngine, breaks: str) -> None:
         super().__init__(world, store, engine)
+        self._target = store.target
         self._breaks = breaks
         self._control_guard = threading.Lock()
         self._users: dict[str, str] = {}  # control target → user
         self._hosts: dict[str, str] = {}  # initiator name → host
-        self._attachments: list[IscsiAttachment] = []
 
-    def open_connection(self, caller: Caller, connection_id: str) -> IscsiConnection:
+    def open_connection(self, caller: Caller, connection_id: str) -> SessionConnection:
         """See `WallBackend.open_connection`; logs in, and then asks the target who that was."""
-        target = self.store.target
+        target = self._target
         password = control_password(target.realm, caller.user)
         control = control_name(target.realm, caller.user, "" if target.tells_sessions_apart else connection_id)
         with self._control_guard:
@@ -103,38 +56,9 @@ class IscsiBackend(WallBackend[ExportedStore]):
             session.close()
             raise ConnectionLost(f"backend {self.name} does not know the session {connection_id}")
         known = Caller(self._hosts[nexus.initiator], self._users[nexus.target], caller.address)
-        world = self.world
-        return IscsiConnection(
-            session, target, nexus, self._breaks,
-            world.pauses, world.runtime, world.recorder, self.engine, known, connection_id, ROUND_TRIP_NS, self.forget,
-        )  # fmt: skip
+        drop = (lambda: target.drop(nexus)) if self._breaks == "target" else None
+        return self.connection_over(session, lambda: nexus in target.sessions(), drop, known, connection_id)
 
-    def attach(self, volume_id: str, host: str) -> IscsiAttachment:
-        """See `harness.testbed.Backend.attach`."""
-        world = self.world
-        world.runtime.checkpoint()
-        file = self.store.exported_file(volume_id)
-        attachment = IscsiAttachment(
-            file,
-            world.runtime,
-            world.recorder,
-            file,
-            host,
-            world.stalls,
-            lambda: self.source_of_load(volume_id, host),
-        )
-        self._attachments.append(attachment)
-        return attachment
-
-    def close(self) -> None:
-        """Refuse new connections, stop what runs, and free the sessions."""
-        super().close()
-        for connection in self.connections_of(""):
-            assert isinstance(connection, IscsiConnection)
-            connection.cut()
-        for attachment in self._attachments:
-            attachment.cut()
-
-    def forget(self, connection: BackendConnection, broke: bool) -> None:
-        """See `WallBackend.forget`."""
-        super().forget(connection, broke)
+    def new_attachment(self, file: ExportedFile, *arguments: Any) -> IscsiAttachment:
+        """See `SessionBackend.new_attachment`."""
+        return IscsiAttachment(file, *arguments)

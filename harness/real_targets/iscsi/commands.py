@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from harness.names import did_you_mean
+from harness.real_targets.programs import ProgramFailed
 
 from .calibration import as_profile, calibrate
 from .measure import Bench
@@ -54,7 +55,7 @@ def calibrate_testbed(
         raise typer.BadParameter(f"--testbed {testbed}: {error}") from None
     try:
         model = calibrate(Bench(bed))
-    except (TargetFailed, CommandFailed, LoginRefused, SessionLost) as error:
+    except (TargetFailed, ProgramFailed, CommandFailed, LoginRefused, SessionLost) as error:
         typer.echo(f"activity-harness calibrate: {error}", err=True)
         return FAILED
     finally:

@@ -18,11 +18,12 @@ from pathlib import Path
 
 from harness.compression import codec
 from harness.model import GIB
+from harness.real_targets.backing.served import FrozenImage
 from harness.real_targets.backing.transfer import COPIER
 from harness.storage import BLOCK
 
 from .backend import IscsiBackend
-from .exported import ExportedFile, FrozenImage
+from .exported import ExportedFile
 from .session import TRANSFER, Session
 from .target import LUN, TargetFailed
 from .testbed import IscsiTestbed

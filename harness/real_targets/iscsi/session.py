@@ -18,6 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from harness.real_targets.backing.reaching import Unreachable
+
 from . import libiscsi as lib
 
 SECTOR = 512
@@ -31,11 +33,11 @@ _RETRIES = 5
 _POLL_MS = 500
 
 
-class LoginRefused(Exception):
+class LoginRefused(Unreachable):
     """The target did not let the initiator in, or is not there."""
 
 
-class SessionLost(Exception):
+class SessionLost(Unreachable):
     """The session is gone, or the target has not answered."""
 
 

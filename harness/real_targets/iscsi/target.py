@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from harness.real_targets.plain_name import plain_name
+
 AUTHORITY = "iqn.2026-11.org.example"
 """The naming authority of every name here (RFC 7143 §4.2.7.4); its domain is one that nobody owns (RFC 2606)."""
 LUN = 1
@@ -56,7 +58,10 @@ class Target(Protocol):
         """Take the logical unit away; returns once no command works on the file any more, and none will."""
 
     def frozen(self) -> AbstractContextManager[None]:
-        """While it lasts the target carries nothing out; what was acknowledged before is in the files."""
+        """While it lasts the target carries nothing out; what was acknowledged before is in the files.
+
+        Raises `ProgramFailed` where the target's program has ended.
+        """
 
     def sessions(self) -> list[Nexus]:
         """All sessions there are now."""
@@ -67,18 +72,18 @@ class Target(Protocol):
 
 def host_name(host: str) -> str:
     """The initiator name of a host."""
-    return f"{AUTHORITY}:host:{_tail(host)}"
+    return f"{AUTHORITY}:host:{plain_name(host)}"
 
 
 def control_name(realm: str, user: str, connection_id: str = "") -> str:
     """The name of the target at which a user's drivers log in; one connection only where that is named."""
-    name = f"{AUTHORITY}:{_tail(realm)}:control:{_tail(user)}"
-    return f"{name}:{_tail(connection_id)}" if connection_id else name
+    name = f"{AUTHORITY}:{plain_name(realm)}:control:{plain_name(user)}"
+    return f"{name}:{plain_name(connection_id)}" if connection_id else name
 
 
 def object_name(realm: str, object_id: str, number: int) -> str:
     """The name of the target of a volume or a snapshot; `number` tells exports apart."""
-    return f"{AUTHORITY}:{_tail(realm)}:{number}:{_tail(object_id)}"
+    return f"{AUTHORITY}:{plain_name(realm)}:{number}:{plain_name(object_id)}"
 
 
 def serial_number(object_id: str) -> str:
@@ -89,9 +94,3 @@ def serial_number(object_id: str) -> str:
 def control_password(realm: str, user: str) -> str:
     """The CHAP secret of a user: 16 hexadecimal digits; RFC 7143 §9.2.1 asks for 96 bits of real users."""
     return hashlib.sha256(f"{realm}/{user}".encode()).hexdigest()[:16]
-
-
-def _tail(text: str) -> str:
-    """The text as a part of an iSCSI name; what such names can't hold becomes a digest."""
-    plain = all(c.isascii() and (c.islower() or c.isdigit() or c in "-.") for c in text)
-    return text if plain and 0 < len(text) <= 48 else "x" + hashlib.sha256(text.encode()).hexdigest()[:16]

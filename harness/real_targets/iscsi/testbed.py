@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from harness.names import did_you_mean
 from harness.real_targets.backing.bed import WallTestbed
+from harness.real_targets.backing.options import read_breaks
 
 from .backend import BREAKS, IscsiBackend
 from .exported import ExportedStore
@@ -40,9 +40,7 @@ class IscsiTestbed(WallTestbed[IscsiBackend]):
 
     def read_more(self, options: Mapping[str, Any]) -> None:
         """See `WallTestbed.read_more`."""
-        self.breaks = options.get("breaks", BREAKS[0])
-        if self.breaks not in BREAKS:
-            raise ValueError(f"breaks can't be {self.breaks!r}; {did_you_mean(str(self.breaks), BREAKS)}")
+        self.breaks = read_breaks(options, BREAKS)
 
     def prepare(self, directories: Mapping[str, Path]) -> None:
         """See `WallTestbed.prepare`."""

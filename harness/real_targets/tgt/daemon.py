@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
-import random
 import re
-import socket
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from harness.real_targets.iscsi.target import LUN, Nexus, TargetFailed
+from harness.real_targets.loopback import free_portal
 from harness.real_targets.missing import need_program
 from harness.real_targets.programs import ProgramFailed, Programs
 
@@ -23,7 +22,6 @@ READY_WITHIN_S = 10.0
 IDLE_WITHIN_S = 10.0
 _SOCKET = "./control"  # relative: the path of a Unix socket has 107 characters at most
 _BUSY = "still active"
-_CHOICE = random.SystemRandom()  # two runs with one seed must not choose alike
 
 
 class TgtTarget:
@@ -38,7 +36,6 @@ class TgtTarget:
         daemon, self._tgtadm = need_program("tgtd", PACKAGE), need_program("tgtadm", PACKAGE)
         self.portal = free_portal()
         self._guard = threading.Lock()
-        self._freezing = threading.Lock()
         self._numbers = itertools.count(1)
         self._ids: dict[str, int] = {}
         self._accounts: set[str] = set()
@@ -97,18 +94,9 @@ class TgtTarget:
                 raise TargetFailed(f"{name} can't be taken back: {done.stderr.strip() or done.returncode}")
             time.sleep(0.0005)
 
-    @contextlib.contextmanager
-    def frozen(self) -> Iterator[None]:
+    def frozen(self) -> AbstractContextManager[None]:
         """See `Target.frozen`: every thread of the daemon is stopped between system calls."""
-        with self._freezing:
-            try:
-                self.program.stop()
-            except (ProgramFailed, ProcessLookupError) as error:
-                raise TargetFailed(f"tgtd can't be frozen: {error}") from error
-            try:
-                yield
-            finally:
-                self.program.go_on()
+        return self.program.frozen()
 
     def sessions(self) -> list[Nexus]:
         """See `Target.sessions`."""
@@ -158,11 +146,3 @@ def parse_sessions(shown: str) -> Iterator[Nexus]:
             initiator, alias = found[1], found[2].strip()
         elif found := _CONNECTION.match(line):
             yield Nexus(target, initiator, alias, session, found[1])
-
-
-def free_portal() -> str:
-    """An "address:port" on the loopback network that nobody else is likely to choose, and that is free now."""
-    address = f"127.{_CHOICE.randint(1, 254)}.{_CHOICE.randint(0, 255)}.{_CHOICE.randint(1, 254)}"
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return f"{address}:{probe.getsockname()[1]}"

@@ -1,0 +1,217 @@
+"""Volumes and snapshots that hosts see through a server of their own: an iSCSI target, an NFS server.
+
+Hosts write to the backing files by way of the server, not through this process. So nobody can be told of a write
+before it is made, as in `files`; instead the server is frozen for a moment, as `dmsetup suspend` freezes a device:
+what was acknowledged is in the file then, and nothing else gets there until it goes on.
+"""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from harness.model import GIB
+from harness.storage import BLOCK, Image, StoredObject
+
+from .medium import data_extents
+from .reaching import Unreachable
+from .store import FileStore
+from .volume_file import Changes, PointInTime, VolumeFile, shown_stamp, write_all
+
+_READ_BYTES = 1 << 20
+_TRIES = 5
+
+INSPECTOR = "inspector"
+"""The host by which the checks look at what a server shows."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What hosts see of an object: its content, its identity, and its size in bytes."""
+
+    image: Image
+    identity: str
+    size: int
+
+
+class ServedFile(VolumeFile):
+    """One complete object that a server shows to hosts when somebody asks for it first.
+
+    Which server that is changes when the object moves. Lock order as for `VolumeFile`: `lock` is the innermost.
+    """
+
+    @abc.abstractmethod
+    def look(self) -> Shown:
+        """What hosts see, read through the server. Raises `Unreachable` if it went elsewhere, `ObjectUnknown`."""
+
+    @abc.abstractmethod
+    def frozen(self) -> AbstractContextManager[None]:
+        """While it lasts the server carries nothing out; what was acknowledged before is in the file."""
+
+    @abc.abstractmethod
+    def abandon(self) -> None:
+        """The server is about to end: what it shows needs no taking back."""
+
+    @contextlib.contextmanager
+    def held_up(self) -> Iterator[None]:
+        """See `VolumeFile.held_up`: the object is not shown meanwhile; whoever uses it asks anew where it is."""
+        with self.lock:
+            self._let_go()
+            yield
+
+    def image(self) -> Image:
+        """See `shown`."""
+        return self.shown().image
+
+    def shown(self) -> Shown:
+        """See `look`; looked at anew if the object went elsewhere meanwhile. Raises `ObjectUnknown` once deleted."""
+        for _ in range(_TRIES - 1):
+            with contextlib.suppress(Unreachable):
+                return self.look()
+        return self.look()
+
+    def read_image(self, read: Callable[[int, int], bytes]) -> Image:
+        """The image that `read` (offset and length in bytes) gives; what was ever written is known from the file."""
+        image: dict[int, int] = {}
+        for start, length in self.extents():
+            for offset in range(start, start + length, _READ_BYTES):
+                data = read(offset, min(_READ_BYTES, start + length - offset))
+                for place in range(0, len(data), BLOCK):
+                    block = (offset + place) // BLOCK
+                    stamp = shown_stamp(block, data[place : place + BLOCK])
+                    if stamp is not None:
+                        image[block] = stamp
+        return image
+
+
+class FrozenImage:
+    """The source as it stood at one instant: its data, taken to a file of its own while the server was frozen.
+
+    The freeze lasts as long as taking the data does, so it is for volumes with little data, as those of checks are.
+    """
+
+    def __init__(self, path: Path, source: ServedFile) -> None:
+        self.reads = path
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            size = source.size
+            os.ftruncate(self.fd, size)
+            with source.lock, source.frozen():
+                live = source.descriptor()
+                for start, length in data_extents(live, 0, size):
+                    for offset in range(start, start + length, _READ_BYTES):
+                        data = os.pread(live, min(_READ_BYTES, start + length - offset), offset)
+                        write_all(self.fd, data, offset)
+        except BaseException:
+            self.unlink()
+            self.close()
+            raise
+
+    def before_write(self, fd: int, offset: int, length: int) -> None:
+        """Nothing has to be kept: the image is whole."""
+
+    def lay_over(self, data: bytes, offset: int) -> bytes:
+        """See `PointInTime.lay_over`."""
+        return data
+
+    def merge_into(self, fd: int) -> None:
+        """See `PointInTime.merge_into`; the copy was made from the image."""
+
+    def unlink(self) -> None:
+        """Remove the image's file."""
+        self.reads.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Close the image's file. Repeating it is harmless."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+class ChangedSince:
+    """Which blocks of a volume differ from what was copied, found by comparing."""
+
+    def __init__(self, path: Path, source: ServedFile) -> None:
+        self._image = FrozenImage(path, source)
+        self._source = source
+        self.reads = path
+
+    def before_write(self, fd: int, offset: int, length: int) -> None:
+        """Comparing needs nobody's word."""
+
+    def __len__(self) -> int:
+        return len(self._differing())
+
+    def take(self) -> list[int]:
+        """The blocks that differ, ascending; compared from now on with what they hold now."""
+        live = self._source.descriptor()
+        blocks = self._differing()
+        for block in blocks:
+            write_all(self._image.fd, os.pread(live, BLOCK, block * BLOCK), block * BLOCK)
+        return blocks
+
+    def close(self) -> None:
+        """Remove what was compared with. Repeating it is harmless."""
+        self._image.unlink()
+        self._image.close()
+
+    def _differing(self) -> list[int]:
+        live, before = self._source.descriptor(), self._image.fd
+        size = os.fstat(live).st_size
+        found: set[int] = set()
+        for fd in (live, before):
+            for start, length in data_extents(fd, 0, size):
+                for block in range(start // BLOCK, -(-(start + length) // BLOCK)):
+                    if os.pread(live, BLOCK, block * BLOCK) != os.pread(before, BLOCK, block * BLOCK):
+                        found.add(block)
+        return sorted(found)
+
+
+Served = TypeVar("Served", bound=ServedFile)
+
+
+class ServedStore(FileStore, Generic[Served]):
+    """One backend's volumes and snapshots behind a server; `served` is the class of its files.
+
+    A store says how a file is opened (`_open`) and which server shows one that has moved here (`_adopt`).
+    """
+
+    served: type[Served]
+
+    def served_file(self, object_id: str) -> Served:
+        """A complete volume or snapshot. Raises `ObjectUnknown`."""
+        with self._guard:
+            return self._served(self._object(object_id))
+
+    def exported_file(self, volume_id: str) -> Served:
+        """The volume, for an attachment. Raises `ObjectUnknown`."""
+        return self._served(self.volume_file(volume_id))
+
+    def shown(self, found: StoredObject) -> tuple[StoredObject, Image]:
+        """See `FileStore.shown`; identity, size and content are what the server says."""
+        seen = self.served_file(found.id).shown()
+        return found._replace(identity=seen.identity, size=-(-seen.size // GIB)), seen.image
+
+    def close(self) -> None:
+        """See `FileStore.close`; the server ends after it."""
+        for transfer in self.running():
+            transfer.cancel("the testbed is being closed")
+        for found in list(self._objects.values()):
+            self._served(found).abandon()
+        super().close()
+
+    def _point_in_time(self, source: VolumeFile) -> PointInTime:
+        return FrozenImage(self._work_path("image"), self._served(source))
+
+    def _changes(self, volume: VolumeFile) -> Changes:
+        return ChangedSince(self._work_path("moving"), self._served(volume))
+
+    def _served(self, found: VolumeFile) -> Served:
+        assert isinstance(found, self.served)
+        return found

@@ -1,0 +1,1 @@
+"""The testbed `ganesha`: nfs-ganesha, the NFS server in user space."""

@@ -1,0 +1,36 @@
+"""What tests on every real target ask of one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.driver_kit import run_job
+from harness.model import Caller
+from harness.real_targets.backing.bed import WallTestbed
+from harness.real_targets.ganesha.testbed import GaneshaTestbed
+from harness.real_targets.iscsi.testbed import IscsiTestbed
+from harness.real_targets.programs import Program
+from harness.testbed import Job
+
+OWNER = Caller("host-1", "user-1")
+
+
+def do(bed: WallTestbed[Any], *jobs: Job) -> None:
+    """Carry jobs out on the primary backend, one after the other."""
+    connection = bed.backend("primary").connect(OWNER)
+    for number, job in enumerate(jobs):
+        run_job(connection, job, f"request-{number}")
+    connection.close()
+
+
+def writes_of(bed: WallTestbed[Any], volume: str) -> list[tuple[int, int]]:
+    """The writes to a volume, (block, stamp), in the order in which they were issued."""
+    log = bed.recorder.writes(volume)
+    return list(zip(log.blocks, log.stamps, strict=True))
+
+
+def programs(bed: WallTestbed[Any]) -> list[Program]:
+    """The servers' programs of a testbed."""
+    assert isinstance(bed, GaneshaTestbed | IscsiTestbed)
+    servers = bed.servers if isinstance(bed, GaneshaTestbed) else bed.targets
+    return [server.program for server in servers.values()]  # type: ignore[attr-defined]
