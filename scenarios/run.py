@@ -45,7 +45,7 @@ def simulate(
     patches.install(virtual=True)
     patches.seed(seed)
     plan = variant_of(scenario, variant)
-    check_effort_of(plan, variant)
+    _check_effort(scenario, variant, plan)
     backends = Backends(plan, seed)
     try:
         world = _world(plan, backends, seed)
@@ -63,6 +63,17 @@ def simulate(
         )
     finally:
         backends.world.clock.close()
+
+
+_checked: tuple[Scenario, str] | None = None
+
+
+def _check_effort(scenario: Scenario, variant: str, plan: Scenario) -> None:
+    """Once for replications that follow each other."""
+    global _checked
+    if _checked is None or _checked[0] is not scenario or _checked[1] != variant:
+        check_effort_of(plan, variant)
+        _checked = scenario, variant
 
 
 def _world(plan: Scenario, backends: Backends, seed: int) -> World:
