@@ -29,28 +29,33 @@ class IscsiAttachment(SessionAttachment[Session]):
         self._file = file
         super().__init__(*arguments)
 
+    @property
+    def lun(self) -> int:
+        """The volume's logical unit number at its target."""
+        return LUN
+
     def put(self, offset: int, data: bytes) -> None:
         """See `WallAttachment.put`."""
-        self._do(lambda session: session.write(LUN, offset, data))
+        self._do(lambda session: session.write(self.lun, offset, data))
 
     def get(self, offset: int, length: int) -> bytes:
         """See `WallAttachment.get`."""
-        return self._do(lambda session: session.read(LUN, offset, length))
+        return self._do(lambda session: session.read(self.lun, offset, length))
 
     def extents(self) -> Iterator[tuple[int, int]]:
         """See `Attachment.extents`: what the target says, and where it says nothing, what the backing file says."""
         self._runtime.checkpoint()
         size = self._volume.size
-        told = self._do(lambda session: session.mapped_ranges(LUN, size))
+        told = self._do(lambda session: session.mapped_ranges(self.lun, size))
         yield from self._volume.extents() if told is None else told
 
     def get_many(self, ranges: list[Range]) -> list[tuple[int, bytes]]:
         """See `SessionAttachment.get_many`; all commands are on the wire together."""
-        return self._do(lambda session: list(session.read_many(LUN, ranges)))
+        return self._do(lambda session: list(session.read_many(self.lun, ranges)))
 
     def put_many(self, pieces: list[tuple[int, bytes]]) -> None:
         """See `SessionAttachment.put_many`; all commands are on the wire together."""
-        self._do(lambda session: session.write_many(LUN, pieces))
+        self._do(lambda session: session.write_many(self.lun, pieces))
 
     def new_session(self) -> Session:
         """See `SessionAttachment.new_session`."""

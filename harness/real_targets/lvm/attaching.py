@@ -97,13 +97,8 @@ class ExportedVolume:
         with self._guard:
             self._uses[host] = self._uses.get(host, 0) + 1
 
-    def give_up(self, host: str) -> None:
-        """The attachment did not come about."""
-        with self._guard:
-            self._uses[host] -= 1
-
     def leave(self, host: str) -> None:
-        """One less; the driver takes the last one's access away."""
+        """One less, also where it did not come about; the driver takes the access away that it gave for the last."""
         with self._guard:
             self._uses[host] -= 1
             if self._uses[host] or self._logins.pop(host, None) is None:
@@ -116,14 +111,21 @@ class LvmAttachment(IscsiAttachment):
 
     _volume: ExportedVolume  # type: ignore[assignment]
 
+    @property
+    def lun(self) -> int:
+        """See `IscsiAttachment.lun`."""
+        return self._volume.lun
+
     def put(self, offset: int, data: bytes) -> None:
         """See `WallAttachment.put`."""
         self._volume.touched.note(offset, len(data))
-        self._do(lambda session: session.write(self._volume.lun, offset, data))
+        super().put(offset, data)
 
-    def get(self, offset: int, length: int) -> bytes:
-        """See `WallAttachment.get`."""
-        return self._do(lambda session: session.read(self._volume.lun, offset, length))
+    def put_many(self, pieces: list[tuple[int, bytes]]) -> None:
+        """See `SessionAttachment.put_many`."""
+        for offset, data in pieces:
+            self._volume.touched.note(offset, len(data))
+        super().put_many(pieces)
 
     def log_out(self) -> None:
         """See `WallAttachment.log_out`; the driver takes the host's access away."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 from harness.hosting import HostingError
@@ -62,7 +63,8 @@ class LvmBackend(WallBackend[GroupStore]):
                 lambda: self.source_of_load(volume_id, host),
             )
         except BaseException as error:
-            volume.give_up(host)
+            with contextlib.suppress(Exception):  # the first error tells more
+                volume.leave(host)
             if isinstance(error, (StorageError, HostingError)) or not isinstance(error, Exception):
                 raise
             raise StorageError(f"{host} can't attach volume {volume_id}: {type(error).__name__}: {error}") from error
