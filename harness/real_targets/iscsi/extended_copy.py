@@ -14,10 +14,10 @@ from .session import SECTOR, Session
 LARGEST = 0xFFFF // 8 * 8 * SECTOR
 """Bytes that one command copies at most: NUMBER OF BLOCKS has two bytes; whole blocks of 4096 bytes."""
 
-_IDENTIFICATION_CSCD = 0xE4  # SPC-4 §6.4.5.2
-_BLOCK_TO_BLOCK = 0x02  # SPC-4 §6.4.6.3
+_IDENTIFICATION_CSCD = 0xE4  # SPC-4 §6.4.5.6
+_BLOCK_TO_BLOCK = 0x02  # SPC-4 §6.4.6.4
 _DESTINATION_COUNTS = 0x02  # the bit DC: NUMBER OF BLOCKS is in blocks of the destination
-_OPERATING_PARAMETERS = 0x03  # the service action of RECEIVE COPY RESULTS, SPC-4 §6.23
+_OPERATING_PARAMETERS = 0x03  # the service action of RECEIVE COPY OPERATING PARAMETERS, SPC-4 §6.22
 _NAA_OF_UNIT = 0x03  # designator type 3h, association 0h
 
 
@@ -27,7 +27,7 @@ class NoDesignator(Exception):
 
 @dataclass(frozen=True)
 class OperatingParameters:
-    """What a copy manager says of itself (RECEIVE COPY RESULTS, operating parameters; SPC-4 §6.23.4).
+    """What a copy manager says of itself (RECEIVE COPY OPERATING PARAMETERS, SPC-4 §6.22).
 
     `most_bytes` is MAXIMUM SEGMENT LENGTH, `most_copies` MAXIMUM CONCURRENT COPIES, `without_list_id` the bit SNLID,
     `descriptors` the codes of the descriptors that it implements.
@@ -53,7 +53,7 @@ class Segment:
 def operating_parameters(session: Session, lun: int) -> OperatingParameters:
     """Ask for the copy manager's operating parameters. Raises `CommandFailed`, `SessionLost`."""
     cdb = struct.pack(">BB8xIxx", 0x84, _OPERATING_PARAMETERS, 0x1000)
-    data = session.carry_out("RECEIVE COPY RESULTS (operating parameters)", lun, cdb, expect=0x1000)
+    data = session.carry_out("RECEIVE COPY OPERATING PARAMETERS", lun, cdb, expect=0x1000)
     targets, segments, _, longest = struct.unpack(">HHII", data[8:20])
     return OperatingParameters(
         targets, segments, longest, data[36], bool(data[4] & 1), frozenset(data[44 : 44 + data[43]])
@@ -100,6 +100,6 @@ def extended_copy(session: Session, lun: int, list_id: int, source: bytes, desti
 
 
 def _unit(name: bytes) -> bytes:
-    """An identification descriptor CSCD descriptor (SPC-4 §6.4.5.2) of a disk with logical blocks of `SECTOR` bytes."""
+    """An identification descriptor CSCD descriptor (SPC-4 §6.4.5.6) of a disk with logical blocks of `SECTOR` bytes."""
     head = struct.pack(">BBHBBBB", _IDENTIFICATION_CSCD, 0, 0, 1, _NAA_OF_UNIT, 0, len(name))
     return head + name.ljust(20, b"\0") + struct.pack(">B", 0) + SECTOR.to_bytes(3, "big")

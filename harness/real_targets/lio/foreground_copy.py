@@ -9,9 +9,9 @@ LIO's copy manager (target_core_xcopy.c, Linux 6.1; `tests/real_targets/test_ext
 
 * Its operating parameters allow one segment a command between two logical units; they state 256 MiB a segment, but
   NUMBER OF BLOCKS has two bytes, so that blocks of 512 bytes end at 32 MiB.
-* It answers when the copy is over, keeps no status and knows no abort: RECEIVE COPY RESULTS answers for operating
-  parameters only, anything else and any list identifier get INVALID FIELD IN CDB, COPY OPERATION ABORT gets INVALID
-  COMMAND OPERATION CODE.
+* It answers when the copy is over, keeps no status and knows no abort: of opcode 84h it answers RECEIVE COPY
+  OPERATING PARAMETERS only, any other service action and any list identifier get INVALID FIELD IN CDB, COPY OPERATION
+  ABORT gets INVALID COMMAND OPERATION CODE.
 * It does not look at list identifiers: a second copy with the identifier of one that runs, on the same nexus, is
   carried out, where SPC-4 §5.17.4.2 has OPERATION IN PROGRESS.
 * The loss of the nexus ends no command: it runs to its end (SPC-4 §5.17.5, table 109), and nobody is told.
@@ -49,7 +49,7 @@ class CopyNexus:
     """The I_T nexus of one connection: the driver's session with its control target at a backend.
 
     `retained_ns` is how long (ns) what it has begun stands once it is lost, as tasks do for DefaultTime2Wait and
-    DefaultTime2Retain (RFC 3720 §10.14.5).
+    DefaultTime2Retain (RFC 7143 §11.14.5).
     """
 
     def __init__(self, target: LioTarget, session: Session, retained_ns: int) -> None:
