@@ -5,7 +5,8 @@ fails beyond its declared consequences, every check being run on both simulated 
 fault at every step, and drawn ones): no honest driver fails, and of a faulty one nothing beyond what it declares.
 
 The proof can be interrupted, with Ctrl-C or by `--minutes`, and goes on where it was; it prints what is proved so far.
-The exit status is 0 if all is proved, 1 where anything is amiss, 2 where something is left to do.
+The exit status is 0 if all is proved, 1 where anything is amiss, 3 where something is left to do
+(2 is that of a wrong command line).
 """
 
 from __future__ import annotations
@@ -121,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(progress.figure(kind, jobs), flush=True)
     if any(progress.done[job].amiss for job in jobs if job in progress.done):
         return 1
-    return 2 if progress.left(jobs) else 0
+    return 3 if progress.left(jobs) else 0
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.proof.many_seeds import FAULTY_SCHEDULES, HONEST, plan
+import pytest
+
+from tests.proof.many_seeds import FAULTY_SCHEDULES, HONEST, main, plan
 from tests.proof.resumable import Done, Job, Progress, work
 
 JOBS = [Job("kind", f"driver {number}", 1, 5) for number in range(6)]
@@ -43,6 +45,15 @@ def test_other_code_is_proved_anew(tmp_path: Path) -> None:
     """What was proved of other code does not count."""
     carry_on(tmp_path / "progress.jsonl", "code", 9)
     assert carry_on(tmp_path / "progress.jsonl", "other code", 9)[0] == JOBS
+
+
+def test_what_is_left_is_told_from_a_wrong_command(tmp_path: Path) -> None:
+    """The exit status is 3 where seeds are left to do, and another one for a command line that proves nothing."""
+    progress = ["--progress", str(tmp_path / "progress.jsonl")]
+    assert main(["--only", HONEST, "--minutes", "0", *progress]) == 3
+    with pytest.raises(SystemExit) as ended:
+        main(["--only", "no such proof", *progress])
+    assert ended.value.code == 2
 
 
 def test_the_plan_gives_every_driver_every_seed() -> None:
