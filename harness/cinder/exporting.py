@@ -7,9 +7,9 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from harness.cinder.machine import CURRENT, Machine
+from harness.cinder.machine import Machine, reaching
 from harness.cinder.records import request_context, rows, volume_object
-from harness.hosting import NOTES, HostingError
+from harness.hosting import HostingError
 from harness.testbed import NodeConnection
 
 
@@ -43,14 +43,8 @@ class DriverExporter:
     def _calling(self, connection: NodeConnection) -> Iterator[Any]:
         """Let what the driver does meanwhile reach its machine through that connection."""
         machine = type(self._machine)(self._machine.name, connection, self._machine.disk, self._machine.options)  # type: ignore[arg-type]
-        before, notes = CURRENT.set(machine), NOTES.set(machine.notes)
-        try:
+        with reaching(machine):
             yield request_context()
-        finally:
-            CURRENT.reset(before)
-            NOTES.reset(notes)
-            if machine.notes:
-                raise machine.notes[0]
 
 
 def _record(volume_id: str) -> Any:

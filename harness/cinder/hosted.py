@@ -18,12 +18,12 @@ from harness.cinder import configuration as cinder_configuration
 from harness.cinder.exporting import DriverExporter
 from harness.cinder.files import redirect_class
 from harness.cinder.images import RAW, HostedImageService, ImageMachine
-from harness.cinder.machine import CURRENT, Machine, disk_of
+from harness.cinder.machine import Machine, disk_of, reaching
 from harness.cinder.native import is_native
 from harness.cinder.records import Database, request_context, rows, snapshot_object, volume_object
 from harness.cinder.sidecar import publication_for
 from harness.contract import ATTRIBUTE, METHODS, ConnectionLost, NotSupported, VolumeIsBusy, bind_call
-from harness.hosting import NOTES, NotPlayed
+from harness.hosting import NotPlayed
 from harness.loading import options_of
 from harness.model import Snapshot, Volume, backend_name
 from harness.static_lookup import static_attribute
@@ -138,24 +138,20 @@ class Hosted:
     def _calling(self) -> Iterator[Machine]:
         """Let what the driver does meanwhile reach its machine, and turn its exceptions into the contract's.
 
-        What the driver asked for and could not be given is raised, the first of it, whatever the driver made of it.
+        Raises as `reaching` does.
         """
         assert self._machine is not None, "do_setup was not called"
         machine = self._machine
-        before, notes, effects = CURRENT.set(machine), NOTES.set(machine.notes), machine.effects
-        try:
-            yield machine
-        except (exception.VolumeIsBusy, exception.SnapshotIsBusy) as error:
-            raise VolumeIsBusy(str(error)) from error
-        except _REFUSALS as error:
-            if machine.effects == effects:  # refused before anything was done
-                raise NotSupported(str(error) or type(error).__name__) from error
-            raise
-        finally:
-            CURRENT.reset(before)
-            NOTES.reset(notes)
-            if machine.notes:
-                raise machine.notes[0]
+        effects = machine.effects
+        with reaching(machine):
+            try:
+                yield machine
+            except (exception.VolumeIsBusy, exception.SnapshotIsBusy) as error:
+                raise VolumeIsBusy(str(error)) from error
+            except _REFUSALS as error:
+                if machine.effects == effects:  # refused before anything was done
+                    raise NotSupported(str(error) or type(error).__name__) from error
+                raise
 
     def _call(self, name: str, *arguments: Any) -> Any:
         """Call a method of the driver with the harness's records; returns its answer."""

@@ -389,5 +389,10 @@ class LvmMachine(ImageMachine):
 class LvmNode(NodeMachine):
     """A machine that is there, with LVM and LIO."""
 
+    reports: ClassVar[frozenset[str]] = frozenset((
+        "lvs", "vgs", "pvs", "lvdisplay", "lvm version", "udevadm settle",
+        "cinder-rtstool verify", "cinder-rtstool get-targets",
+    ))  # fmt: skip
+
     testbeds: ClassVar[tuple[str, ...]] = LvmMachine.testbeds
     defaults: ClassVar[Mapping[str, Any]] = LvmMachine.defaults

@@ -7,10 +7,11 @@ the answer is finished by whoever looks next, as a process on the machine outliv
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -23,7 +24,7 @@ from harness.cinder.syntax import SyntaxUnknown, Words, syntax_of
 from harness.cinder.world import runtime_here
 from harness.contract import ActivityFailed, ActivityUnknown, NotSupported, VolumeIsBusy
 from harness.driver_kit import IGNORED_WHEN_DELETING, run_job
-from harness.hosting import HostingError, noted
+from harness.hosting import NOTES, HostingError, noted
 from harness.testbed import Connection, Job, NodeConnection
 
 CURRENT: ContextVar[Machine | None] = ContextVar("the machine of the hosted driver that runs", default=None)
@@ -68,9 +69,37 @@ class Disk:
 _disks: WeakKeyDictionary[object, dict[str, Disk]] = WeakKeyDictionary()
 
 
+@contextlib.contextmanager
+def reaching(machine: Machine) -> Iterator[None]:
+    """Let what a driver does meanwhile reach that machine.
+
+    What the driver asked for and could not be given is raised at the end, the first of it, whatever the driver made of
+    it; but for what ends a caller, such as its death, which nothing replaces.
+    """
+    before, notes = CURRENT.set(machine), NOTES.set(machine.notes)
+    try:
+        yield
+    except Exception:
+        if not machine.notes:
+            raise
+    finally:
+        CURRENT.reset(before)
+        NOTES.reset(notes)
+    if machine.notes:
+        raise machine.notes[0]
+
+
 def disk_of(backend: str) -> Disk:
     """The disk of the machine before that backend, in the world that runs. Raises `HostingError` outside of one."""
     return _disks.setdefault(runtime_here("a machine was looked for"), {}).setdefault(backend, Disk())
+
+
+def plain_words(command: tuple[str, ...]) -> list[str]:
+    """The words of a command without the environment that is set for it."""
+    words = list(command)
+    while words and (words[0] == "env" or words[0].partition("=")[0] in ENVIRONMENT):
+        del words[0]
+    return words
 
 
 class Machine:
@@ -141,9 +170,7 @@ class Machine:
         Raises `CommandFailed`, `ConnectionLost`, or `HostingError` for a command that is not known.
         """
         given = list(command)
-        words = list(command)
-        while words and (words[0] == "env" or words[0].partition("=")[0] in ENVIRONMENT):
-            del words[0]
+        words = plain_words(command)
         carry_out, name_words = self._carrier(words) if words else (None, 0)
         if carry_out is None:
             self.refuse(given, "no such command is known")

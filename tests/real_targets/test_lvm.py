@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from harness.cinder.lvm_machine import LvmNode
+from harness.cinder.machine import Disk, reaching
+from harness.hosting import HostingError, noted
 from harness.model import GIB, Caller
 from harness.real_targets.backing.backend import World
 from harness.real_targets.backing.faults import DrainStalls, Pauses
@@ -17,9 +20,10 @@ from harness.real_targets.lvm.backend import LvmBackend
 from harness.real_targets.lvm.meaning import Meaning, kind_of, meaning_of
 from harness.real_targets.lvm.node import Processes
 from harness.recorder import Recorder
-from harness.runtime import Limits
+from harness.runtime import Abandoned, Limits
 from harness.runtime.factory import open_runtime
 from harness.storage import BLOCK, StorageError
+from harness.testbed import CommandResult
 
 DD = "dd if=/dev/mapper/a--b-_snapshot--1 of=/dev/mapper/a--b-volume--2 count=1073741824 bs=1M iflag=count_bytes"
 
@@ -182,3 +186,40 @@ def test_failed_attach_leaves_no_export(
 
     within(attach)
     assert exports.asked == [("attach", "volume", "host-1"), ("detach", "volume", "host-1", "last")]
+
+
+@pytest.fixture
+def node() -> LvmNode:
+    """A machine on which every command succeeds."""
+    connection: Any = SimpleNamespace(
+        execute=lambda command: CommandResult(0, "", ""), exists=lambda path: True, node_options=dict, export_by=print
+    )
+    return LvmNode("primary", connection, Disk(), {})
+
+
+@pytest.mark.parametrize(
+    ("command", "effects"),
+    [
+        ("env LC_ALL=C lvs --noheadings vg/volume-1", 0),
+        ("lvm version", 0),
+        ("cinder-rtstool get-targets", 0),
+        ("cinder-rtstool delete iqn.a", 1),
+        ("env LC_ALL=C lvcreate -n volume-1 vg -L 1g", 1),
+        ("lvm lvremove vg/volume-1", 1),
+    ],
+)
+def test_looks_are_no_effects(node: LvmNode, command: str, effects: int) -> None:
+    """A command that only reports is no effect on the machine, so a driver may refuse after it; any other is one."""
+    node.execute(tuple(command.split()))
+    assert node.effects == effects
+
+
+@pytest.mark.parametrize(("raised", "told"), [(ValueError, HostingError), (None, HostingError), (Abandoned, Abandoned)])
+def test_what_could_not_be_given_replaces_no_death(
+    node: LvmNode, raised: type[BaseException] | None, told: type[BaseException]
+) -> None:
+    """What the driver could not be given is raised whatever the driver made of it, but never where its caller died."""
+    with pytest.raises(told), reaching(node):
+        noted(HostingError("not known"))
+        if raised is not None:
+            raise raised
