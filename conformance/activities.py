@@ -266,9 +266,25 @@ def _judge_refusal(lab: Lab, running: Running, driver: Any, found: object, claus
     alive = [a for a in now.activities if a.target == running.target.id and a.state in ("running", "done")]
     whole = now.find(running.target.id)
     undisturbed = bool(alive) or (whole is not None and whole.complete)
-    took_its_time = use == "wait" or (clause == "H-3" and not lab.testbed.virtual)  # looking takes time on a real clock
-    ends = lab.publication.handle_scope is HandleScope.CONNECTION and took_its_time  # it may be over by H-4 by now
-    lab.expect(clause, undisturbed or ends, f"{where}: the refused look-up disturbed it")
+    if not undisturbed and lab.publication.handle_scope is HandleScope.CONNECTION:  # it may be over by H-4 by now
+        undisturbed = use == "wait" if lab.testbed.virtual else ended_with_its_connection(lab, running)
+    lab.expect(clause, undisturbed, f"{where}: the refused look-up disturbed it")
+
+
+def ended_with_its_connection(lab: Lab, running: Running) -> bool:
+    """Whether H-4 can have ended an activity, by the record: its connection went, the time for which the backend keeps
+    what was begun on it passed, and then the activity was stopped without anybody's request."""
+    lab.settled()  # an end is on record a moment after it can be seen
+    find = lab.recorder.find
+    ends = find("activity.ended", target=running.target.id)
+    if not ends or ends[-1].fields["state"] != ActivityState.ABORTED.value:
+        return False
+    handle = ends[-1].fields["handle"]
+    (started,) = find("activity.started", handle=handle)
+    losses = [*find("fault", fault="connection.break", host=lab.node), *find("connection.closed", host=lab.node)]
+    gone_ns = [event.at_ns for event in losses if event.place > started.place]
+    kept_ns = lab.profile.loss.time2wait_ns + lab.profile.loss.time2retain_ns
+    return bool(gone_ns) and ends[-1].at_ns >= min(gone_ns) + kept_ns and not find("activity.aborting", handle=handle)
 
 
 def _judge_wait_refused(lab: Lab, running: Running, driver: Any, clause: str, where: str) -> None:
