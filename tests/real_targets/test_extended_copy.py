@@ -6,7 +6,6 @@ import os
 import random
 import struct
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,11 +31,12 @@ from harness.real_targets.lio.target import LioTarget
 from harness.storage import BLOCK
 from harness.testbed import Job
 
+from .work import until
+
 pytestmark = pytest.mark.long
 
 MIB = 1 << 20
 SIZE = 96 * MIB
-WITHIN_S = 60.0
 NAME = "iqn.2026-11.org.example:{realm}:copies"
 USER, PASSWORD = "copier", "copier-password"
 SOURCE, DESTINATION = 1, 2
@@ -89,10 +89,8 @@ def refusal(answer: Answer) -> int:
 
 
 def await_content(session: Session, offset: int, data: bytes) -> None:
-    """Read the second unit there until it has the data; fails where it does not get them in `WITHIN_S`."""
-    give_up = time.monotonic() + WITHIN_S
-    while session.read(DESTINATION, offset, len(data)) != data:
-        assert time.monotonic() < give_up, f"the copy did not get to byte {offset}"
+    """Read the second unit there until it has the data; fails where it does not get them."""
+    until(lambda: session.read(DESTINATION, offset, len(data)) == data)
 
 
 def test_content_arrives(units: Units) -> None:
@@ -235,14 +233,12 @@ def test_activity_ends_with_its_nexus(lio: IscsiTestbed) -> None:
     for block in range(0, GIB // BLOCK, GIB // BLOCK // 40):
         attachment.write(block, 7)
     handle = connection.start(Job("copy", source="volume", target="clone", size=1), "2")
-    while not (connection.status(handle).progress or 0) > 0.1:
-        lio.runtime.sleep(1_000_000)
+    until(lambda: (connection.status(handle).progress or 0) > 0.1)
     ended = lio.recorder.find
     connection.break_()
     with pytest.raises(ConnectionLost):
         connection.status(handle)
-    while not ended("activity.ended", handle=handle):
-        lio.runtime.sleep(1_000_000)
+    until(lambda: ended("activity.ended", handle=handle))
     assert ended("activity.ended", handle=handle)[0].fields["state"] == ActivityState.ABORTED.value
     with pytest.raises(ActivityUnknown):
         primary.connect(OWNER).status(handle)
@@ -258,8 +254,8 @@ def test_failed_command_fails_the_activity(lio: IscsiTestbed, monkeypatch: pytes
     module = "harness.real_targets.lio.foreground_copy"
     monkeypatch.setattr(f"{module}.Segment", lambda source, to, length: Segment(2 * GIB, to, length))
     handle = connection.start(Job("copy", source="volume", target="clone", size=1), "2")
-    while not (status := connection.status(handle)).state.is_terminal:
-        lio.runtime.sleep(1_000_000)
+    until(lambda: connection.status(handle).state.is_terminal)
+    status = connection.status(handle)
     assert status.state is ActivityState.FAILED
     assert "sense Ah/0Dh/02h" in (status.error or "")
     assert [found.id for found in primary.inspect().objects] == ["volume"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,11 +16,12 @@ from harness.real_targets.iscsi.testbed import IscsiTestbed
 from harness.real_targets.lio import standing
 from harness.real_targets.lio.testbed import LioTestbed
 from harness.real_targets.programs import state_of
-from harness.runtime import SECOND
 from harness.schedule import Fault
 from harness.stamps import block_bytes
 from harness.storage import BLOCK
 from harness.testbed import Job
+
+from .work import until
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 OWNER = Caller("host-1", "user-1")
@@ -46,8 +46,7 @@ def test_writes_moves_and_breaks(lio: IscsiTestbed, breaks: str) -> None:
     assert lio.backend("sibling").inspect().images == {"volume": {5: 12, 6: 13}}
     before = [nexus for nexus in primary.store.target.sessions() if ":control:" in nexus.target]
     lio.inject(Fault("connection.break", caller=OWNER.host))
-    while connection.is_open:
-        lio.runtime.sleep(SECOND // 1000)
+    until(lambda: not connection.is_open)
     assert len(before) == 1
     assert before[0] not in primary.store.target.sessions()
     assert primary.connect(OWNER).is_open
@@ -94,8 +93,7 @@ def test_killed_parent_takes_its_machine_along(lio: IscsiTestbed, tmp_path: Path
     assert Path(directory).is_dir()
     parent.kill()
     parent.wait()
-    while state_of(stat) not in ("", "Z") or Path(directory).exists():
-        time.sleep(0.001)
+    until(lambda: state_of(stat) in ("", "Z") and not Path(directory).exists())
     assert lio.backend("primary").connect(OWNER).is_open
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 from harness.driver_kit import run_job
@@ -13,6 +15,15 @@ from harness.real_targets.programs import Program
 from harness.testbed import Job
 
 OWNER = Caller("host-1", "user-1")
+PAUSE_S = 0.001
+
+
+def until(condition: Callable[[], object], within_s: float = 60.0) -> None:
+    """Wait until something holds; fails if it does not within so many seconds."""
+    give_up = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < give_up, f"what was waited for did not come about within {within_s:g} s"
+        time.sleep(PAUSE_S)
 
 
 def do(bed: WallTestbed[Any], *jobs: Job) -> None:
