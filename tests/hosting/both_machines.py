@@ -52,6 +52,31 @@ def lacking(testbed: str) -> None:
         bed.close()
 
 
+def host_copy(testbed: str) -> dict[str, dict[int, int]]:
+    """Copy a volume with content to another one through a host; returns what the backend shows of both."""
+    candidate = CandidateSpec.for_driver(LVM, CONFIGURATIONS / "lvm_thin.toml").load()
+    bed_class = testbed_class(testbed)
+    bed = bed_class(seed=1, options={})
+    lab = Lab(bed, candidate, Schedule(1, "host copy"), Ledger((), Evidence.EXERCISED))
+
+    def copy() -> dict[str, dict[int, int]]:
+        for name in ("from", "to"):
+            lab.taskflow.methods.create_volume(name, 1, "primary")
+        backend = lab.testbed.backend("primary")
+        source, destination = (backend.attach(name, "compute-1") for name in ("from", "to"))
+        write_each(source, range(0, 200, 20), lab.recorder)
+        source.copy_to(destination)
+        for attachment in (source, destination):
+            attachment.detach()
+        images = backend.inspect().images
+        return {name: dict(images[name]) for name in ("from", "to")}
+
+    try:
+        return bed.runtime.run(copy, limits_of(bed_class))
+    finally:
+        bed.close()
+
+
 class _Transcript:
     """Notes what the machine of the driver on `primary` answers while it listens."""
 

@@ -73,6 +73,15 @@ def test_a_command_that_the_real_machine_lacks_is_an_error_of_the_harness(real: 
     assert "`nosuch thing`" in str(outcome.error)
 
 
+@pytest.mark.long
+def test_a_host_copies_between_volumes_of_the_real_machine(real: Cell) -> None:
+    """What a host copies from one volume to another is on the other one, block by block."""
+    outcome = real.call("tests.hosting.both_machines:host_copy", {"testbed": "lvm"}, "host copy", REAL_S)
+    assert outcome.kind is Kind.RETURNED, outcome
+    assert len(outcome.value["from"]) == 10
+    assert outcome.value["to"] == outcome.value["from"]
+
+
 def record() -> None:
     """Record what the real machine answers."""
     cell = Cell(CellLimits(wall_s=REAL_S), virtual=False, hash_seed=0)
