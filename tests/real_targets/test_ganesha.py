@@ -20,7 +20,7 @@ from harness.real_targets.nfs.session import ACCESS_DENIED, CHUNK, Login, Operat
 from harness.recorder import Event
 from harness.runtime import SECOND
 from harness.schedule import Fault
-from harness.stamps import read_stamp
+from harness.stamps import block_bytes, read_stamp
 from harness.storage import BLOCK, StorageError
 from harness.testbed import Job
 
@@ -102,6 +102,23 @@ def test_writes_are_on_the_server(ganesha: GaneshaTestbed) -> None:
     (shown / "other").touch()
     assert (seen := backend.inspect().find("volume")) is not None
     assert (set(seen.identity.removeprefix("nfs:").split(",")), seen.size) == ({name, "other"}, 2)
+
+
+def test_stamps_are_those_of_the_export(ganesha: GaneshaTestbed) -> None:
+    """A server that shows another file than the volume's is found out beside what was written."""
+    do(ganesha, Job("create_volume", target="volume", size=1))
+    backend = ganesha.backend("primary")
+    backend.attach("volume", "host-1").write(1000, 11)
+    (_, directory), name = place_of(ganesha, "volume")
+    shown = backend.store.server.shelf / directory / name
+    shown.unlink()
+    with open(shown, "wb") as file:
+        os.fchown(file.fileno(), DATA_UID, DATA_UID)
+        file.truncate(GIB)
+        for block in (999, 1001):
+            file.seek(block * BLOCK)
+            file.write(block_bytes(block, 12))
+    assert backend.inspect().images["volume"] == {999: 12, 1001: 12}
 
 
 @pytest.fixture
