@@ -9,23 +9,24 @@ from pathlib import Path
 
 import pytest
 
+from harness.activity import ConnectionIdentity
 from harness.contract import ConnectionLost
 from harness.model import GIB
 from harness.real_targets.ganesha.daemon import need_killer, parse_clients
 from harness.real_targets.ganesha.testbed import GaneshaTestbed
 from harness.real_targets.missing import first_missing
 from harness.real_targets.nfs.rpc import Credential, SessionLost
-from harness.real_targets.nfs.server import CONTROL, DATA_UID, FIRST_USER_UID, SHELF
+from harness.real_targets.nfs.server import CONTROL, DATA_UID, FIRST_USER_UID, SHELF, ServerFailed
 from harness.real_targets.nfs.session import ACCESS_DENIED, CHUNK, Login, OperationFailed, Session
 from harness.recorder import Event
-from harness.runtime import SECOND
+from harness.runtime import SECOND, Limits
 from harness.schedule import Fault
 from harness.stamps import block_bytes, read_stamp
 from harness.storage import BLOCK, StorageError
 from harness.testbed import Job
 
 from .relay import Relay
-from .work import OWNER, do
+from .work import OWNER, do, until
 
 LAST = GIB // BLOCK - 1
 NUMBERS = itertools.count(1)
@@ -128,10 +129,13 @@ def killer() -> None:
         pytest.skip(lacks)
 
 
-@pytest.mark.usefixtures("killer")
 @pytest.mark.parametrize("breaks", ["socket", "server"])
-def test_breaks_are_real(open_ganesha: Callable[..., GaneshaTestbed], breaks: str) -> None:
+def test_breaks_are_real(
+    open_ganesha: Callable[..., GaneshaTestbed], breaks: str, request: pytest.FixtureRequest
+) -> None:
     """A connection counts as broken once the server has it no more, though the client has not logged out."""
+    if breaks == "server":
+        request.getfixturevalue("killer")
     bed = open_ganesha(breaks=breaks)
     backend, server = bed.backend("primary"), bed.servers["primary"]
     connected: set[tuple[str, int]] = set()
@@ -146,12 +150,53 @@ def test_breaks_are_real(open_ganesha: Callable[..., GaneshaTestbed], breaks: st
 
     bed.recorder.listen(look)
     bed.inject(Fault("connection.break", caller=OWNER.host))
-    while not seen:
-        bed.runtime.sleep(SECOND // 1000)
+    until(lambda: bool(seen))
     assert seen == [(False, 1)]
     with pytest.raises(ConnectionLost):
         connection.status("any")
     assert backend.connect(OWNER).is_open
+
+
+def test_restart_breaks_what_the_old_server_had(ganesha: GaneshaTestbed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A restart leaves a connection alone that is opened on the new server as soon as that is there."""
+    backend, server = ganesha.backend("primary"), ganesha.servers["primary"]
+    restart, after = server.restart, []
+    before = backend.connect(OWNER)
+    monkeypatch.setattr(server, "restart", lambda: (restart(), after.append(backend.connect(OWNER))))
+    ganesha._restart("primary")
+    assert [before.is_open, after[0].is_open] == [False, True]
+
+
+def test_server_that_stays_away_ends_the_run(ganesha: GaneshaTestbed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the server does not come back from a restart, the run ends with its error."""
+
+    def restart() -> None:
+        raise ServerFailed("it stays away")
+
+    def main() -> None:
+        ganesha.inject(Fault("server.restart", backend="primary"))
+        ganesha.runtime.sleep(60 * SECOND)
+
+    monkeypatch.setattr(ganesha.servers["primary"], "restart", restart)
+    with pytest.raises(ServerFailed, match="it stays away"):
+        ganesha.runtime.run(main, Limits(wall_s=120))
+
+
+def test_job_that_meets_a_dead_server_ends_with_the_run(ganesha: GaneshaTestbed) -> None:
+    """A copy that begins when the server is dead ends as failed, and the run with the server's error."""
+    do(ganesha, Job("create_volume", target="volume", size=1))
+    engine, program = ganesha.backend("primary").engine, ganesha.servers["primary"].program
+    program.kill()
+    until(lambda: not program.is_running)
+
+    def main() -> None:
+        identity = ConnectionIdentity(OWNER, "connection")
+        engine.start(identity, Job("snapshot", source="volume", target="snapshot"), "request")
+        ganesha.runtime.sleep(60 * SECOND)
+
+    with pytest.raises(ServerFailed, match="nfsd has ended"):
+        ganesha.runtime.run(main, Limits(wall_s=120))
+    until(lambda: [view.state for view in engine.views() if view.verb == "snapshot"] == ["failed"])
 
 
 def test_restart_of_the_server_is_real(ganesha: GaneshaTestbed) -> None:
@@ -162,8 +207,7 @@ def test_restart_of_the_server_is_real(ganesha: GaneshaTestbed) -> None:
     attachment.write(1, 11)
     before = server.program
     ganesha.inject(Fault("server.restart", backend="primary"))
-    while connection.is_open:
-        ganesha.runtime.sleep(SECOND // 1000)
+    until(lambda: not connection.is_open)
     attachment.write(2, 12)
     assert not before.is_running
     assert server.program.is_running

@@ -17,13 +17,12 @@ from harness.real_targets.iscsi.target import DATA_USER, LUN, host_name, serial_
 from harness.real_targets.iscsi.testbed import IscsiTestbed
 from harness.real_targets.tgt.testbed import TgtTestbed
 from harness.recorder import Event
-from harness.runtime import SECOND
 from harness.schedule import Fault
 from harness.stamps import block_bytes, read_stamp
 from harness.storage import BLOCK
 from harness.testbed import Job
 
-from .work import OWNER, do
+from .work import OWNER, do, until
 
 LAST = GIB // BLOCK - 1
 
@@ -94,8 +93,7 @@ def test_breaks_are_real(open_tgt: Callable[..., IscsiTestbed], breaks: str) -> 
 
     bed.recorder.listen(look)
     bed.inject(Fault("connection.break", caller=OWNER.host))
-    while not still_there:
-        bed.runtime.sleep(SECOND // 1000)
+    until(lambda: bool(still_there))
     assert still_there == [False]
     with pytest.raises(ConnectionLost):
         connection.status("any")

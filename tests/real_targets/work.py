@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 from harness.driver_kit import run_job
@@ -21,6 +23,14 @@ def do(bed: WallTestbed[Any], *jobs: Job) -> None:
     for number, job in enumerate(jobs):
         run_job(connection, job, f"request-{number}")
     connection.close()
+
+
+def until(condition: Callable[[], bool], within_s: float = 60) -> None:
+    """Wait until the condition holds; fails after `within_s` seconds."""
+    give_up = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < give_up, f"what was waited for is not so after {within_s:g} s"
+        time.sleep(0.001)
 
 
 def writes_of(bed: WallTestbed[Any], volume: str) -> list[tuple[int, int]]:

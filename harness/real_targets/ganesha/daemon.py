@@ -120,7 +120,11 @@ class GaneshaServer:
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
         """See `NfsServer.frozen`: every thread of the daemon is stopped between system calls."""
-        with self._standing, self.program.frozen():
+        with self._standing, contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(self.program.frozen())
+            except ProgramFailed as error:
+                raise ServerFailed(str(error)) from error
             yield
 
     def restart(self) -> None:

@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from harness.real_targets.backing.reaching import Unreachable
 from harness.real_targets.backing.ranges import merged
+from harness.real_targets.backing.reaching import Unreachable
 from harness.real_targets.backing.windows import Range, parts, some
 
 from . import libiscsi as lib
