@@ -15,9 +15,10 @@ from harness.model import GIB
 from harness.real_targets.ganesha.daemon import need_killer, parse_clients
 from harness.real_targets.ganesha.testbed import GaneshaTestbed
 from harness.real_targets.missing import first_missing
-from harness.real_targets.nfs.rpc import Credential, SessionLost
+from harness.real_targets.nfs.rpc import Credential, SessionLost, Wire
 from harness.real_targets.nfs.server import CONTROL, DATA_UID, FIRST_USER_UID, SHELF, ServerFailed
 from harness.real_targets.nfs.session import ACCESS_DENIED, CHUNK, Login, OperationFailed, Session
+from harness.real_targets.nfs.xdr import Reader, u32
 from harness.recorder import Event
 from harness.runtime import SECOND, Limits
 from harness.schedule import Fault
@@ -253,6 +254,44 @@ def test_write_whose_answer_is_lost_is_done_once(ganesha: GaneshaTestbed) -> Non
     relay.close()
 
 
+@pytest.mark.parametrize("answer", [u32(10008), b""], ids=["delayed for ever", "broken"])
+def test_connecting_again_ends(ganesha: GaneshaTestbed, monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+    """A server that never gets done, or answers nonsense, on a new connection costs that only: it is closed."""
+    session = session_at(ganesha, reconnects=True, timeout_s=0.25)
+    closed = []
+
+    class Answers(Wire):
+        def compound(self, body: bytes) -> Reader:
+            return Reader(answer)
+
+        def close(self) -> None:
+            super().close()
+            closed.append(self)
+
+    with ganesha.servers["primary"].frozen(), pytest.raises(SessionLost):
+        session.ping()
+    with monkeypatch.context() as patch:
+        patch.setattr("harness.real_targets.nfs.session.Wire", Answers)
+        with pytest.raises(SessionLost):
+            session.ping()
+    assert len(closed) == 1
+    session.ping()
+    session.close()
+
+
+def test_closed_session_is_not_made_anew(ganesha: GaneshaTestbed) -> None:
+    """A session that is closed after its connection broke does not connect again, whoever still has it."""
+    relay = Relay(ganesha.servers["primary"].address)
+    session = Session(Login(relay.address, "host-1:relayed", DATA), reconnects=True)
+    relay.loses_answers = True
+    with pytest.raises(SessionLost):
+        session.ping()
+    session.close()
+    with pytest.raises(SessionLost):
+        session.ping()
+    relay.close()
+
+
 def test_fenced_host_acknowledges_nothing_more(ganesha: GaneshaTestbed) -> None:
     """Once a volume has moved, a session that had it open is lost, and its host writes where the volume is now."""
     do(ganesha, Job("create_volume", target="volume", size=1))
@@ -291,6 +330,17 @@ def test_nobody_logs_in_as_another_user(ganesha: GaneshaTestbed) -> None:
     assert refused.value.status == ACCESS_DENIED
     stranger.close()
     assert connection.identity.caller.user == OWNER.user
+
+
+def test_login_that_is_not_on_record_leaves_nothing(ganesha: GaneshaTestbed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver whom the server does not know is refused, logged out, and its login removed."""
+    backend, server = ganesha.backend("primary"), ganesha.servers["primary"]
+    with monkeypatch.context() as patch:
+        patch.setattr(server, "client_owners", list)
+        with pytest.raises(ConnectionLost, match="no record"):
+            backend.connect(OWNER)
+    assert server.client_owners() == []
+    assert list((server.shelf / CONTROL).glob("*/*")) == []
 
 
 def test_client_owners_are_read_from_stable_storage() -> None:

@@ -7,13 +7,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from harness.contract import ConnectionLost
 from harness.model import GIB
 from harness.real_targets.iscsi.session import CommandFailed, Login, LoginRefused, Session, SessionLost
-from harness.real_targets.iscsi.target import DATA_USER, LUN, host_name, serial_number
+from harness.real_targets.iscsi.target import DATA_USER, LUN, TargetFailed, host_name, serial_number
 from harness.real_targets.iscsi.testbed import IscsiTestbed
 from harness.real_targets.tgt.testbed import TgtTestbed
 from harness.recorder import Event
@@ -109,6 +110,20 @@ def test_session_that_the_target_ends_is_noticed(tgt: IscsiTestbed) -> None:
     with pytest.raises(ConnectionLost):
         connection.status("any")
     assert not connection.is_open
+
+
+def test_login_that_the_target_fails_over_is_logged_out(tgt: IscsiTestbed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the target can't say who has logged in, no session is left behind."""
+
+    def sessions(name: str = "") -> NoReturn:
+        raise TargetFailed("it says nothing")
+
+    backend = tgt.backend("primary")
+    with monkeypatch.context() as patch:
+        patch.setattr(backend.store.target, "sessions", sessions)
+        with pytest.raises(TargetFailed, match="it says nothing"):
+            backend.connect(OWNER)
+    until(lambda: backend.store.target.sessions() == [])
 
 
 def test_hosts_log_in_again(tgt: IscsiTestbed) -> None:
