@@ -12,6 +12,7 @@ import pytest
 from harness.activity import ConnectionIdentity
 from harness.contract import ConnectionLost
 from harness.model import GIB
+from harness.real_targets.backing.sessions import SessionStands
 from harness.real_targets.ganesha.daemon import need_killer, parse_clients
 from harness.real_targets.ganesha.testbed import GaneshaTestbed
 from harness.real_targets.missing import first_missing
@@ -198,6 +199,31 @@ def test_job_that_meets_a_dead_server_ends_with_the_run(ganesha: GaneshaTestbed)
     with pytest.raises(ServerFailed, match="nfsd has ended"):
         ganesha.runtime.run(main, Limits(wall_s=120))
     until(lambda: [view.state for view in engine.views() if view.verb == "snapshot"] == ["failed"])
+
+
+def test_connection_stands_until_the_server_closes_it(ganesha: GaneshaTestbed) -> None:
+    """A connection that its client has ended is there until the server, not just its kernel, has noticed."""
+    server, session = ganesha.servers["primary"], session_at(ganesha)
+    with server.frozen():
+        session.cut()
+        assert server.is_connected(session.client_end)
+    until(lambda: not server.is_connected(session.client_end))
+    session.close()
+
+
+def test_break_that_nobody_notices_ends_the_run(ganesha: GaneshaTestbed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the server keeps a connection that was broken, it does not count as broken, and the run ends."""
+    monkeypatch.setattr("harness.real_targets.backing.sessions.GONE_WITHIN_S", 0.05)
+    monkeypatch.setattr(ganesha.servers["primary"], "is_connected", lambda end: True)
+
+    def main() -> None:
+        ganesha.backend("primary").connect(OWNER)
+        ganesha.inject(Fault("connection.break", caller=OWNER.host))
+        ganesha.runtime.sleep(60 * SECOND)
+
+    with pytest.raises(SessionStands, match="still has the session primary-1"):
+        ganesha.runtime.run(main, Limits(wall_s=120))
+    assert [event for event in ganesha.recorder.events if event.kind == "connection.broken"] == []
 
 
 def test_restart_of_the_server_is_real(ganesha: GaneshaTestbed) -> None:
