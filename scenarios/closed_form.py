@@ -49,8 +49,8 @@ each at most. That is how often hosts change a volume counts: a clone writes to 
 replication does not.
 
 Faults, other streams, replayed logs, copy-on-write beside foreground I/O, closed loops of I/Os so large that they slow
-down beside a copy, foreground I/O over the port of the taskflow's own host, volumes that have to be quiesced and further
-operations are not covered: `predicted` then has no answer.
+down beside a copy, foreground I/O over the port of the taskflow's own host, volumes that have to be quiesced and
+further operations are not covered: `predicted` then has no answer.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 Single I/Os are no flows of the fabric. So what they moved over a link is counted now and then, and for the time up to
 the next count the link has so much less for bulk transfers: `PERIOD_NS`, less at the beginning. It is counted in steps
-of 1/`STEPS` of the link, rounded down: lighter I/O takes nothing, and workloads that together can't reach a step of any
-link are not counted at all. At most half of a link goes to foreground I/O, its fair share beside one transfer (max-min).
+of 1/`STEPS` of the link, rounded down: lighter I/O takes nothing, and workloads that together can't reach a step of
+any link are not counted at all. At most half of a link goes to foreground I/O, its fair share beside one transfer
+(max-min).
 
 A write crosses its host's port, the backend's port and the writing side of its disk; under copy-on-write the first
 write to a block after a snapshot also has the old block read and written (`snapshot_kind` in the profile's figures).

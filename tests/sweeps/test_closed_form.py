@@ -123,8 +123,16 @@ def test_copy_on_write_takes_more_of_the_disk() -> None:
 
 def test_many_light_workloads_are_a_heavy_one() -> None:
     """What ten workloads move takes as much from a copy as the same I/O of one workload on ten volumes."""
-    ten = {"volume.data.count": 1, "host.h": {}, "backend.primary.read": "100 MB/s", "backend.primary.write": "100 MB/s"}
-    ten |= {"volume.data.size": "1 GiB", "volume.busy": {"backend": "primary", "size": "1 GiB", "host": "h", "count": 10}}
+    ten = {
+        "volume.data.count": 1,
+        "host.h": {},
+        "backend.primary.read": "100 MB/s",
+        "backend.primary.write": "100 MB/s",
+    }
+    ten |= {
+        "volume.data.size": "1 GiB",
+        "volume.busy": {"backend": "primary", "size": "1 GiB", "host": "h", "count": 10},
+    }
     load = {"block": "64 KiB", "rate": "7 /s", "read_share": 1.0, "area": "64 MiB"}
     one = scenario(**ten, **{"workload.w": {"volume": "busy", **load}}, **FALLBACK)
     single = {f"volume.busy{i}": {"backend": "primary", "size": "1 GiB", "host": "h"} for i in range(10)}
