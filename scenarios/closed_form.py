@@ -214,16 +214,20 @@ class Place:
 
 
 def _has_heavy_loops(scenario: Scenario, backend: str, io_ns: float, bandwidth: float) -> bool:
-    """Whether closed loops move enough to count, in I/Os of which the bytes take more than a tenth of the time."""
-    loops = [
-        workload
-        for workload in scenario.workload.values()
-        if workload.rate is None
-        and workload.replay is None
-        and scenario.volume[workload.volume].backend == backend
-        and workload.block * SECOND / bandwidth > 0.1 * io_ns
-    ]
-    return math.fsum(most_bytes_per_s(scenario, loop) for loop in loops) >= bandwidth / STEPS
+    """Whether closed loops slow down so much beside a copy that what they leave it is another figure.
+
+    An I/O beside one transfer has half of the bandwidth, so that its bytes take twice as long; that is a share of its
+    cycle, and the loop's load, a share of the bandwidth, gets less by it.
+    """
+    off = []
+    for workload in scenario.workload.values():
+        group = scenario.volume[workload.volume]
+        if group.backend == backend and workload.rate is None and workload.replay is None:
+            bytes_ns = workload.block * SECOND / bandwidth
+            cycle_ns = workload.think + io_ns + bytes_ns
+            load = group.count * workload.streams * bytes_ns / cycle_ns
+            off.append(2 * min(load, 1.0) * bytes_ns / cycle_ns)
+    return math.fsum(off) > TOLERANCE
 
 
 def _shares_the_host(scenario: Scenario) -> bool:
