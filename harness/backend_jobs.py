@@ -15,7 +15,7 @@ from harness.contract import ActivityNotAbortable, ActivityUnknown
 from harness.job_faults import JobFaults
 from harness.job_queue import JobQueue
 from harness.recorder import Recorder
-from harness.runtime import SECOND, Runtime, Signal
+from harness.runtime import SECOND, Runtime, Signal, end_run
 from harness.schedule import Fault
 from harness.storage import (
     CopyRequest,
@@ -234,6 +234,9 @@ class JobEngine:
         except StorageError as error:
             self._end(activity, ActivityState.FAILED, error=str(error), code=error.code)
         except (OSError, ValueError, KeyError) as error:  # a sink that refuses a chunk, a full disk, an unknown peer
+            self._end(activity, ActivityState.FAILED, error=f"{type(error).__name__}: {error}", code="failed")
+        except Exception as error:  # no fault of the driver; but whoever waits for the end must not wait for ever
+            end_run(self._runtime, error)
             self._end(activity, ActivityState.FAILED, error=f"{type(error).__name__}: {error}", code="failed")
         else:
             self._end(activity, ActivityState.DONE)

@@ -41,8 +41,10 @@ def pages(
         index = write_site(out, reports, studies, plots, walks)
     except ReportError as error:
         _refuse(str(error))
-    told = f"{len(studies)} {'study' if len(studies) == 1 else 'studies'}"
-    typer.echo(f"pages of {len(reports)} run{'s' * (len(reports) != 1)} and {told}: {index}")
+    told = [f"{len(reports)} run{'s' * (len(reports) != 1)}"]
+    told += [f"{len(studies)} {'study' if len(studies) == 1 else 'studies'}"]
+    told += [f"{len(walks)} walk{'s' * (len(walks) != 1)} over drivers"] * bool(walks)
+    typer.echo(f"pages of {', '.join(told[:-1])} and {told[-1]}: {index}")
 
 
 def _read(paths: list[Path]) -> tuple[list[Report], list[Study], dict[int, list[Plot]], list[DriverWalk]]:
@@ -67,7 +69,9 @@ def _read(paths: list[Path]) -> tuple[list[Report], list[Study], dict[int, list[
             elif version == SCHEMA or file == path:
                 reports.append(parse_model(Report, SCHEMA, "report", data, str(file)))
         if len(reports) + len(studies) + len(walks) == known:
-            raise ReportError(f"{path}: holds neither report.json nor study.json; give the directory that a run wrote")
+            raise ReportError(
+                f"{path}: holds no report.json, study.json or drivers.json; give the directory that a run wrote"
+            )
     return reports, studies, plots, walks
 
 

@@ -48,12 +48,14 @@ the writing side of its backend's disk and from the way in, what it reads from t
 each at most. That is how often hosts change a volume counts: a clone writes to the disk that hosts write to, native
 replication does not.
 
-Faults, other streams, replayed logs, copy-on-write beside foreground I/O, volumes that have to be quiesced and further
-operations are not covered: `predicted` then has no answer.
+Faults, other streams, replayed logs, copy-on-write beside foreground I/O, closed loops of I/Os so large that they slow
+down beside a copy, foreground I/O over the port of the taskflow's own host, volumes that have to be quiesced and
+further operations are not covered: `predicted` then has no answer.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -63,7 +65,7 @@ from harness.runtime import SECOND
 from harness.testbed import CodecFigure
 from scenarios.backends import POLLS
 from scenarios.backup_stream import SEGMENTS
-from scenarios.foreground_share import STEPS
+from scenarios.foreground_share import STEPS, most_bytes_per_s
 from scenarios.model import Backend, Do, Operation, Publication, Scenario, VolumeGroup
 from simulated_backends.iscsi.testbed import IscsiTestbed
 from simulated_backends.nfs.testbed import NfsTestbed
@@ -101,6 +103,7 @@ def _one_of(scenario: Scenario, operation: Operation, group: VolumeGroup) -> _On
     here = Place.of(scenario, group.backend)
     if (
         here.moves_blocks_away
+        or here.has_heavy_loops
         or min(operation.concurrency, group.count) > here.job_slots
         or not _is_reference(scenario, group.backend)
     ):
@@ -108,11 +111,17 @@ def _one_of(scenario: Scenario, operation: Operation, group: VolumeGroup) -> _On
     match operation.do:
         case Do.REPLICATE if operation.to is not None and _is_reference(scenario, operation.to):
             there = Place.of(scenario, operation.to)
+            if there.has_heavy_loops:
+                return None
             if there.family != here.family:
+                if _shares_the_host(scenario):
+                    return None
                 return lambda c: _through_host(scenario, here, there, group.size, c)
             if here.replicates and there.replicates:
                 return lambda c: here.job(here.setup + _across(scenario, here, there, group.size, c))
             return lambda c: _fallback(scenario, here, there, group.size, c)
+        case Do.BACKUP_SNAPSHOT | Do.BACKUP if _shares_the_host(scenario):
+            return None
         case Do.BACKUP_SNAPSHOT:
             return lambda c: _backup(scenario, operation, here, group.size, c)
         case Do.BACKUP if group.host is None:
@@ -126,7 +135,7 @@ class Place:
     """A backend: bandwidths that bulk transfers have, in bytes a second, times in nanoseconds.
 
     `io_ns` is what a single I/O takes, `snapshot` and `clone` the fixed times of those that share blocks, None for
-    copies.
+    copies. `has_heavy_loops`: closed loops of I/Os that take their time by their bytes, and whose load counts.
     """
 
     name: str
@@ -144,6 +153,7 @@ class Place:
     clone: float | None
     setup: float
     moves_blocks_away: bool
+    has_heavy_loops: bool
     job_slots: int
     replicates: bool
     techniques: tuple[str, ...]
@@ -177,6 +187,7 @@ class Place:
             snapshot=figures.snapshot_ns if shares and listed else None,
             clone=figures.snapshot_ns if linked else None, setup=plan.replication_setup,
             moves_blocks_away=figures.snapshot_kind == "copy-on-write" and written > 0,
+            has_heavy_loops=_has_heavy_loops(scenario, name, io_ns, min(read, write, port)),
             job_slots=plan.job_slots or figures.job_slots,
             replicates=bool(published.snapshot_replication),
             techniques=published.backup_compression_techniques or (),
@@ -202,12 +213,35 @@ class Place:
         return _transfer(size, side_by_side, self.read, self.write)
 
 
+def _has_heavy_loops(scenario: Scenario, backend: str, io_ns: float, bandwidth: float) -> bool:
+    """Whether closed loops slow down so much beside a copy that what they leave it is another figure.
+
+    An I/O beside one transfer has half of the bandwidth, so that its bytes take twice as long; that is a share of its
+    cycle, and the loop's load, a share of the bandwidth, gets less by it.
+    """
+    off = []
+    for workload in scenario.workload.values():
+        group = scenario.volume[workload.volume]
+        if group.backend == backend and workload.rate is None and workload.replay is None:
+            bytes_ns = workload.block * SECOND / bandwidth
+            cycle_ns = workload.think + io_ns + bytes_ns
+            load = group.count * workload.streams * bytes_ns / cycle_ns
+            off.append(2 * min(load, 1.0) * bytes_ns / cycle_ns)
+    return math.fsum(off) > TOLERANCE
+
+
+def _shares_the_host(scenario: Scenario) -> bool:
+    """Whether foreground I/O that counts crosses the port of the host on which the taskflow runs."""
+    here = [w for w in scenario.workload.values() if scenario.volume[w.volume].host == scenario.taskflow.host]
+    return math.fsum(most_bytes_per_s(scenario, each) for each in here) >= _host_port(scenario) / STEPS
+
+
 def _foreground(scenario: Scenario, backend: str, io_ns: float, bandwidth: float) -> tuple[float, float]:
     """What hosts write to and read from a backend, in bytes a second."""
     written = fetched = 0.0
     for workload in scenario.workload.values():
         group = scenario.volume[workload.volume]
-        if group.backend != backend:
+        if group.backend != backend or workload.replay is not None:
             continue
         cycle_ns = workload.think + io_ns + workload.block * SECOND / bandwidth
         rate = workload.streams * SECOND / cycle_ns if workload.rate is None else workload.rate

@@ -2,8 +2,9 @@
 
 Single I/Os are no flows of the fabric. So what they moved over a link is counted now and then, and for the time up to
 the next count the link has so much less for bulk transfers: `PERIOD_NS`, less at the beginning. It is counted in steps
-of 1/`STEPS` of the link, rounded down: lighter I/O takes nothing, and a workload that can't reach a step of any link is
-not counted at all. At most half of a link goes to foreground I/O, its fair share beside one transfer (max-min).
+of 1/`STEPS` of the link, rounded down: lighter I/O takes nothing, and workloads that together can't reach a step of
+any link are not counted at all. At most half of a link goes to foreground I/O, its fair share beside one transfer
+(max-min).
 
 A write crosses its host's port, the backend's port and the writing side of its disk; under copy-on-write the first
 write to a block after a snapshot also has the old block read and written (`snapshot_kind` in the profile's figures).
@@ -12,6 +13,7 @@ A read crosses the reading side and both ports. I/O that is held (quiesced) take
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from harness.runtime import SECOND
@@ -40,10 +42,12 @@ class ForegroundShare:
         self._period_ns = FIRST_NS
         self._crossed: dict[Link, int] = {}
         self._counters: list[Callable[[], None]] = []
-        least = backends.slowest() // STEPS
-        for name, plan in deployment.scenario.workload.items():
-            if most_bytes_per_s(deployment.scenario, plan) < least:
-                continue
+        plans = deployment.scenario.workload
+        most = math.fsum(most_bytes_per_s(deployment.scenario, plan) for plan in plans.values())
+        ports = [host.port for host in deployment.scenario.host.values() if host.port is not None]
+        if most < min(backends.slowest(), *ports, 1 << 62) // STEPS:
+            return
+        for name, plan in plans.items():
             for volume in deployment.volumes_of(plan.volume):
                 attachment = deployment.attachments[volume]
                 assert isinstance(attachment, SimulatedAttachment)

@@ -106,11 +106,11 @@ def table_of(points: tuple[PointSummary, ...], keys: list[str], measure: str, le
         title=f"{measure}{f' ({unit})' if unit else ''}, mean ± half of the {level:.0%} interval", title_justify="left"
     )
     for key in keys:
-        table.add_column(key, justify="right")
+        table.add_column(key, justify="right", overflow="fold")
     for variant in variants:
-        table.add_column(variant, justify="right")
+        table.add_column(variant, justify="right", overflow="fold")
     if len(variants) > 1:
-        table.add_column("ahead")
+        table.add_column("ahead", overflow="fold")
     for point in points[:_MOST_ROWS]:
         cells = list(point.values)
         for variant in variants:

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 import time
 
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from tests.proof.support import HONEST_RUN
+from tests.proof.support import HONEST_RUN, HONEST_TEST
 
 BEGAN = time.monotonic()
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach the programs that tests start: a shell's background jobs ignore it, and so would those."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -22,11 +30,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
-    """Print on how many seeds honest drivers passed."""
+    """Print on how many seeds honest drivers passed, and on how many they did not."""
     properties = [one for report in terminalreporter.getreports("passed") for one in report.user_properties]
     checks = [int(value) for name, value in properties if name == HONEST_RUN]
-    if checks:
-        terminalreporter.write_line(f"honest drivers: {len(checks)} seeds, {sum(checks)} checks, no failure")
+    bad = [*terminalreporter.getreports("failed"), *terminalreporter.getreports("error")]
+    failed = sum(HONEST_TEST in report.nodeid for report in bad)
+    if checks or failed:
+        told = f"{failed} seeds failed" if failed else "no failure"
+        terminalreporter.write_line(f"honest drivers: {len(checks)} seeds passed, {sum(checks)} checks; {told}")
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -3,7 +3,7 @@
 Only what the driver calls is played. By NetApp's reference of the Element API (12.8): a clone inherits the attributes
 and the QoS of its source (CloneVolume); snapshots are kept when their volume is deleted, and go when it is purged
 (DeleteVolume, PurgeDeletedVolume). Assumed: a clone shares its source's blocks, as the array's deduplication has it,
-and takes no time.
+and takes no time; the name of the error for purging a volume that was not deleted.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from harness.runtime.port import (
     Signal,
     Task,
     Timer,
+    end_run,
     nanoseconds,
     seconds,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "Signal",
     "Task",
     "Timer",
+    "end_run",
     "nanoseconds",
     "seconds",
 ]

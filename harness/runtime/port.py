@@ -182,3 +182,12 @@ class Runtime(Protocol):
 
     def close(self) -> None:
         """End every task that is left, so that no code of theirs runs later. Repeating it is harmless."""
+
+
+def end_run(runtime: Runtime, error: BaseException) -> None:
+    """Let `run` raise an error soon, whatever task met it: for what is the harness's fault and nobody else's."""
+
+    def fail() -> None:
+        raise error
+
+    runtime.call_later(0, fail)

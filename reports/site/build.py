@@ -84,7 +84,7 @@ def write_site(
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for old in directory.glob("*.html"):
-            if old.name not in texts and _is_ours(old):
+            if old.name not in (*texts, WALK_HTML) and _is_ours(old):
                 old.unlink()
         write_all(directory, texts)
     except OSError as error:

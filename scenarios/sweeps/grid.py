@@ -18,7 +18,7 @@ from scenarios.sweeps.errors import SweepError
 MAX_RUNS = 10_000_000
 """More runs than this are taken for a slip of the pen."""
 
-_WITH_UNIT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*([A-Za-zµ%][\w/%]*)")
+_WITH_UNIT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*([A-Za-zµ%/][\w/%]*)")
 _BARE = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _COMMA = re.compile(r""",(?![^\[\]]*\])(?=(?:[^"]*"[^"]*")*[^"]*$)""")
 """A comma outside of brackets and quotes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,8 @@ LEADING = ("run", "scenario", "variant", "replication", "seed")
 TRAILING = ("failures", "first_failure", "digest")
 """Columns of every row after the measures: failed operations, the first one's sentence, the record's SHA-256."""
 
+_MOST_CORNERS = 256
+"""Of so many combinations of extreme values at most the effort is estimated before a sweep begins."""
 _NOT_OF_A_RUN = r"variant\..*|scenario\.(?!horizon$|settle$).*"
 """Keys that say how a scenario is told, studied or summed up."""
 
@@ -145,8 +148,6 @@ def grid_of(
         about.replications if replications is None else replications,
         about.seed if first_seed is None else first_seed,
     )
-    if not axes:
-        check_effort(scenario)
     for axis in axes:
         if re.fullmatch(_NOT_OF_A_RUN, axis.key):
             raise SweepError(
@@ -159,9 +160,21 @@ def grid_of(
                 first, second = axis.values[worth.index(number)], axis.values[place]
                 raise SweepError(f"--vary {axis.key}: {first} and {second} are one value; leave one of them out")
         for value in axis.values:
-            check_effort(with_value(scenario, axis.key, value))
+            with_value(scenario, axis.key, value)
         _check_variants(scenario, axis)
+    corners = itertools.product(*(_extremes(axis) for axis in axes))
+    for corner in itertools.islice(corners, _MOST_CORNERS):
+        check_effort(with_values(scenario, {axis.key: value for axis, value in zip(axes, corner, strict=True)}))
     return grid
+
+
+def _extremes(axis: Axis) -> Sequence[str]:
+    """The values between which all others of an axis lie; all of them, where they are no numbers."""
+    worth = numbers(axis)
+    if worth is None:
+        return axis.values
+    by_worth = sorted(zip(worth, axis.values, strict=True))
+    return list(dict.fromkeys((by_worth[0][1], by_worth[-1][1])))
 
 
 def _check_variants(scenario: Scenario, axis: Axis) -> None:

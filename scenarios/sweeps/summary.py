@@ -44,6 +44,8 @@ def choose_measure(frame: pandas.DataFrame, axes: Sequence[Axis], wanted: str | 
         if wanted in known:
             return wanted
         inside = [column for column in known if column.partition("[")[0] == wanted]
+        if len(inside) > 1:
+            raise SweepError(f"--measure {wanted!r} is one of several; name one of {', '.join(inside)}")
         if inside:
             return inside[0]
         raise SweepError(f"--measure {wanted!r} is no measure of these runs; {did_you_mean(wanted, known)}")

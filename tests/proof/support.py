@@ -16,6 +16,8 @@ SIMULATED = ("iscsi-sim", "nfs-sim")
 
 HONEST_RUN = "checks of an honest driver"
 """The property of a test's report that says how many checks an honest driver passed on a seed."""
+HONEST_TEST = "::test_honest_driver_passes["
+"""What is in the name of the tests that say so."""
 
 
 @contextmanager

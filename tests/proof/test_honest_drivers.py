@@ -16,8 +16,11 @@ SEEDS = range(1, 21)
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_honest_driver_passes(seed: int, record_property: Callable[[str, object], None]) -> None:
-    """Each check of the honest driver whose turn it is at a seed passes or is not applicable."""
-    honest = HONEST[seed % len(HONEST)]
+    """Each check of the honest driver whose turn it is at a seed passes or is not applicable.
+
+    Drivers change testbeds from one round to the next; on both, each is run by the longer proofs.
+    """
+    honest = HONEST[(seed + seed // len(HONEST)) % len(HONEST)]
     ((testbed, _, results),) = run_seeds(honest.spec(), [seed])
     assert any(result.outcome is Outcome.PASSED for result in results)
     assert not not_good(results), f"{honest.name} on {testbed}: " + "\n".join(not_good(results))

@@ -9,23 +9,26 @@ from pathlib import Path
 
 import pytest
 
+from harness.activity import ConnectionIdentity
 from harness.contract import ConnectionLost
 from harness.model import GIB
+from harness.real_targets.backing.sessions import SessionStands
 from harness.real_targets.ganesha.daemon import need_killer, parse_clients
 from harness.real_targets.ganesha.testbed import GaneshaTestbed
 from harness.real_targets.missing import first_missing
-from harness.real_targets.nfs.rpc import Credential, SessionLost
-from harness.real_targets.nfs.server import CONTROL, DATA_UID, FIRST_USER_UID, SHELF
+from harness.real_targets.nfs.rpc import Credential, SessionLost, Wire
+from harness.real_targets.nfs.server import CONTROL, DATA_UID, FIRST_USER_UID, SHELF, ServerFailed
 from harness.real_targets.nfs.session import ACCESS_DENIED, CHUNK, Login, OperationFailed, Session
+from harness.real_targets.nfs.xdr import Reader, u32
 from harness.recorder import Event
-from harness.runtime import SECOND
+from harness.runtime import SECOND, Limits
 from harness.schedule import Fault
-from harness.stamps import read_stamp
+from harness.stamps import block_bytes, read_stamp
 from harness.storage import BLOCK, StorageError
 from harness.testbed import Job
 
 from .relay import Relay
-from .work import OWNER, do
+from .work import OWNER, do, until
 
 LAST = GIB // BLOCK - 1
 NUMBERS = itertools.count(1)
@@ -104,6 +107,23 @@ def test_writes_are_on_the_server(ganesha: GaneshaTestbed) -> None:
     assert (set(seen.identity.removeprefix("nfs:").split(",")), seen.size) == ({name, "other"}, 2)
 
 
+def test_stamps_are_those_of_the_export(ganesha: GaneshaTestbed) -> None:
+    """A server that shows another file than the volume's is found out beside what was written."""
+    do(ganesha, Job("create_volume", target="volume", size=1))
+    backend = ganesha.backend("primary")
+    backend.attach("volume", "host-1").write(1000, 11)
+    (_, directory), name = place_of(ganesha, "volume")
+    shown = backend.store.server.shelf / directory / name
+    shown.unlink()
+    with open(shown, "wb") as file:
+        os.fchown(file.fileno(), DATA_UID, DATA_UID)
+        file.truncate(GIB)
+        for block in (999, 1001):
+            file.seek(block * BLOCK)
+            file.write(block_bytes(block, 12))
+    assert backend.inspect().images["volume"] == {999: 12, 1001: 12}
+
+
 @pytest.fixture
 def killer() -> None:
     """Skips a test where connections can't be ended from the server's side."""
@@ -111,10 +131,13 @@ def killer() -> None:
         pytest.skip(lacks)
 
 
-@pytest.mark.usefixtures("killer")
 @pytest.mark.parametrize("breaks", ["socket", "server"])
-def test_breaks_are_real(open_ganesha: Callable[..., GaneshaTestbed], breaks: str) -> None:
+def test_breaks_are_real(
+    open_ganesha: Callable[..., GaneshaTestbed], breaks: str, request: pytest.FixtureRequest
+) -> None:
     """A connection counts as broken once the server has it no more, though the client has not logged out."""
+    if breaks == "server":
+        request.getfixturevalue("killer")
     bed = open_ganesha(breaks=breaks)
     backend, server = bed.backend("primary"), bed.servers["primary"]
     connected: set[tuple[str, int]] = set()
@@ -129,12 +152,78 @@ def test_breaks_are_real(open_ganesha: Callable[..., GaneshaTestbed], breaks: st
 
     bed.recorder.listen(look)
     bed.inject(Fault("connection.break", caller=OWNER.host))
-    while not seen:
-        bed.runtime.sleep(SECOND // 1000)
+    until(lambda: bool(seen))
     assert seen == [(False, 1)]
     with pytest.raises(ConnectionLost):
         connection.status("any")
     assert backend.connect(OWNER).is_open
+
+
+def test_restart_breaks_what_the_old_server_had(ganesha: GaneshaTestbed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A restart leaves a connection alone that is opened on the new server as soon as that is there."""
+    backend, server = ganesha.backend("primary"), ganesha.servers["primary"]
+    restart, after = server.restart, []
+    before = backend.connect(OWNER)
+    monkeypatch.setattr(server, "restart", lambda: (restart(), after.append(backend.connect(OWNER))))
+    ganesha._restart("primary")
+    assert [before.is_open, after[0].is_open] == [False, True]
+
+
+def test_server_that_stays_away_ends_the_run(ganesha: GaneshaTestbed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the server does not come back from a restart, the run ends with its error."""
+
+    def restart() -> None:
+        raise ServerFailed("it stays away")
+
+    def main() -> None:
+        ganesha.inject(Fault("server.restart", backend="primary"))
+        ganesha.runtime.sleep(60 * SECOND)
+
+    monkeypatch.setattr(ganesha.servers["primary"], "restart", restart)
+    with pytest.raises(ServerFailed, match="it stays away"):
+        ganesha.runtime.run(main, Limits(wall_s=120))
+
+
+def test_job_that_meets_a_dead_server_ends_with_the_run(ganesha: GaneshaTestbed) -> None:
+    """A copy that begins when the server is dead ends as failed, and the run with the server's error."""
+    do(ganesha, Job("create_volume", target="volume", size=1))
+    engine, program = ganesha.backend("primary").engine, ganesha.servers["primary"].program
+    program.kill()
+    until(lambda: not program.is_running)
+
+    def main() -> None:
+        identity = ConnectionIdentity(OWNER, "connection")
+        engine.start(identity, Job("snapshot", source="volume", target="snapshot"), "request")
+        ganesha.runtime.sleep(60 * SECOND)
+
+    with pytest.raises(ServerFailed, match="nfsd has ended"):
+        ganesha.runtime.run(main, Limits(wall_s=120))
+    until(lambda: [view.state for view in engine.views() if view.verb == "snapshot"] == ["failed"])
+
+
+def test_connection_stands_until_the_server_closes_it(ganesha: GaneshaTestbed) -> None:
+    """A connection that its client has ended is there until the server, not just its kernel, has noticed."""
+    server, session = ganesha.servers["primary"], session_at(ganesha)
+    with server.frozen():
+        session.cut()
+        assert server.is_connected(session.client_end)
+    until(lambda: not server.is_connected(session.client_end))
+    session.close()
+
+
+def test_break_that_nobody_notices_ends_the_run(ganesha: GaneshaTestbed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the server keeps a connection that was broken, it does not count as broken, and the run ends."""
+    monkeypatch.setattr("harness.real_targets.backing.sessions.GONE_WITHIN_S", 0.05)
+    monkeypatch.setattr(ganesha.servers["primary"], "is_connected", lambda end: True)
+
+    def main() -> None:
+        ganesha.backend("primary").connect(OWNER)
+        ganesha.inject(Fault("connection.break", caller=OWNER.host))
+        ganesha.runtime.sleep(60 * SECOND)
+
+    with pytest.raises(SessionStands, match="still has the session primary-1"):
+        ganesha.runtime.run(main, Limits(wall_s=120))
+    assert [event for event in ganesha.recorder.events if event.kind == "connection.broken"] == []
 
 
 def test_restart_of_the_server_is_real(ganesha: GaneshaTestbed) -> None:
@@ -145,8 +234,7 @@ def test_restart_of_the_server_is_real(ganesha: GaneshaTestbed) -> None:
     attachment.write(1, 11)
     before = server.program
     ganesha.inject(Fault("server.restart", backend="primary"))
-    while connection.is_open:
-        ganesha.runtime.sleep(SECOND // 1000)
+    until(lambda: not connection.is_open)
     attachment.write(2, 12)
     assert not before.is_running
     assert server.program.is_running
@@ -192,6 +280,44 @@ def test_write_whose_answer_is_lost_is_done_once(ganesha: GaneshaTestbed) -> Non
     relay.close()
 
 
+@pytest.mark.parametrize("answer", [u32(10008), b""], ids=["delayed for ever", "broken"])
+def test_connecting_again_ends(ganesha: GaneshaTestbed, monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+    """A server that never gets done, or answers nonsense, on a new connection costs that only: it is closed."""
+    session = session_at(ganesha, reconnects=True, timeout_s=0.25)
+    closed = []
+
+    class Answers(Wire):
+        def compound(self, body: bytes) -> Reader:
+            return Reader(answer)
+
+        def close(self) -> None:
+            super().close()
+            closed.append(self)
+
+    with ganesha.servers["primary"].frozen(), pytest.raises(SessionLost):
+        session.ping()
+    with monkeypatch.context() as patch:
+        patch.setattr("harness.real_targets.nfs.session.Wire", Answers)
+        with pytest.raises(SessionLost):
+            session.ping()
+    assert len(closed) == 1
+    session.ping()
+    session.close()
+
+
+def test_closed_session_is_not_made_anew(ganesha: GaneshaTestbed) -> None:
+    """A session that is closed after its connection broke does not connect again, whoever still has it."""
+    relay = Relay(ganesha.servers["primary"].address)
+    session = Session(Login(relay.address, "host-1:relayed", DATA), reconnects=True)
+    relay.loses_answers = True
+    with pytest.raises(SessionLost):
+        session.ping()
+    session.close()
+    with pytest.raises(SessionLost):
+        session.ping()
+    relay.close()
+
+
 def test_fenced_host_acknowledges_nothing_more(ganesha: GaneshaTestbed) -> None:
     """Once a volume has moved, a session that had it open is lost, and its host writes where the volume is now."""
     do(ganesha, Job("create_volume", target="volume", size=1))
@@ -230,6 +356,17 @@ def test_nobody_logs_in_as_another_user(ganesha: GaneshaTestbed) -> None:
     assert refused.value.status == ACCESS_DENIED
     stranger.close()
     assert connection.identity.caller.user == OWNER.user
+
+
+def test_login_that_is_not_on_record_leaves_nothing(ganesha: GaneshaTestbed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver whom the server does not know is refused, logged out, and its login removed."""
+    backend, server = ganesha.backend("primary"), ganesha.servers["primary"]
+    with monkeypatch.context() as patch:
+        patch.setattr(server, "client_owners", list)
+        with pytest.raises(ConnectionLost, match="no record"):
+            backend.connect(OWNER)
+    assert server.client_owners() == []
+    assert list((server.shelf / CONTROL).glob("*/*")) == []
 
 
 def test_client_owners_are_read_from_stable_storage() -> None:

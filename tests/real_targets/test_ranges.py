@@ -1,10 +1,10 @@
-"""Which ranges of a LUN are read where the target does not say what is in use."""
+"""Which ranges are read where the server does not say what is in use."""
 
 from __future__ import annotations
 
 import random
 
-from harness.real_targets.iscsi.ranges import SAMPLES, with_doubts
+from harness.real_targets.backing.ranges import SAMPLES, with_doubts
 from harness.storage import BLOCK
 
 SIZE = 1000 * BLOCK

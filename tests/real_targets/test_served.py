@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from harness.runtime import SECOND
 from harness.storage import BLOCK
 from harness.testbed import Job, LoadSpec
 
-from .work import OWNER, do, programs, writes_of
+from .work import OWNER, do, programs, until, writes_of
 
 LAST = GIB // BLOCK - 1
 REACH = {
@@ -136,8 +135,7 @@ def test_killed_parent_takes_its_servers_along(tmp_path: Path, opens: Opens) -> 
     assert list(place.iterdir())
     parent.kill()
     parent.wait()
-    while any(state_of(stat) not in ("", "Z") for stat in servers) or list(place.iterdir()):
-        time.sleep(0.001)
+    until(lambda: all(state_of(stat) in ("", "Z") for stat in servers) and not list(place.iterdir()))
     assert beside.backend("primary").connect(OWNER).is_open
 
 

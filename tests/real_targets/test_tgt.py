@@ -7,23 +7,23 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from harness.contract import ConnectionLost
 from harness.model import GIB
 from harness.real_targets.iscsi.session import CommandFailed, Login, LoginRefused, Session, SessionLost
-from harness.real_targets.iscsi.target import DATA_USER, LUN, host_name, serial_number
+from harness.real_targets.iscsi.target import DATA_USER, LUN, TargetFailed, host_name, serial_number
 from harness.real_targets.iscsi.testbed import IscsiTestbed
 from harness.real_targets.tgt.testbed import TgtTestbed
 from harness.recorder import Event
-from harness.runtime import SECOND
 from harness.schedule import Fault
 from harness.stamps import block_bytes, read_stamp
 from harness.storage import BLOCK
 from harness.testbed import Job
 
-from .work import OWNER, do
+from .work import OWNER, do, until
 
 LAST = GIB // BLOCK - 1
 
@@ -94,8 +94,7 @@ def test_breaks_are_real(open_tgt: Callable[..., IscsiTestbed], breaks: str) -> 
 
     bed.recorder.listen(look)
     bed.inject(Fault("connection.break", caller=OWNER.host))
-    while not still_there:
-        bed.runtime.sleep(SECOND // 1000)
+    until(lambda: bool(still_there))
     assert still_there == [False]
     with pytest.raises(ConnectionLost):
         connection.status("any")
@@ -111,6 +110,20 @@ def test_session_that_the_target_ends_is_noticed(tgt: IscsiTestbed) -> None:
     with pytest.raises(ConnectionLost):
         connection.status("any")
     assert not connection.is_open
+
+
+def test_login_that_the_target_fails_over_is_logged_out(tgt: IscsiTestbed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the target can't say who has logged in, no session is left behind."""
+
+    def sessions(name: str = "") -> NoReturn:
+        raise TargetFailed("it says nothing")
+
+    backend = tgt.backend("primary")
+    with monkeypatch.context() as patch:
+        patch.setattr(backend.store.target, "sessions", sessions)
+        with pytest.raises(TargetFailed, match="it says nothing"):
+            backend.connect(OWNER)
+    until(lambda: backend.store.target.sessions() == [])
 
 
 def test_hosts_log_in_again(tgt: IscsiTestbed) -> None:

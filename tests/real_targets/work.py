@@ -15,15 +15,6 @@ from harness.real_targets.programs import Program
 from harness.testbed import Job
 
 OWNER = Caller("host-1", "user-1")
-PAUSE_S = 0.001
-
-
-def until(condition: Callable[[], object], within_s: float = 60.0) -> None:
-    """Wait until something holds; fails if it does not within so many seconds."""
-    give_up = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < give_up, f"what was waited for did not come about within {within_s:g} s"
-        time.sleep(PAUSE_S)
 
 
 def do(bed: WallTestbed[Any], *jobs: Job) -> None:
@@ -32,6 +23,14 @@ def do(bed: WallTestbed[Any], *jobs: Job) -> None:
     for number, job in enumerate(jobs):
         run_job(connection, job, f"request-{number}")
     connection.close()
+
+
+def until(condition: Callable[[], object], within_s: float = 60) -> None:
+    """Wait until the condition holds; fails after `within_s` seconds."""
+    give_up = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < give_up, f"what was waited for is not so after {within_s:g} s"
+        time.sleep(0.001)
 
 
 def writes_of(bed: WallTestbed[Any], volume: str) -> list[tuple[int, int]]:

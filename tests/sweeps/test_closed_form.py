@@ -121,6 +121,40 @@ def test_copy_on_write_takes_more_of_the_disk() -> None:
         assert took == pytest.approx((1 << 30) / left, rel=0.01 + share)
 
 
+def test_many_light_workloads_are_a_heavy_one() -> None:
+    """What ten workloads move takes as much from a copy as the same I/O of one workload on ten volumes."""
+    ten = {
+        "volume.data.count": 1,
+        "host.h": {},
+        "backend.primary.read": "100 MB/s",
+        "backend.primary.write": "100 MB/s",
+    }
+    ten |= {
+        "volume.data.size": "1 GiB",
+        "volume.busy": {"backend": "primary", "size": "1 GiB", "host": "h", "count": 10},
+    }
+    load = {"block": "64 KiB", "rate": "7 /s", "read_share": 1.0, "area": "64 MiB"}
+    one = scenario(**ten, **{"workload.w": {"volume": "busy", **load}}, **FALLBACK)
+    single = {f"volume.busy{i}": {"backend": "primary", "size": "1 GiB", "host": "h"} for i in range(10)}
+    several = {f"workload.w{i}": {"volume": f"busy{i}", **load} for i in range(10)}
+    del ten["volume.busy"]
+    many = scenario(**ten, **single, **several, **FALLBACK)
+    times = [simulate(found, found.variants[0], 1).value("completion", "copy") for found in (one, many)]
+    assert times[0] == pytest.approx(times[1], rel=0.005)
+    assert error(one) <= TOLERANCE
+
+
+def test_io_is_not_slowed_by_what_is_kept_for_it() -> None:
+    """Without a bulk transfer a write takes as long at a high rate as at a low one: nothing queues, and what is kept
+    from transfers for foreground I/O is not taken from it."""
+    seen = []
+    for rate in ("20 /s", "700 /s"):
+        idle = CHANGES | {"workload.w.rate": rate, "operation.copy": {"do": "create_snapshot", "volume": "data"}}
+        found = scenario(**idle, **{"operation.copy.at": "20 s", "scenario.measures": ["write_p50"]})
+        seen.append(simulate(found, found.variants[0], 1).value("write_p50", "w"))
+    assert seen[0] == pytest.approx(seen[1], rel=0.02)
+
+
 @pytest.mark.long
 def test_the_closed_form_on_many_grids() -> None:
     """It holds at a hundred random points of size, bandwidths, counts, concurrency, codec and way of copying."""
@@ -152,9 +186,12 @@ def test_the_closed_form_on_many_grids() -> None:
         {"operation.copy": {"do": "backup_volume", "volume": "data"}, "volume.data.host": "h", "host.h": {}},
         {"volume.data.count": 9, "operation.copy.concurrency": 9},
         CHANGES | {"backend.primary.figures": {"snapshot_kind": "copy-on-write"}},
+        CHANGES | {"workload.w": {"volume": "data", "streams": 1, "think": "1 ms", "block": "64 KiB"}},
+        CHANGES | {"taskflow.host": "h", "backend.sibling.family": "beta", "host.h.port": "100 Mb/s"},
     ],
     ids=lambda values: next(iter(values)),
 )
 def test_what_it_does_not_cover_has_no_prediction(values: dict[str, Any]) -> None:
-    """Faults, other streams, further operations, quiesced volumes and full job queues have no prediction."""
+    """Faults, other streams, further operations, quiesced volumes, full job queues, large closed loops and a taskflow
+    whose host has volumes of its own have no prediction."""
     assert predicted(scenario(**values), REPLICATE) is None

@@ -17,6 +17,8 @@ from scenarios.sweeps.grid import Axis, Grid, axes_from, parse_axis
         ("hosts.count=1,2,4", ("1", "2", "4")),
         ("backend.snapshot_kind=full-copy,redirect-on-write", ("full-copy", "redirect-on-write")),
         ("workload.rate=1,10MB/s", ("1MB/s", "10MB/s")),
+        ("workload.rate=1,10/s", ("1/s", "10/s")),
+        ("workload.rate=1,10 /s", ("1/s", "10 /s")),
         ("driver.name=7,a7b", ("7", "a7b")),
         ('operation.techniques=["zlib"],["zstd","none"]', ('["zlib"]', '["zstd","none"]')),
     ],

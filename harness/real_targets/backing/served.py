@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import itertools
 import os
+import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -20,10 +22,11 @@ from harness.model import GIB
 from harness.storage import BLOCK, Image, StoredObject
 
 from .medium import data_extents
+from .ranges import with_doubts
 from .reaching import Unreachable
 from .store import FileStore
 from .volume_file import Changes, PointInTime, VolumeFile, shown_stamp, write_all
-from .windows import parts
+from .windows import Range, parts
 
 _READ_BYTES = 1 << 20
 _TRIES = 5
@@ -46,6 +49,10 @@ class ServedFile(VolumeFile):
 
     Which server that is changes when the object moves. Lock order as for `VolumeFile`: `lock` is the innermost.
     """
+
+    def __init__(self, object_id: str, kind: str, parent: str | None, path: Path) -> None:
+        super().__init__(object_id, kind, parent, path)
+        self._looks = itertools.count(1)  # ids come from the run's seed, so what is drawn at each look does too
 
     @abc.abstractmethod
     def look(self) -> Shown:
@@ -77,9 +84,13 @@ class ServedFile(VolumeFile):
                 return self.look()
         return self.look()
 
-    def read_image(self, read: Callable[[int, int], bytes]) -> Image:
-        """The image that `read` (offset and length in bytes) gives; what was ever written is known from the file."""
-        pieces = parts(self.extents(), _READ_BYTES)
+    def doubtful_ranges(self, size: int) -> list[Range]:
+        """What a look reads of `size` bytes if the server does not say what is in use; see `with_doubts`."""
+        return with_doubts(self.extents(), size, random.Random(f"{self.id} {next(self._looks)}"))
+
+    def read_image(self, read: Callable[[int, int], bytes], size: int) -> Image:
+        """The image that `read` (offset and length in bytes) gives of `size` bytes, by way of `doubtful_ranges`."""
+        pieces = parts(self.doubtful_ranges(size), _READ_BYTES)
         return image_of((offset, read(offset, length)) for offset, length in pieces)
 
 

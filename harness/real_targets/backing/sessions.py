@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
-from harness.runtime import SECOND
+from harness.runtime import SECOND, end_run
 from harness.storage import StorageError
 from harness.testbed import Attachment
 
@@ -17,8 +17,8 @@ from .backend import WallConnection
 from .reaching import Unreachable
 from .windows import Range, parts, some
 
-GONE_WITHIN_S = 5.0
-"""Seconds within which a server has to have noticed that a session is gone; LIO takes two
+GONE_WITHIN_S = 20.0
+"""Seconds within which a server has to have noticed that a session is gone, else the run ends; LIO takes two
 (ISCSI_RX_THREAD_TCP_TIMEOUT)."""
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.001, 0.064
 """Seconds between two looks at the server's sessions; each is work for the server."""
@@ -27,6 +27,10 @@ PATIENCE_NS = 10 * SECOND
 PAUSE_NS = SECOND // 1000
 
 T = TypeVar("T")
+
+
+class SessionStands(Exception):
+    """A server still has a session that was broken, longer than any takes to notice: a fault of the harness."""
 
 
 class ServerSession(Protocol):
@@ -63,17 +67,30 @@ class SessionConnection(WallConnection):
         self._is_struck = False
 
     def break_(self, noticed: bool = False) -> None:
-        """Break the session in fact; returns once the server has noticed. See `BackendConnection.break_`."""
+        """Break the session in fact; returns once the server has noticed. See `BackendConnection.break_`.
+
+        Where it does not notice, or its administrator can't tell, the run ends; raises `SessionStands` or that error.
+        """
         with self._ending:
             if not self.is_open:
                 return
-            self.strike()
-            give_up, pause_s = time.monotonic() + GONE_WITHIN_S, FIRST_PAUSE_S
-            while self._stands() and time.monotonic() < give_up:
-                time.sleep(pause_s)
-                pause_s = min(2 * pause_s, LAST_PAUSE_S)
+            try:
+                self.strike()
+                self._wait_until_gone()
+            except Exception as error:  # the caller's thread may be that of a driver, whose fault it is not
+                end_run(self._runtime, error)
+                raise
             super().break_(noticed)
             self.session.close()
+
+    def _wait_until_gone(self) -> None:
+        give_up, pause_s = time.monotonic() + GONE_WITHIN_S, FIRST_PAUSE_S
+        while self._stands():
+            if time.monotonic() > give_up:
+                name = self.identity.connection_id
+                raise SessionStands(f"the server still has the session {name}, {GONE_WITHIN_S:g} s after it was broken")
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, LAST_PAUSE_S)
 
     def strike(self) -> None:
         """Do what breaks the session, whether or not the server has noticed by the end. Repeating it is harmless."""

@@ -24,7 +24,8 @@ VFS, VFS_PACKAGE = "libfsalvfs.so", "nfs-ganesha-vfs"
 READY_WITHIN_S = 20.0
 STATUS = Path("/proc/self/status")
 """Where a process finds its own capabilities, proc(5)."""
-_ESTABLISHED = "01"
+_ESTABLISHED, _CLOSE_WAIT = "01", "08"
+"""States of connections in /proc/net/tcp; in the latter the client has ended it, and the server not yet."""
 
 # Graceless: no grace period (90 s otherwise), since there are no locks to reclaim, and our clients open their files
 # anew. Nothing is cached of names and attributes, since the files change beside the server too. The lease is the
@@ -120,7 +121,11 @@ class GaneshaServer:
     @contextlib.contextmanager
     def frozen(self) -> Iterator[None]:
         """See `NfsServer.frozen`: every thread of the daemon is stopped between system calls."""
-        with self._standing, self.program.frozen():
+        with self._standing, contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(self.program.frozen())
+            except ProgramFailed as error:
+                raise ServerFailed(str(error)) from error
             yield
 
     def restart(self) -> None:
@@ -144,14 +149,20 @@ class GaneshaServer:
         return list(parse_clients(path.name for path in (self._recovery / "v4recov").iterdir()))
 
     def is_connected(self, client_end: End) -> bool:
-        """See `NfsServer.is_connected`: from the connections of the machine."""
+        """See `NfsServer.is_connected`: from the connections of the machine.
+
+        One that the client has ended counts until the daemon closes it: till then only the kernel has noticed.
+        """
+        return self._has_connection(client_end, (_ESTABLISHED, _CLOSE_WAIT))
+
+    def _has_connection(self, client_end: End, states: tuple[str, ...]) -> bool:
         host, _, port = self.address.rpartition(":")
         ours, theirs = _as_shown((host, int(port))), _as_shown(client_end)
         for table in filter(Path.exists, (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))):
             for line in table.read_text().splitlines()[1:]:
                 _, local, remote, state = line.split()[:4]
                 # an IPv4 address in an IPv6 one ends it (RFC 4291 §2.5.5.2)
-                if state == _ESTABLISHED and local.endswith(ours) and remote.endswith(theirs):
+                if state in states and local.endswith(ours) and remote.endswith(theirs):
                     return True
         return False
 
@@ -167,7 +178,7 @@ class GaneshaServer:
                 capture_output=True,
                 timeout=60,
             )
-        if self.is_connected(client_end):
+        if self._has_connection(client_end, (_ESTABLISHED,)):
             raise ServerFailed("ss -K does not end connections here: the kernel lacks CONFIG_INET_DIAG_DESTROY")
 
 

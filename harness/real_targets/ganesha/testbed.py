@@ -18,6 +18,7 @@ from harness.real_targets.missing import first_missing, need_program
 from harness.real_targets.nfs.backend import BREAKS, NfsBackend
 from harness.real_targets.nfs.exported import ExportedStore
 from harness.real_targets.programs import Programs
+from harness.runtime import end_run
 from harness.schedule import Fault
 
 from .daemon import PACKAGE, PROGRAM, GaneshaServer, need_killer, need_root, need_vfs
@@ -87,9 +88,12 @@ class GaneshaTestbed(WallTestbed[NfsBackend]):
         self.runtime.spawn(f"restart of {name}'s server", lambda: self._restart(name))
 
     def _restart(self, name: str) -> None:
-        self.servers[name].restart()
-        for connection in self.backend(name).connections_of(""):
-            connection.break_()
+        lost = self.backend(name).connections_of("")  # not those that are opened on the new server
+        try:
+            self.servers[name].restart()
+            self.backend(name).break_connections(lost)
+        except Exception as error:
+            end_run(self.runtime, error)
 
     def clean_up(self) -> None:
         """See `WallTestbed.clean_up`."""

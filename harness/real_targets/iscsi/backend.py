@@ -51,10 +51,13 @@ class IscsiBackend(SessionBackend[ExportedFile]):
             session = Session(login)
         except LoginRefused as error:
             raise ConnectionLost(str(error)) from error
-        nexus = next((n for n in target.sessions(control) if n.alias in ("", connection_id)), None)
-        if nexus is None:
+        try:
+            nexus = next((n for n in target.sessions(control) if n.alias in ("", connection_id)), None)
+            if nexus is None or nexus.initiator not in self._hosts:
+                raise ConnectionLost(f"backend {self.name} does not know the session {connection_id}")
+        except BaseException:
             session.close()
-            raise ConnectionLost(f"backend {self.name} does not know the session {connection_id}")
+            raise
         known = Caller(self._hosts[nexus.initiator], self._users[nexus.target], caller.address)
         drop = (lambda: target.drop(nexus)) if self._breaks == "target" else None
         return self.connection_over(session, lambda: nexus in target.sessions(control), drop, known, connection_id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import random
 import threading
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from harness.real_targets.backing.served import INSPECTOR, ServedFile, ServedSto
 from harness.real_targets.backing.volume_file import VolumeFile
 from harness.runtime import Runtime
 
-from .ranges import with_doubts
 from .session import CommandFailed, Login, Session
 from .target import DATA_PASSWORD, DATA_USER, LUN, Target, host_name, object_name, serial_number
 
@@ -43,7 +41,6 @@ class ExportedFile(ServedFile):
         super().__init__(object_id, kind, parent, path)
         self.target = target
         self._export: Export | None = None
-        self._looks = itertools.count(1)  # ids come from the run's seed, so what is drawn at each look does too
 
     def export(self) -> Export:
         """Where the object is to be had; exports it if it is not. Raises `ObjectUnknown`, `TargetFailed`."""
@@ -63,14 +60,14 @@ class ExportedFile(ServedFile):
     def look(self, whole: bool = False) -> Shown:
         """What the LUN shows, read over iSCSI; the identity is the unit serial number.
 
-        Read are the ranges that the target says are in use, or those of `ranges`; with `whole` every block.
+        Read are the ranges that the target says are in use, or `doubtful_ranges`; with `whole` every block.
         """
         session = Session(self.export().login(INSPECTOR))
         try:
             serial, size = session.serial_number(LUN), session.capacity(LUN)
             ranges = [(0, size)] if whole else session.mapped_ranges(LUN, size)
             if ranges is None:
-                ranges = with_doubts(self.extents(), size, random.Random(f"{self.id} {next(self._looks)}"))
+                ranges = self.doubtful_ranges(size)
             image = image_of(session.read_many(LUN, ranges))
         except CommandFailed as error:  # the LUN was taken away meanwhile
             raise Unreachable(str(error)) from error

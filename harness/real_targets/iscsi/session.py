@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from harness.real_targets.backing.ranges import merged
 from harness.real_targets.backing.reaching import Unreachable
 from harness.real_targets.backing.windows import Range, parts, some
 
 from . import libiscsi as lib
-from .ranges import merged
 
 SECTOR = 512
 """Bytes of a logical block of every LUN here."""

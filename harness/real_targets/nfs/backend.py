@@ -48,14 +48,16 @@ class NfsBackend(SessionBackend[ExportedFile]):
         with self._control_guard:
             self._hosts[name] = caller.host
         login = Login(server.address, f"{name}:{connection_id}", Credential(name, uid, uid))
-        session = None
         try:
             session = Session(login)
-            session.open((SHELF, CONTROL, str(uid)), connection_id, True, create=True)
-            known = self._who_is(connection_id, caller.address)
-        except (Unreachable, OperationFailed, OSError) as error:
-            if session is not None:
+            try:
+                session.open((SHELF, CONTROL, str(uid)), connection_id, True, create=True)
+                known = self._who_is(connection_id, caller.address)
+            except BaseException:
                 session.close()
+                self._forget_login(connection_id)
+                raise
+        except (Unreachable, OperationFailed, OSError) as error:
             raise ConnectionLost(f"backend {self.name} does not let {caller.host} in: {error}") from error
         end = session.client_end
         drop = (lambda: server.drop(end)) if self._breaks == "server" else None
@@ -68,8 +70,11 @@ class NfsBackend(SessionBackend[ExportedFile]):
     def forget(self, connection: BackendConnection, broke: bool) -> None:
         """See `WallBackend.forget`; the file of the login goes."""
         super().forget(connection, broke)
+        self._forget_login(connection.identity.connection_id)
+
+    def _forget_login(self, connection_id: str) -> None:
         for directory in (self._server.shelf / CONTROL).iterdir():
-            (directory / connection.identity.connection_id).unlink(missing_ok=True)
+            (directory / connection_id).unlink(missing_ok=True)
 
     def _uid(self, user: str) -> int:
         """The user's id; it is given out, and his directory made, when he comes first."""
@@ -84,11 +89,11 @@ class NfsBackend(SessionBackend[ExportedFile]):
 
     def _who_is(self, connection_id: str, address: str) -> Caller:
         """Who has logged in, by the server's records. Raises OSError, `ConnectionLost`."""
-        (made,) = (self._server.shelf / CONTROL).glob(f"*/{connection_id}")
-        uid = made.stat().st_uid
+        uids = [made.stat().st_uid for made in (self._server.shelf / CONTROL).glob(f"*/{connection_id}")]
+        owners = [owner for owner in self._server.client_owners() if owner.endswith(f":{connection_id}")]
         with self._control_guard:
-            users = [user for user, known in self._uids.items() if known == uid]
-            owners = [owner for owner in self._server.client_owners() if owner.endswith(f":{connection_id}")]
-            if len(users) != 1 or len(owners) != 1:
-                raise ConnectionLost(f"backend {self.name} has no record of the session {connection_id}")
-            return Caller(self._hosts[owners[0].partition(":")[0]], users[0], address)
+            users = [user for user, known in self._uids.items() if known in uids]
+            hosts = [self._hosts[name] for name in (owner.partition(":")[0] for owner in owners) if name in self._hosts]
+        if not len(uids) == len(users) == len(owners) == len(hosts) == 1:
+            raise ConnectionLost(f"backend {self.name} has no record of the session {connection_id}")
+        return Caller(hosts[0], users[0], address)

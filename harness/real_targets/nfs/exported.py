@@ -136,8 +136,8 @@ class ExportedFile(ServedFile):
         path = self.export().path
         seen = self.open_at(INSPECTOR)
         try:
-            names = seen.names_beside(path)
-            return Shown(self.read_image(seen.read), "nfs:" + ",".join(names), seen.size())
+            names, size = seen.names_beside(path), seen.size()
+            return Shown(self.read_image(seen.read, size), "nfs:" + ",".join(names), size)
         except OperationFailed as error:
             if error.status in (NO_ENTRY, STALE):
                 raise Unreachable(str(error)) from error

@@ -40,7 +40,7 @@ class NfsServer(Protocol):
         """The client owners (RFC 8881 §2.4) of all clients that the server has on record."""
 
     def is_connected(self, client_end: End) -> bool:
-        """Whether the server has a TCP connection with that end of a client."""
+        """Whether the server has a TCP connection with that end of a client, be it that the client has ended it."""
 
     def drop(self, client_end: End) -> None:
         """End a client's TCP connection from the server's side. Harmless if it is gone."""

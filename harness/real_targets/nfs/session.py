@@ -166,6 +166,7 @@ class Session:
         with self._turn:
             wire = self._wire
             if wire is None:
+                self._is_lost = True  # nobody makes its connection anew
                 return
             if not self._is_lost:
                 with contextlib.suppress(SessionLost, OperationFailed):
@@ -199,11 +200,17 @@ class Session:
         """Make the connection anew, and have what was not answered done; its answer is for nobody any more."""
         if self._is_lost:
             return
+        give_up = time.monotonic() + self._timeout_s
         wire = Wire(self.login.address, self.login.credential, self._timeout_s)
         try:
             while (status := wire.compound(self._unanswered).u32()) == _DELAY:  # it is still being done
+                if self._is_lost or time.monotonic() > give_up:
+                    raise SessionLost(f"the server at {self.login.address} is not done with what it has not answered")
                 time.sleep(_PAUSE_S)
-        except SessionLost:
+        except XdrError as error:
+            wire.close()
+            raise SessionLost(f"the server's answer is broken: {error}") from error
+        except BaseException:
             wire.close()
             raise
         self._unanswered = b""
