@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -18,15 +17,14 @@ from harness.compression import TECHNIQUES
 from scenarios.model import Scenario
 from scenarios.omissions import AS_PUBLISHED, costliest, costs_of, toggles_of
 from scenarios.parsing import ScenarioError
-from scenarios.reading import library, load_scenario, parse_scenario
+from scenarios.reading import load_scenario, parse_scenario
 from scenarios.run import simulate
-from scenarios.settings import with_settings
 from scenarios.sweeps.break_even import Model, best_of, break_evens
 from scenarios.sweeps.errors import SweepError
 from scenarios.sweeps.grid import Grid, axes_from
 from scenarios.sweeps.runs_file import read_runs
 from scenarios.sweeps.scenario_runs import ScenarioRuns, drivers_of, grid_of
-from scenarios.sweeps.summary import choose_measure, summarize
+from scenarios.sweeps.summary import summarize
 from scenarios.sweeps.sweep import sweep, write_sweep
 from scenarios.vary import with_values
 
@@ -393,31 +391,3 @@ def test_only_what_is_in_the_grid_has_to_be_feasible(small: Scenario) -> None:
         grid_of(light, axes_from(alone))
     with pytest.raises(ScenarioError, match=r"more than scenario\.most_ios"):
         grid_of(light, axes_from(["workload.load.rate=10,100000/s", "volume.size=1,500GiB"]))
-
-
-def test_a_measure_of_several_has_to_be_named() -> None:
-    """A measure that more than one operation has is not chosen by chance."""
-    frame = pandas.DataFrame([{"run": 0, "refusals[backup]": 0.0, "refusals[snapshot]": 3.0}])
-    with pytest.raises(SweepError, match=r"name one of refusals\[backup\], refusals\[snapshot\]"):
-        choose_measure(frame, (), "refusals")
-    assert choose_measure(frame, (), "refusals[snapshot]") == "refusals[snapshot]"
-
-
-LINES = [
-    (path.stem, line.split("activity-harness ")[1])
-    for path in library().values()
-    for line in path.read_text(encoding="utf-8").splitlines()
-    if line.startswith("#") and "activity-harness " in line
-]
-
-
-@pytest.mark.parametrize(("scenario", "line"), LINES)
-def test_what_the_library_says_to_try_can_be_tried(scenario: str, line: str) -> None:
-    """Each command in the comments of the library names its scenario, and settings and a grid that it can have."""
-    verb, name, *options = shlex.split(line)
-    assert verb in ("run", "sweep", "costs") and name == scenario
-    given: dict[str, list[str]] = {}
-    for option, value in zip(options[::2], options[1::2], strict=True):
-        given.setdefault(option, []).append(value)
-    found, _ = with_settings(load_scenario(name), given.get("--set", []))
-    grid_of(found, axes_from(given.get("--vary", [])))

@@ -55,5 +55,5 @@ class Reader:
         return self.fixed(self.u32())
 
     def bitmap(self) -> tuple[int, ...]:
-        """An array of unsigned integers, as NFSv4 has them for sets of attributes (RFC 8881 §3.3.6)."""
+        """An array of unsigned integers, as NFSv4 has them for sets of attributes (bitmap4, RFC 8881 §3.2)."""
         return tuple(self.u32() for _ in range(self.u32()))
