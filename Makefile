@@ -18,9 +18,9 @@ certify: $(VENV)/.installed
 	  --attributes conformance/publications/zfs_send.toml \
 	  --attributes conformance/publications/scsi_extended_copy.toml
 
-# The program's own tests and checks.
+# The program's own tests and checks; those of real targets are test-real's.
 test: check
-	$(BIN)/pytest tests/ -q -n $(JOBS) -m "not long"
+	$(BIN)/pytest tests/ -q -n $(JOBS) -m "not long" --ignore=tests/real_targets
 
 # The tests of hosted Cinder drivers. Cinder and what it needs take about 300 MB, so they are installed for these alone.
 test-cinder: $(VENV)/.cinder
@@ -42,12 +42,12 @@ certify-cinder: $(VENV)/.cinder
 
 # The longer proofs: many seeds, whole runs on real files.
 test-long: $(VENV)/.installed
-	$(BIN)/pytest tests/ -q -n $(JOBS) -m long
+	$(BIN)/pytest tests/ -q -n $(JOBS) -m long --ignore=tests/real_targets
 
-# About two hours on two cores: the longer proofs, the fuzzing, and the honest drivers on 200 seeds. It leaves out
-# hosted drivers where Cinder is not installed (test-cinder, test-lvm), the suites (certify, certify-cinder, real), the
-# rest of proof, and mutation.
-test-all: test test-long fuzz proof-honest
+# About two hours on two cores: also the longer proofs, real targets, fuzzing, and the honest drivers on 200 seeds. It
+# leaves out hosted drivers where Cinder is not installed (test-cinder, test-lvm), the suites (certify, certify-cinder,
+# real), the rest of proof, and mutation.
+test-all: test test-long test-real fuzz proof-honest
 
 # The suites on targets that are not ours: tgt, nfs-ganesha, LIO; one that can't be had here is skipped, and the summary says why.
 real: $(VENV)/.installed
