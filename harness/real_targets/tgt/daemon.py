@@ -73,7 +73,7 @@ class TgtTarget:
         """See `Target.destroy`."""
         with self._guard:
             number = self._ids.pop(name)
-            self._order("--mode", "target", "--op", "delete", "--force", "--tid", str(number))
+            self._once_idle(name, "--mode", "target", "--op", "delete", "--force", "--tid", str(number))
 
     def attach_file(self, name: str, path: Path, serial: str, writable: bool) -> None:
         """See `Target.attach_file`."""
@@ -83,11 +83,15 @@ class TgtTarget:
         self._order("--mode", "logicalunit", "--op", "update", *where, "--params", parameters)
 
     def detach_file(self, name: str) -> None:
-        """See `Target.detach_file`; tgtd refuses while a command is under way."""
+        """See `Target.detach_file`."""
         where = ("--tid", str(self._ids[name]), "--lun", str(LUN))
+        self._once_idle(name, "--mode", "logicalunit", "--op", "delete", *where)
+
+    def _once_idle(self, name: str, *order: str) -> None:
+        """Give an order that tgtd refuses while a command is under way, until it takes it."""
         give_up = time.monotonic() + IDLE_WITHIN_S
         while True:
-            done = self._call("--mode", "logicalunit", "--op", "delete", *where)
+            done = self._call(*order)
             if done.returncode == 0:
                 return
             if _BUSY not in done.stderr or time.monotonic() > give_up:
