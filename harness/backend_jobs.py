@@ -235,9 +235,8 @@ class JobEngine:
             self._end(activity, ActivityState.FAILED, error=str(error), code=error.code)
         except (OSError, ValueError, KeyError) as error:  # a sink that refuses a chunk, a full disk, an unknown peer
             self._end(activity, ActivityState.FAILED, error=f"{type(error).__name__}: {error}", code="failed")
-        except Exception as error:  # no fault of the driver; but whoever waits for the end must not wait for ever
+        except Exception as error:  # no fault of the driver's, so that it must not see a failed activity
             end_run(self._runtime, error)
-            self._end(activity, ActivityState.FAILED, error=f"{type(error).__name__}: {error}", code="failed")
         else:
             self._end(activity, ActivityState.DONE)
 
