@@ -20,8 +20,8 @@ GROUP = "backend_activity.testbeds"
 
 PUBLICATIONS = {"lio": ("conformance/publications/scsi_extended_copy.toml",)}
 """Publications that `--publications` acts out on a testbed beside the reference driver's own: LIO itself makes the
-copies of connection-specific activities, and the reference driver's are unrestricted. Not by default, since on a machine
-with nothing else to do a look-up may come after the end of such a copy, which leaves H-3 open."""
+copies of connection-specific activities, and the reference driver's are unrestricted. Not by default: on a machine that
+has nothing else to do a look-up may come after the end of such a copy, which leaves H-3 open."""
 
 WORKERS = {"lio": 1.5}
 """Workers for each job, where it is not one: on LIO most of a check is waiting, for copies at their pace and for the
