@@ -133,7 +133,7 @@ class Backends:
         engine = bed.backend(name).engine
         assert isinstance(engine, _StreamedBackups)
         host = self.scenario.taskflow.host
-        way = BackupPath(lambda: bed._links_of(host), self.backup_link, self.taskflow_cores)
+        way = BackupPath(lambda: bed.links_of(host), self.backup_link, self.taskflow_cores)
         engine.stream_backups(self.fabric, way, cores)
         engine.replication_setup_ns = plan.replication_setup
         return bed

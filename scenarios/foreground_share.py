@@ -51,7 +51,7 @@ class ForegroundShare:
             for volume in deployment.volumes_of(plan.volume):
                 attachment = deployment.attachments[volume]
                 assert isinstance(attachment, SimulatedAttachment)
-                host = backends.bed_of("", volume)._links_of(attachment.host)
+                host = backends.bed_of("", volume).links_of(attachment.host)
                 self._counters.append(self._counter(attachment, (host.port_in, host.port_out), foreground, name))
         if self._counters:
             self._env.alarm(self._period_ns, self._count)

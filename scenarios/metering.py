@@ -45,18 +45,6 @@ class MeteredFabric(Fabric):
         """See `Fabric.nominal`: without what is reserved."""
         return self._nominal.get(link, link.capacity)
 
-    def leftover(self, path: Path) -> int:
-        """See `Fabric.leftover`: what is reserved is foreground I/O's own, and no loss to it."""
-        self.settle()
-        least = -1
-        for link in path:
-            here = self.nominal(link)
-            if link.flows:
-                here = max(here - link.used, here // (link.flows + 1))
-            if least < 0 or here < least:
-                least = here
-        return least
-
     def set_capacity(self, link: Link, capacity: int) -> None:
         """See `Fabric.set_capacity`; what is reserved is taken from it."""
         if link in self._nominal:

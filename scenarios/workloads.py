@@ -272,7 +272,7 @@ class Streams:
             self._runtime.sleep(plan.at)
         until_ns = None if plan.lasts is None else self._runtime.now() + plan.lasts
         bed = self._backends.beds[plan.backend]
-        port, medium = bed._links_of(plan.host), bed.backend(plan.backend).store.medium
+        port, medium = bed.links_of(plan.host), bed.backend(plan.backend).store.medium
         cap = Link(f"rate of stream {name}", plan.rate)
         path = (medium.disk_read, medium.port_out, port.port_in, cap)
         if plan.direction == "write":

@@ -142,16 +142,17 @@ class Fabric:
     def leftover(self, path: Path) -> int:
         """The bandwidth (bytes a second) that foreground I/O over `path` gets beside the flows.
 
-        What the flows leave free, or the share that one more flow would be sure of where that is more. Foreground I/O
-        is too little to slow the flows. 0 only where a link is down.
+        What the flows leave free of its nominal capacity, or the share that one more flow would be sure of where that
+        is more: capacity that is kept from the flows for foreground I/O is no loss to it. It does not slow the flows by
+        itself. 0 only where a link is down.
         """
         if self._stale:
             self._allocate()
         least = -1
         for link in path:
-            here = link.capacity
+            here = self.nominal(link)
             if link.flows:
-                here = max(link.capacity - link.used, link.capacity // (link.flows + 1))
+                here = max(here - link.used, here // (link.flows + 1))
             if least < 0 or here < least:
                 least = here
         return least

@@ -150,7 +150,7 @@ class SimulatedTestbed(Testbed):
                 self.recorder,
                 self._backends,
                 self._reply_faults,
-                NetworkFaults(self._fabric, self._network, self._links_of, media),
+                NetworkFaults(self._fabric, self._network, self.links_of, media),
                 self._callers,
                 self.faults,
                 self.protocol_faults(),
@@ -180,7 +180,7 @@ class SimulatedTestbed(Testbed):
             engine,
             self.jobs(engine),
             sessions,
-            self._links_of,
+            self.links_of,
             self._reply_faults,
             self._network,
             self._callers,
@@ -195,7 +195,8 @@ class SimulatedTestbed(Testbed):
         """The store of another backend. Raises KeyError."""
         return self._backends[name].store
 
-    def _links_of(self, host: str) -> HostLinks:
+    def links_of(self, host: str) -> HostLinks:
+        """Both directions of a host's port."""
         return self._world.port_of(host, self._figures.link_bytes_per_s)
 
     def _route_of(self, host: str, backend: str) -> HostRoute:

@@ -26,7 +26,7 @@ from .ranges import with_doubts
 from .reaching import Unreachable
 from .store import FileStore
 from .volume_file import Changes, PointInTime, VolumeFile, shown_stamp, write_all
-from .windows import Range, parts
+from .windows import Range, cut_up
 
 _READ_BYTES = 1 << 20
 _TRIES = 5
@@ -90,7 +90,7 @@ class ServedFile(VolumeFile):
 
     def read_image(self, read: Callable[[int, int], bytes], size: int) -> Image:
         """The image that `read` (offset and length in bytes) gives of `size` bytes, by way of `doubtful_ranges`."""
-        pieces = parts(self.doubtful_ranges(size), _READ_BYTES)
+        pieces = cut_up(self.doubtful_ranges(size), _READ_BYTES)
         return image_of((offset, read(offset, length)) for offset, length in pieces)
 
 

@@ -15,7 +15,7 @@ from harness.testbed import Attachment
 from .attachment import WallAttachment
 from .backend import WallConnection
 from .reaching import Unreachable
-from .windows import Range, parts, some
+from .windows import Range, batches, cut_up
 
 GONE_WITHIN_S = 20.0
 """Seconds within which a server has to have noticed that a session is gone, else the run ends; LIO takes two
@@ -173,10 +173,10 @@ class SessionAttachment(WallAttachment, Generic[AnySession]):
             raise ValueError("the destination must be an attachment of the same testbed")
         if destination.volume.size < self.volume.size:
             raise StorageError(f"volume {self.volume_id} does not fit into volume {destination.volume_id}")
-        for window in some(parts(list(destination.extents()), self.at_once)):
+        for window in batches(cut_up(list(destination.extents()), self.at_once)):
             self._runtime.checkpoint()
             destination.put_many([(start, bytes(length)) for start, length in window])
-        for window in some(parts(self.extents(), self.at_once)):
+        for window in batches(cut_up(self.extents(), self.at_once)):
             self._runtime.checkpoint()
             destination.put_many(self.get_many(window))
 

@@ -15,14 +15,14 @@ OUTSTANDING = 16
 T = TypeVar("T")
 
 
-def parts(ranges: Iterable[Range], at_once: int) -> Iterator[Range]:
+def cut_up(ranges: Iterable[Range], at_once: int) -> Iterator[Range]:
     """The ranges, cut into pieces of `at_once` bytes at most."""
     for offset, length in ranges:
         for start in range(offset, offset + length, at_once):
             yield start, min(at_once, offset + length - start)
 
 
-def some(things: Iterable[T]) -> Iterator[list[T]]:
+def batches(things: Iterable[T]) -> Iterator[list[T]]:
     """The things, by as many as may be outstanding."""
     left = iter(things)
     while taken := list(itertools.islice(left, OUTSTANDING)):

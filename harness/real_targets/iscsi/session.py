@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 from harness.real_targets.backing.ranges import merged
 from harness.real_targets.backing.reaching import Unreachable
-from harness.real_targets.backing.windows import Range, parts, some
+from harness.real_targets.backing.windows import Range, batches, cut_up
 
 from . import libiscsi as lib
 
@@ -225,14 +225,14 @@ class Session:
     def read_many(self, lun: int, ranges: Iterable[Range]) -> Iterator[tuple[int, bytes]]:
         """Read ranges with READ (16), `OUTSTANDING` commands at a time; yields offset and data of parts of them, in
         order. Raises `CommandFailed`, `SessionLost`."""
-        for window in some(parts(ranges, TRANSFER)):
+        for window in batches(cut_up(ranges, TRANSFER)):
             commands = [(_transfer(0x88, start, size), b"", size) for start, size in window]
             for (start, _), command, answer in zip(window, commands, self.together(lun, commands), strict=True):
                 yield start, answer.data if answer.is_good else self.carry_out("READ (16)", lun, *command)
 
     def write(self, lun: int, offset: int, data: bytes) -> None:
         """WRITE (16) (SBC-3 §5.34); offset and length in bytes, multiples of `SECTOR`."""
-        for start, size in parts([(0, len(data))], TRANSFER):
+        for start, size in cut_up([(0, len(data))], TRANSFER):
             self.carry_out("WRITE (16)", lun, _transfer(0x8A, offset + start, size), out=data[start : start + size])
 
     def write_many(self, lun: int, pieces: Iterable[tuple[int, bytes]]) -> None:
@@ -240,7 +240,7 @@ class Session:
 
         Raises `CommandFailed`, `SessionLost`.
         """
-        for window in some(pieces):
+        for window in batches(pieces):
             commands = [(_transfer(0x8A, offset, len(data)), data, 0) for offset, data in window]
             for command, answer in zip(commands, self.together(lun, commands), strict=True):
                 if not answer.is_good:
