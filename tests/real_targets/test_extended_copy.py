@@ -63,7 +63,7 @@ class Units:
 @pytest.fixture
 def units(lio: IscsiTestbed, tmp_path: Path) -> Iterator[Units]:
     """Two empty logical units of `SIZE` bytes."""
-    target = lio.backend("primary").store.target
+    target = lio.backend("primary").store.server
     assert isinstance(target, LioTarget)
     name = NAME.format(realm=target.realm)
     target.create(name, USER, PASSWORD)

@@ -44,11 +44,11 @@ def test_writes_moves_and_breaks(lio: IscsiTestbed, breaks: str) -> None:
     attachment.write(6, 13)
     assert primary.inspect().images == {"snapshot": {5: 11}}
     assert lio.backend("sibling").inspect().images == {"volume": {5: 12, 6: 13}}
-    before = [nexus for nexus in primary.store.target.sessions() if ":control:" in nexus.target]
+    before = [nexus for nexus in primary.store.server.sessions() if ":control:" in nexus.target]
     lio.inject(Fault("connection.break", caller=OWNER.host))
     until(lambda: not connection.is_open)
     assert len(before) == 1
-    assert before[0] not in primary.store.target.sessions()
+    assert before[0] not in primary.store.server.sessions()
     assert primary.connect(OWNER).is_open
 
 
@@ -65,8 +65,8 @@ def test_stamps_are_those_of_the_lun(lio: IscsiTestbed) -> None:
         for block in (999, 1001, 70000):
             file.seek(block * BLOCK)
             file.write(block_bytes(block, 12))
-    primary.store.target.detach_file(name)
-    primary.store.target.attach_file(name, other, "0123456789abcdef", True)
+    primary.store.server.detach_file(name)
+    primary.store.server.attach_file(name, other, "0123456789abcdef", True)
     shown = primary.inspect().images["volume"]
     assert shown[999] == shown[1001] == 12
     assert 1000 not in shown
@@ -75,9 +75,9 @@ def test_stamps_are_those_of_the_lun(lio: IscsiTestbed) -> None:
 
 CHILD = """
 import sys, time
-from harness.real_targets.lio.testbed import LioTestbed, kept_machine
+from harness.real_targets.lio.testbed import KEPT, LioTestbed
 bed = LioTestbed(seed=1, options={"directory": sys.argv[1]})
-print((kept_machine().directory / "qemu.pid").read_text().strip(), kept_machine().directory, flush=True)
+print((KEPT.machine().directory / "qemu.pid").read_text().strip(), KEPT.machine().directory, flush=True)
 time.sleep(3600)
 """
 

@@ -54,8 +54,8 @@ def test_identity_and_size_are_those_of_the_lun(tgt: IscsiTestbed) -> None:
     other = tgt.directory / "other"
     other.touch()
     os.truncate(other, 2 * GIB)
-    backend.store.target.detach_file(file.export().name)
-    backend.store.target.attach_file(file.export().name, other, "0123456789abcdef", True)
+    backend.store.server.detach_file(file.export().name)
+    backend.store.server.attach_file(file.export().name, other, "0123456789abcdef", True)
     assert (seen := backend.inspect().find("volume")) is not None
     assert (seen.identity, seen.size) == ("serial:0123456789abcdef", 2)
 
@@ -73,8 +73,8 @@ def test_ranges_are_those_of_the_lun(tgt: IscsiTestbed) -> None:
         for block in (5000, LAST):
             file.seek(block * BLOCK)
             file.write(block_bytes(block, 12))
-    backend.store.target.detach_file(name)
-    backend.store.target.attach_file(name, other, "0123456789abcdef", True)
+    backend.store.server.detach_file(name)
+    backend.store.server.attach_file(name, other, "0123456789abcdef", True)
     assert backend.inspect().images["volume"] == {5000: 12, LAST: 12}
     assert list(attachment.extents()) == [(5000 * BLOCK, BLOCK), (LAST * BLOCK, BLOCK)]
 
@@ -85,12 +85,12 @@ def test_breaks_are_real(open_tgt: Callable[..., IscsiTestbed], breaks: str) -> 
     bed = open_tgt(breaks=breaks)
     backend = bed.backend("primary")
     connection = backend.connect(OWNER)
-    (nexus,) = backend.store.target.sessions()
+    (nexus,) = backend.store.server.sessions()
     still_there: list[bool] = []
 
     def look(event: Event) -> None:
         if event.kind == "connection.broken":  # nobody has logged out by then
-            still_there.append(nexus in backend.store.target.sessions())
+            still_there.append(nexus in backend.store.server.sessions())
 
     bed.recorder.listen(look)
     bed.inject(Fault("connection.break", caller=OWNER.host))
@@ -105,8 +105,8 @@ def test_session_that_the_target_ends_is_noticed(tgt: IscsiTestbed) -> None:
     """When the target ends a session by itself, the next call on its connection raises ConnectionLost."""
     backend = tgt.backend("primary")
     connection = backend.connect(OWNER)
-    (nexus,) = backend.store.target.sessions()
-    backend.store.target.drop(nexus)
+    (nexus,) = backend.store.server.sessions()
+    backend.store.server.drop(nexus)
     with pytest.raises(ConnectionLost):
         connection.status("any")
     assert not connection.is_open
@@ -120,10 +120,10 @@ def test_login_that_the_target_fails_over_is_logged_out(tgt: IscsiTestbed, monke
 
     backend = tgt.backend("primary")
     with monkeypatch.context() as patch:
-        patch.setattr(backend.store.target, "sessions", sessions)
+        patch.setattr(backend.store.server, "sessions", sessions)
         with pytest.raises(TargetFailed, match="it says nothing"):
             backend.connect(OWNER)
-    until(lambda: backend.store.target.sessions() == [])
+    until(lambda: backend.store.server.sessions() == [])
 
 
 def test_hosts_log_in_again(tgt: IscsiTestbed) -> None:
@@ -131,7 +131,7 @@ def test_hosts_log_in_again(tgt: IscsiTestbed) -> None:
     do(tgt, Job("create_volume", target="volume", size=1))
     backend = tgt.backend("primary")
     attachment = backend.attach("volume", "host-1")
-    target = backend.store.target
+    target = backend.store.server
     for nexus in target.sessions():
         target.drop(nexus)
     attachment.write(7, 1)

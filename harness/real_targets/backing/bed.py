@@ -19,7 +19,7 @@ from .backend import WallBackend, World
 from .faults import KINDS, DrainStalls, Pauses, at_event
 from .medium import Workspace
 from .options import SCALED, read_options, scaled_profile
-from .store import FileStore
+from .store import FileStore, StoreSettings
 
 AnyBackend = TypeVar("AnyBackend", bound=WallBackend[Any])
 
@@ -91,6 +91,11 @@ class WallTestbed(abc.ABC, Generic[AnyBackend]):
 
     def clean_up(self) -> None:
         """Stop what `prepare` started, as far as it got; the backends are closed already."""
+
+    def store_settings(self, name: str, family: str, directory: Path) -> StoreSettings:
+        """What the store of a backend is made of."""
+        whole_copy_ns, depend = self.profile.whole_copy_ns, self.options.snapshots_depend_on_volume
+        return StoreSettings(self.runtime, self.guard, directory, name, family, whole_copy_ns, depend)
 
     def engine(self, store: FileStore) -> JobEngine:
         """The job engine over a store."""

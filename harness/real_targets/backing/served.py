@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from harness.model import GIB
 from harness.storage import BLOCK, Image, StoredObject
@@ -24,8 +24,8 @@ from harness.storage import BLOCK, Image, StoredObject
 from .medium import data_extents
 from .ranges import with_doubts
 from .reaching import Unreachable
-from .store import FileStore
-from .volume_file import Changes, PointInTime, VolumeFile, shown_stamp, write_all
+from .store import FileStore, StoreSettings
+from .volume_file import Changes, PointInTime, ScratchFile, VolumeFile, shown_stamp, write_all
 from .windows import Range, cut_up
 
 _READ_BYTES = 1 << 20
@@ -44,14 +44,18 @@ class Shown:
     size: int
 
 
-class ServedFile(VolumeFile):
+Server = TypeVar("Server")
+
+
+class ServedFile(VolumeFile, Generic[Server]):
     """One complete object that a server shows to hosts when somebody asks for it first.
 
-    Which server that is changes when the object moves. Lock order as for `VolumeFile`: `lock` is the innermost.
+    `server` changes when the object moves. Lock order as for `VolumeFile`: `lock` is the innermost.
     """
 
-    def __init__(self, object_id: str, kind: str, parent: str | None, path: Path) -> None:
+    def __init__(self, server: Server, object_id: str, kind: str, parent: str | None, path: Path) -> None:
         super().__init__(object_id, kind, parent, path)
+        self.server = server
         self._looks = itertools.count(1)  # ids come from the run's seed, so what is drawn at each look does too
 
     @abc.abstractmethod
@@ -106,15 +110,15 @@ def image_of(pieces: Iterable[tuple[int, bytes]]) -> Image:
     return image
 
 
-class FrozenImage:
+class FrozenImage(ScratchFile):
     """The source as it stood at one instant: its data, taken to a file of its own while the server was frozen.
 
     The freeze lasts as long as taking the data does, so it is for volumes with little data, as those of checks are.
     """
 
-    def __init__(self, path: Path, source: ServedFile) -> None:
+    def __init__(self, path: Path, source: ServedFile[Any]) -> None:
+        super().__init__(path)
         self.reads = path
-        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             size = source.size
             os.ftruncate(self.fd, size)
@@ -139,21 +143,11 @@ class FrozenImage:
     def merge_into(self, fd: int) -> None:
         """See `PointInTime.merge_into`; the copy was made from the image."""
 
-    def unlink(self) -> None:
-        """Remove the image's file."""
-        self.reads.unlink(missing_ok=True)
-
-    def close(self) -> None:
-        """Close the image's file. Repeating it is harmless."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
-
 
 class ChangedSince:
     """Which blocks of a volume differ from what was copied, found by comparing."""
 
-    def __init__(self, path: Path, source: ServedFile) -> None:
+    def __init__(self, path: Path, source: ServedFile[Any]) -> None:
         self._image = FrozenImage(path, source)
         self._source = source
         self.reads = path
@@ -189,16 +183,17 @@ class ChangedSince:
         return sorted(found)
 
 
-Served = TypeVar("Served", bound=ServedFile)
+Served = TypeVar("Served", bound=ServedFile[Any])
 
 
-class ServedStore(FileStore, Generic[Served]):
-    """One backend's volumes and snapshots behind a server; `served` is the class of its files.
-
-    A store says how a file is opened (`_open`) and which server shows one that has moved here (`_adopt`).
-    """
+class ServedStore(FileStore, Generic[Server, Served]):
+    """One backend's volumes and snapshots behind a server; `served` is the class of its files."""
 
     served: type[Served]
+
+    def __init__(self, server: Server, settings: StoreSettings) -> None:
+        super().__init__(settings)
+        self.server = server
 
     def served_file(self, object_id: str) -> Served:
         """A complete volume or snapshot. Raises `ObjectUnknown`."""
@@ -221,6 +216,13 @@ class ServedStore(FileStore, Generic[Served]):
         for found in list(self._objects.values()):
             self._served(found).abandon()
         super().close()
+
+    def _open(self, object_id: str, kind: str, parent: str | None, path: Path) -> VolumeFile:
+        return self.served(self.server, object_id, kind, parent, path)
+
+    def _adopt(self, volume: VolumeFile) -> None:
+        super()._adopt(volume)
+        self._served(volume).server = self.server
 
     def _point_in_time(self, source: VolumeFile) -> PointInTime:
         return FrozenImage(self._work_path("image"), self._served(source))

@@ -15,13 +15,13 @@ from .backend import ROUND_TRIP_NS, WallBackend, World
 from .served import ServedFile, ServedStore
 from .sessions import ServerSession, SessionAttachment, SessionConnection
 
-Served = TypeVar("Served", bound=ServedFile)
+Served = TypeVar("Served", bound=ServedFile[Any])
 
 
-class SessionBackend(WallBackend[ServedStore[Served]], Generic[Served]):
+class SessionBackend(WallBackend[ServedStore[Any, Served]], Generic[Served]):
     """Says what remains to be said of a protocol in `open_connection` and `new_attachment`."""
 
-    def __init__(self, world: World, store: ServedStore[Served], engine: JobEngine) -> None:
+    def __init__(self, world: World, store: ServedStore[Any, Served], engine: JobEngine) -> None:
         super().__init__(world, store, engine)
         self._attachments: list[SessionAttachment[Any]] = []
 

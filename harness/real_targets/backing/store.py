@@ -8,6 +8,7 @@ import itertools
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.model import GIB
@@ -38,30 +39,34 @@ CopyBy = Callable[[Runtime, str, Path, Path, int, tuple[int, int], Plan], Backin
 """Starts a transfer; called as `CopyTransfer` is, and raises as that does."""
 
 
-class FileStore:
-    """One backend's volumes and snapshots.
+@dataclass(frozen=True)
+class StoreSettings:
+    """What a store is given: the backend's name and driver family, and where its files are.
 
     `guard` is common to all stores of a testbed: it guards the tables of objects, and moves between stores.
     `whole_copy_ns` is the time (ns) in which a copying process passes over one GiB, data or not.
     """
 
-    def __init__(
-        self,
-        runtime: Runtime,
-        guard: threading.Lock,
-        directory: Path,
-        name: str,
-        family: str,
-        whole_copy_ns: int,
-        snapshots_depend_on_volume: bool = False,
-    ) -> None:
-        self.name = name
-        self.family = family
-        self._runtime = runtime
-        self._guard = guard
-        self.directory = directory
-        self._whole_copy_ns = whole_copy_ns
-        self._snapshots_depend = snapshots_depend_on_volume
+    runtime: Runtime
+    guard: threading.Lock
+    directory: Path
+    name: str
+    family: str
+    whole_copy_ns: int
+    snapshots_depend_on_volume: bool
+
+
+class FileStore:
+    """One backend's volumes and snapshots."""
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self.name = settings.name
+        self.family = settings.family
+        self._runtime = settings.runtime
+        self._guard = settings.guard
+        self.directory = settings.directory
+        self._whole_copy_ns = settings.whole_copy_ns
+        self._snapshots_depend = settings.snapshots_depend_on_volume
         self._objects: dict[str, VolumeFile] = {}
         self._claims: set[str] = set()
         self._work_numbers = itertools.count(1)

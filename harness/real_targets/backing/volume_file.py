@@ -75,7 +75,25 @@ class Changes(Tracker, Protocol):
         """Free what finding them out needed. Repeating it is harmless."""
 
 
-class Overlay:
+class ScratchFile:
+    """A new file that is open for as long as its owner works with it: `fd`, -1 once it is closed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+
+    def unlink(self) -> None:
+        """Remove the file; it can still be read here. Repeating it is harmless."""
+        self.path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Close the file. Repeating it is harmless."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+class Overlay(ScratchFile):
     """Copy-before-write: keeps what each block held when the overlay was attached, in a file of its own.
 
     A copy of the live file becomes the image at that moment once the kept blocks are laid over it. Nothing has to be
@@ -85,17 +103,16 @@ class Overlay:
 
     def __init__(self, path: Path, source: VolumeFile) -> None:
         size = source.size
+        super().__init__(path)
         self.reads = source.path
-        self._path = path
         self._size = size
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         self._kept: set[int] = set()
 
     def before_write(self, fd: int, offset: int, length: int) -> None:
         """Keep the blocks that are written for the first time; see `Tracker`."""
         for block in _blocks(offset, length):
             if block not in self._kept and block * BLOCK < self._size:
-                write_all(self._fd, os.pread(fd, BLOCK, block * BLOCK), block * BLOCK)
+                write_all(self.fd, os.pread(fd, BLOCK, block * BLOCK), block * BLOCK)
                 self._kept.add(block)  # only now: whoever finds it here may read it
 
     def lay_over(self, data: bytes, offset: int) -> bytes:
@@ -106,25 +123,15 @@ class Overlay:
         patched = bytearray(data)
         for block in kept:
             place = block * BLOCK - offset
-            patched[place : place + BLOCK] = os.pread(self._fd, BLOCK, block * BLOCK)
+            patched[place : place + BLOCK] = os.pread(self.fd, BLOCK, block * BLOCK)
         return bytes(patched)
 
     def merge_into(self, fd: int) -> None:
         """Write the kept blocks over the copy in the open file `fd`."""
         for block in sorted(self._kept):
-            kept = os.pread(self._fd, BLOCK, block * BLOCK)
+            kept = os.pread(self.fd, BLOCK, block * BLOCK)
             if kept != os.pread(fd, BLOCK, block * BLOCK):  # a block that was a hole stays one
                 write_all(fd, kept, block * BLOCK)
-
-    def unlink(self) -> None:
-        """Remove the overlay's file; it can still be read here."""
-        self._path.unlink(missing_ok=True)
-
-    def close(self) -> None:
-        """Close the overlay's file. Repeating it is harmless."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
 
 
 class DirtyBlocks:

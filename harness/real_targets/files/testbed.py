@@ -47,13 +47,5 @@ class FilesTestbed(WallTestbed[FilesBackend]):
 
     def make_backend(self, name: str, family: str, directory: Path) -> FilesBackend:
         """See `WallTestbed.make_backend`."""
-        store = FileStore(
-            self.runtime,
-            self.guard,
-            directory,
-            name,
-            family,
-            self.profile.whole_copy_ns,
-            self.options.snapshots_depend_on_volume,
-        )
+        store = FileStore(self.store_settings(name, family, directory))
         return FilesBackend(self.world, store, self.engine(store))

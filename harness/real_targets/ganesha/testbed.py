@@ -69,16 +69,7 @@ class GaneshaTestbed(WallTestbed[NfsBackend]):
 
     def make_backend(self, name: str, family: str, directory: Path) -> NfsBackend:
         """See `WallTestbed.make_backend`."""
-        store = ExportedStore(
-            self.servers[name],
-            self.runtime,
-            self.guard,
-            directory,
-            name,
-            family,
-            self.profile.whole_copy_ns,
-            self.options.snapshots_depend_on_volume,
-        )
+        store = ExportedStore(self.servers[name], self.store_settings(name, family, directory))
         return NfsBackend(self.world, store, self.engine(store), self.breaks)
 
     def strike_more(self, fault: Fault) -> None:

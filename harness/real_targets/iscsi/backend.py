@@ -30,7 +30,7 @@ class IscsiBackend(SessionBackend[ExportedFile]):
 
     def __init__(self, world: World, store: ExportedStore, engine: JobEngine, breaks: str) -> None:
         super().__init__(world, store, engine)
-        self._target = store.target
+        self._target = store.server
         self._breaks = breaks
         self._control_guard = threading.Lock()
         self._users: dict[str, str] = {}  # control target → user

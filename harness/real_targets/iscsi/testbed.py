@@ -52,14 +52,5 @@ class IscsiTestbed(WallTestbed[IscsiBackend]):
 
     def make_backend(self, name: str, family: str, directory: Path) -> IscsiBackend:
         """See `WallTestbed.make_backend`."""
-        store = ExportedStore(
-            self.targets[name],
-            self.runtime,
-            self.guard,
-            directory,
-            name,
-            family,
-            self.profile.whole_copy_ns,
-            self.options.snapshots_depend_on_volume,
-        )
+        store = ExportedStore(self.targets[name], self.store_settings(name, family, directory))
         return IscsiBackend(self.world, store, self.engine(store), self.breaks)

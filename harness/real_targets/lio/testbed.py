@@ -9,7 +9,6 @@ A machine takes some seconds to come up, so one is kept for all testbeds of a pr
 
 from __future__ import annotations
 
-import atexit
 import itertools
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,32 +20,15 @@ from harness.real_targets.iscsi.libiscsi import library
 from harness.real_targets.iscsi.session import Session
 from harness.real_targets.iscsi.target import Target
 from harness.real_targets.iscsi.testbed import IscsiTestbed
-from harness.real_targets.missing import NotInstalled, first_missing, need_program
+from harness.real_targets.missing import first_missing
 
 from .foreground_copy import CopyNexus, ForegroundCopies
-from .image import BuildFailed, image
-from .machine import QEMU, QEMU_PACKAGE, Machine, OwnMachine
+from .kept import KeptMachine
 from .target import LioTarget, clear
 
 _testbeds = itertools.count(1)
-_kept: list[OwnMachine] = []
-
-
-def kept_machine() -> Machine:
-    """This process's machine, started now if there is none or it has ended. Raises `NotInstalled`, `TargetFailed`."""
-    if _kept and not _kept[0].program.is_running:
-        _kept.pop().close()
-    if not _kept:
-        _kept.append(OwnMachine())
-        atexit.register(_kept[0].close)
-    return _kept[0].machine
-
-
-def _build() -> None:
-    try:
-        image()
-    except BuildFailed as error:
-        raise NotInstalled(str(error)) from error
+KEPT = KeptMachine()
+"""The machine of this process's testbeds."""
 
 
 class LioTestbed(IscsiTestbed):
@@ -63,7 +45,7 @@ class LioTestbed(IscsiTestbed):
     @classmethod
     def missing(cls) -> str | None:
         """What this machine lacks for the testbed, None if it lacks nothing. Builds the image, so that it is there."""
-        return first_missing(library, lambda: need_program(QEMU, QEMU_PACKAGE), _build)
+        return first_missing(library, KEPT.need)
 
     def make_engine(self, backend: str, *arguments: Any) -> JobEngine:
         """See `WallTestbed.make_engine`; LIO itself makes the copies of connection-specific activities."""
@@ -78,7 +60,7 @@ class LioTestbed(IscsiTestbed):
 
     def start_targets(self, directory: Path, backends: list[str]) -> Mapping[str, Target]:
         """See `IscsiTestbed.start_targets`."""
-        self._machine, self._realms = kept_machine(), f"{next(_testbeds)}-"
+        self._machine, self._realms = KEPT.machine(), f"{next(_testbeds)}-"
         self._lio = {name: LioTarget(self._machine, self._realms + name) for name in backends}
         return dict(self._lio)
 

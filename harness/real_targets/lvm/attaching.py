@@ -110,6 +110,7 @@ class LvmAttachment(IscsiAttachment):
     """See `IscsiAttachment`; the logical unit is the one that the driver named."""
 
     _volume: ExportedVolume  # type: ignore[assignment]
+    _is_out = False
 
     @property
     def lun(self) -> int:
@@ -134,8 +135,6 @@ class LvmAttachment(IscsiAttachment):
         super().log_out()
         if not already_out:
             self._volume.leave(self.host)
-
-    _is_out = False
 
 
 def _connector(host: str) -> dict[str, str]:

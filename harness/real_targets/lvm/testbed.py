@@ -8,7 +8,6 @@ A backend is a volume group on a disk of its own, whose file is on the host; all
 
 from __future__ import annotations
 
-import atexit
 import itertools
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,9 +17,8 @@ from typing import Any, ClassVar
 from harness.real_targets.backing.bed import WallTestbed
 from harness.real_targets.backing.options import SCALED
 from harness.real_targets.iscsi.libiscsi import library
-from harness.real_targets.lio.image import BuildFailed, image
-from harness.real_targets.lio.machine import QEMU, QEMU_PACKAGE, Machine, OwnMachine
-from harness.real_targets.missing import NotInstalled, first_missing, need_program
+from harness.real_targets.lio.kept import KeptMachine
+from harness.real_targets.missing import first_missing
 from harness.runtime import SECOND
 from harness.testbed import Capability, Profile
 
@@ -33,27 +31,8 @@ from .node import Processes
 COPY_NS = 20 * SECOND
 """Nanoseconds for a copy of one GiB with dd in the machine, in the worst case."""
 _numbers = itertools.count(1)
-_kept: list[OwnMachine] = []
-
-
-def kept_machine() -> Machine:
-    """This process's machine with LVM, started now if there is none or it has ended.
-
-    Raises `NotInstalled`, `TargetFailed`.
-    """
-    if _kept and not _kept[0].program.is_running:
-        _kept.pop().close()
-    if not _kept:
-        _kept.append(OwnMachine(extras()))
-        atexit.register(_kept[0].close)
-    return _kept[0].machine
-
-
-def _build() -> None:
-    try:
-        image(extras())
-    except BuildFailed as error:
-        raise NotInstalled(str(error)) from error
+KEPT = KeptMachine(extras)
+"""The machine with LVM of this process's testbeds."""
 
 
 class LvmTestbed(WallTestbed[LvmBackend]):
@@ -77,7 +56,7 @@ class LvmTestbed(WallTestbed[LvmBackend]):
     @classmethod
     def missing(cls) -> str | None:
         """What this machine lacks for the testbed, None if it lacks nothing. Builds the image, so that it is there."""
-        return first_missing(library, lambda: need_program(QEMU, QEMU_PACKAGE), extras, _build)
+        return first_missing(library, KEPT.need)
 
     def prepare(self, directories: Mapping[str, Path]) -> None:
         """See `WallTestbed.prepare`."""
@@ -85,7 +64,7 @@ class LvmTestbed(WallTestbed[LvmBackend]):
         self.profile: Profile = replace(
             self.profile, whole_copy_ns=COPY_NS, max_hold_ns=60 * SECOND, quiesce_timeout_ns=30 * SECOND
         )
-        self._machine = kept_machine()
+        self._machine = KEPT.machine()
         self._number = next(_numbers)
         self._touched = Touched()
 

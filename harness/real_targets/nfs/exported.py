@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-import threading
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +18,7 @@ from urllib.parse import quote
 
 from harness.real_targets.backing.reaching import Unreachable
 from harness.real_targets.backing.served import INSPECTOR, ServedFile, ServedStore, Shown
-from harness.real_targets.backing.volume_file import VolumeFile
 from harness.real_targets.plain_name import plain_name
-from harness.runtime import Runtime
 
 from .rpc import Credential
 from .server import DATA_UID, SHELF, NfsServer
@@ -90,12 +87,11 @@ class OpenObject:
         self._session.close()
 
 
-class ExportedFile(ServedFile):
-    """One complete object, exported when somebody asks for it first. `server` changes when the object moves."""
+class ExportedFile(ServedFile[NfsServer]):
+    """One complete object, exported when somebody asks for it first."""
 
     def __init__(self, server: NfsServer, object_id: str, kind: str, parent: str | None, path: Path) -> None:
-        super().__init__(object_id, kind, parent, path)
-        self.server = server
+        super().__init__(server, object_id, kind, parent, path)
         self._export: Export | None = None
         self._open_at: list[OpenObject] = []
 
@@ -167,28 +163,7 @@ class ExportedFile(ServedFile):
             self._export = None
 
 
-class ExportedStore(ServedStore[ExportedFile]):
-    """One backend's volumes and snapshots behind an NFS server. `arguments` are those of `FileStore`."""
+class ExportedStore(ServedStore[NfsServer, ExportedFile]):
+    """One backend's volumes and snapshots behind an NFS server."""
 
     served = ExportedFile
-
-    def __init__(
-        self,
-        server: NfsServer,
-        runtime: Runtime,
-        guard: threading.Lock,
-        directory: Path,
-        name: str,
-        family: str,
-        whole_copy_ns: int,
-        snapshots_depend_on_volume: bool,
-    ) -> None:
-        super().__init__(runtime, guard, directory, name, family, whole_copy_ns, snapshots_depend_on_volume)
-        self.server = server
-
-    def _open(self, object_id: str, kind: str, parent: str | None, path: Path) -> VolumeFile:
-        return ExportedFile(self.server, object_id, kind, parent, path)
-
-    def _adopt(self, volume: VolumeFile) -> None:
-        super()._adopt(volume)
-        self._served(volume).server = self.server
