@@ -333,3 +333,21 @@ def test_senseless_options_are_refused(options: dict[str, object], message: str)
     """An option that is unknown or makes no sense raises ValueError that names it."""
     with pytest.raises(ValueError, match=message):
         FilesTestbed(seed=1, options=options)
+
+
+def test_a_break_leaves_connections_alone_that_are_opened_while_it_goes_on(bed: FilesTestbed) -> None:
+    """A break ends the connections that are there when it happens; one opened while it goes on stays."""
+    first, *_, last = bed.families
+    broken, opened = bed.backend(first).connect(OWNER), list[BackendConnection]()
+
+    def reopen(event: Event) -> None:
+        if event.kind == "connection.broken":
+            opened.append(bed.backend(last).connect(OWNER))
+
+    bed.recorder.listen(reopen)
+    bed.inject(Fault("connection.break", caller=OWNER.host))
+    while not opened:
+        bed.runtime.sleep(SECOND // 1000)
+    bed.runtime.sleep(SECOND // 100)
+    assert not broken.is_open
+    assert opened[0].is_open

@@ -151,6 +151,9 @@ class WallBackend(abc.ABC, Generic[Store]):
         with self._guard:
             return [c for c in self._connections.values() if host in ("", c.caller.host)]
 
+    def strike(self, connections: list[BackendConnection]) -> None:
+        """Do what breaks connections, where somebody has to notice it. Does not wait."""
+
     def break_connections(self, connections: list[BackendConnection]) -> None:
         """Break connections, all at the same time; see `BackendConnection.break_`."""
         for connection in connections:

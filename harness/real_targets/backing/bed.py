@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from harness.backend_jobs import JobEngine
+from harness.connection import BackendConnection
 from harness.recorder import Recorder
 from harness.runtime import Runtime
 from harness.runtime.factory import open_runtime
@@ -155,8 +156,14 @@ class WallTestbed(abc.ABC, Generic[AnyBackend]):
 
     def _strike(self, fault: Fault) -> None:
         match fault.kind:
-            case "connection.break":  # not in the task that emitted the event: it may be in the middle of a call
-                self.runtime.call_later(0, lambda: self._break(fault))
+            case "connection.break":
+                # of what is there now, but not in the task that emitted the event: it may be in a call
+                there = {
+                    name: backend.connections_of(fault.caller)
+                    for name, backend in self._backends.items()
+                    if fault.backend in ("", name)
+                }
+                self.runtime.call_later(0, lambda: self._break(fault, there))
             case "start.reply_lost":
                 self._backends[fault.backend or "primary"].lose_next_reply_to(fault.caller)
             case "job.fail" | "job.unsupported":
@@ -168,10 +175,12 @@ class WallTestbed(abc.ABC, Generic[AnyBackend]):
             case _:
                 self.strike_more(fault)
 
-    def _break(self, fault: Fault) -> None:
-        for name, backend in self._backends.items():
-            if fault.backend in ("", name):
-                connections = backend.connections_of(fault.caller)
-                for _ in connections:
-                    self.recorder.emit("fault", fault=fault.kind, backend=name, host=fault.caller)
-                backend.break_connections(connections)
+    def _break(self, fault: Fault, connections: Mapping[str, list[BackendConnection]]) -> None:
+        """Break those connections, by backend, that have not ended meanwhile."""
+        for name, there in connections.items():
+            still = [connection for connection in there if connection.is_open]
+            for _ in still:
+                self.recorder.emit("fault", fault=fault.kind, backend=name, host=fault.caller)
+            self._backends[name].strike(still)
+        for name, there in connections.items():  # a server may take seconds to notice
+            self._backends[name].break_connections(there)

@@ -48,11 +48,15 @@ class SessionBackend(WallBackend[ServedStore[Any, Served]], Generic[Served]):
             world.pauses, world.runtime, world.recorder, self.engine, known, connection_id, ROUND_TRIP_NS, self.forget,
         )  # fmt: skip
 
-    def break_connections(self, connections: list[BackendConnection]) -> None:
-        """See `WallBackend.break_connections`; all are struck before anybody waits for the server to notice."""
+    def strike(self, connections: list[BackendConnection]) -> None:
+        """See `WallBackend.strike`."""
         for connection in connections:
             if isinstance(connection, SessionConnection) and connection.is_open:
                 connection.strike()
+
+    def break_connections(self, connections: list[BackendConnection]) -> None:
+        """See `WallBackend.break_connections`; all are struck before anybody waits for the server to notice."""
+        self.strike(connections)
         super().break_connections(connections)
 
     def connection(self, connection_id: str) -> SessionConnection:
