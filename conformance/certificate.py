@@ -7,13 +7,15 @@ import json
 import platform
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from conformance.clauses import SPECIFICATION_VERSION
 from conformance.identity import configuration_digest, driver_version
 from conformance.rare_paths import leave_open_what_was_missed
+from conformance.schedules.saved import for_clause
 from conformance.session import ExitCode, Settings, exit_code
 from conformance.waivers import Waivers
 from harness import __version__
@@ -29,9 +31,6 @@ from harness.results import (
     Verdict,
 )
 from reports.files import write_all
-
-SPECIFICATION = "1"
-"""The version of the specification that the clauses are of."""
 
 
 @dataclass
@@ -56,6 +55,7 @@ class Gathered:
     """What a run brought: results with the index of their driver, and errors that belong to no check.
 
     `other_failures` are failed tests that are no checks, each with its text; the exit status and JUnit tell of them.
+    `whole` are the names of the checks that a whole run has on each testbed.
     """
 
     results: list[tuple[int, CheckResult]] = field(default_factory=list)
@@ -63,6 +63,13 @@ class Gathered:
     selection: Selection = field(default_factory=Selection)
     other_failures: list[tuple[str, str]] = field(default_factory=list)
     interrupted: bool = False
+    whole: frozenset[str] = frozenset()
+
+    def left_out(self, index: int, testbeds: Iterable[str], unreached: int) -> int:
+        """How many checks of a driver were deselected, or not even asked for."""
+        done = {(result.check, result.testbed) for driver, result in self.results if driver == index}
+        absent = sum((name, testbed) not in done for testbed in testbeds for name in self.whole)
+        return max(self.selection.deselected[index], absent - unreached)
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,8 @@ def make_report(
     for driver in settings.drivers:
         description, identity = descriptions[driver.index], brought.identities.get(driver.index)
         done = checks[driver.index]
+        testbeds = [place.testbed for place in settings.places if place.driver is driver]
+        unreached = max(0, gathered.selection.selected[driver.index] - len(done))
         drivers.append(
             DriverReport(
                 description=description,
@@ -100,19 +109,21 @@ def make_report(
                 driver_version=driver_version(driver, description, identity),
                 configuration_digest=configuration_digest(driver),
                 waivers=brought.waivers.used(driver.index, done),
-                deselected=gathered.selection.deselected[driver.index],
-                unreached=max(0, gathered.selection.selected[driver.index] - len(done)),
+                testbeds=testbeds,
+                deselected=gathered.left_out(driver.index, testbeds, unreached),
+                unreached=unreached,
                 verdict=Verdict.HARNESS_ERROR,
                 checks=leave_open_what_was_missed(done),
             )
         )
     report = Report(
-        specification_version=SPECIFICATION,
+        specification_version=SPECIFICATION_VERSION,
         harness_version=__version__,
         python_version=platform.python_version(),
         started_on=brought.today.isoformat(),
         level=settings.level,
         seed=settings.seed,
+        schedules=settings.schedules,
         testbeds=list(settings.testbeds),
         command=command,
         clauses=list(clauses.values()),
@@ -124,10 +135,18 @@ def make_report(
     return report
 
 
-def save_schedules(report: Report, directory: Path) -> list[Path]:
-    """Write the schedule of each failed check to `directory`/schedules, for `--schedule`; returns the files.
+def schedule_file(directory: Path, check: CheckResult, clause: str = "") -> Path:
+    """Where the schedule of a failed check is saved, or that of one clause which failed by a schedule of its own."""
+    text = f"{check.driver}-{check.testbed}-{check.check}"
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-")[:150]
+    return directory / "schedules" / f"{name}{f'-{clause}' if clause else ''}.json"
 
-    Those of an earlier run are removed: they would be taken for this one's.
+
+def save_schedules(report: Report, directory: Path) -> list[Path]:
+    """Write the schedules of each failed check to `directory`/schedules, for `--schedule`; returns the files.
+
+    That of the check replays all that failed in it. Where clauses failed by schedules of their own, each of these has
+    a file, too. Those of an earlier run are removed: they would be taken for this one's.
     """
     for old in (directory / "schedules").glob("*.json"):
         old.unlink()
@@ -136,8 +155,14 @@ def save_schedules(report: Report, directory: Path) -> list[Path]:
         for check in driver.checks:
             if check.outcome is not Outcome.FAILED or check.schedule is None:
                 continue
-            name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{check.driver}-{check.testbed}-{check.check}").strip("-")[:150]
-            texts[f"{name}.json"] = json.dumps(check.schedule, sort_keys=True, indent=1) + "\n"
+            schedules = {"": check.schedule}
+            for result in check.clauses:
+                own = for_clause(check.schedule, result.clause) if result.outcome is Outcome.FAILED else None
+                if own is not None:
+                    schedules[result.clause] = own
+            for clause, schedule in schedules.items():
+                name = schedule_file(directory, check, clause).name
+                texts[name] = json.dumps(schedule, sort_keys=True, indent=1) + "\n"
     if texts:
         (directory / "schedules").mkdir(parents=True, exist_ok=True)
         write_all(directory / "schedules", texts)

@@ -13,13 +13,24 @@ import pytest
 
 import reports
 from conformance import rare_paths
-from conformance.certificate import Brought, Gathered, Selection, make_report, one_line, save_schedules, status_of
+from conformance.certificate import (
+    Brought,
+    Gathered,
+    Selection,
+    make_report,
+    one_line,
+    save_schedules,
+    schedule_file,
+    status_of,
+)
 from conformance.checks import DEFAULT_SCHEDULES, spec_of
+from conformance.clauses import CLAUSES
 from conformance.execution import CheckCall, Executor
 from conformance.identity import driver_version
+from conformance.schedules.saved import for_clause
 from conformance.session import ExitCode, Place, Settings, UsageProblem, check_name, is_repeated, is_virtual
-from harness.judging import in_level
-from harness.results import CheckResult, ClauseInfo, Description, Level, Outcome, Report
+from conformance.suite import needed_at, whole
+from harness.results import CheckResult, ClauseInfo, Description, Outcome, Report
 from reports.files import write_broken_run
 from reports.markdown import report_markdown, write_step_summary
 from reports.text import clean
@@ -103,10 +114,7 @@ class Run:
     def needs(self, item: pytest.Item) -> bool:
         """Whether the verdict's level needs a check: core needs those that speak of a core clause."""
         spec = spec_of(item.function) if isinstance(item, pytest.Function) else None
-        if spec is None or self.settings.level is Level.FULL:
-            return True
-        known = (self.clauses.get(clause) for clause in spec.clauses)
-        return any(info is not None and in_level(info, self.settings.level) for info in known)
+        return spec is None or needed_at(self.settings.level, spec.clauses, self.clauses)
 
     def apply_level(self, items: list[pytest.Item]) -> list[pytest.Item]:
         """Keep only the checks that the level needs; returns those that were dropped."""
@@ -160,6 +168,10 @@ class Run:
             reproduce=self._reproduce(item, place),
         )
         result = self.executor.run(call, repeat=item.nodeid in self._repeated)
+        for failed in result.clauses if result.schedule is not None else ():
+            if failed.outcome is Outcome.FAILED and for_clause(result.schedule or {}, failed.clause) is not None:
+                saved = schedule_file(self.settings.report, result, failed.clause)
+                failed.reproduce = self._reproduce(item, place, str(saved))
         return self.brought.waivers.apply(place.driver.index, result)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -213,6 +225,8 @@ class Run:
         try:
             self.describe_drivers()
             command = self.config.stash.get(COMMAND, shlex.join(["pytest", *self.config.invocation_params.args]))
+            if self.clauses is CLAUSES:  # else the checks are not those of the suites here
+                gathered.whole = frozenset(whole(self.settings.level, self.settings.schedules))
             self.report = make_report(self.settings, self.clauses, self._descriptions, gathered, self.brought, command)
             save_schedules(self.report, self.settings.report)
             self.written = reports.write_report(self.report, self.settings.report, gathered.other_failures)
@@ -269,7 +283,7 @@ class Run:
         else:
             self.gathered.other_failures.append((report.nodeid, report.longreprtext))
 
-    def _reproduce(self, item: pytest.Function, place: Place) -> str:
+    def _reproduce(self, item: pytest.Function, place: Place, schedule: str | None = None) -> str:
         name = item.name
         start = self.config.invocation_params.dir.resolve()
         explicit = "conformance.plugin" in (self.config.option.plugins or [])
@@ -281,8 +295,8 @@ class Run:
         else:
             command += ["--pyargs", f"{item.module.__name__}::{name}"]
         command += [*place.driver.option, "--testbed", place.testbed, "--seed", str(self.settings.seed)]
-        if self.settings.schedule is not None:
-            command += ["--schedule", self.config.option.schedule]
+        if (schedule := schedule or self.config.option.schedule) is not None:
+            command += ["--schedule", schedule]
         if self.settings.schedules != DEFAULT_SCHEDULES:
             command += ["--schedules", str(self.settings.schedules)]
         return shlex.join(command)
@@ -304,6 +318,7 @@ def explain(result: CheckResult) -> str:
         if clause.outcome is Outcome.FAILED:
             lines.append(f"{clause.clause}: {clause.message}")
             lines += [f"    {key}: {value}" for key, value in (clause.witness or {}).items()]
+            lines += [f"    rerun: {clause.reproduce}"] if clause.reproduce else []
     for finding in result.findings:
         lines.append(f"{finding.severity}: {finding.found}" + (f"; {finding.remedy}" if finding.remedy else ""))
     lines.append(f"rerun: {result.reproduce}")

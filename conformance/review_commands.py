@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from conformance.session import ExitCode
+from conformance.suite import whole
 from reports import ReportError, load_report
 from reports.comparison import FailOn, compare
 from reports.comparison_text import comparison_json, print_comparison
@@ -43,7 +44,8 @@ def verify_certificate(
     signers: Annotated[Path | None, typer.Option(metavar="FILE", help="The allowed signers (ssh-keygen(1)).")] = None,
     check_clauses: Annotated[str, typer.Option(hidden=True)] = "conformance.clauses",
 ) -> None:
-    """Check a certificate: its schema, the hashes of its report, and that all it says follows from the report.
+    """Check a certificate: its schema, the hashes of its report, that all it says follows from the report, and that no
+    check of this version's suites is absent from that.
 
     Exit status: 0 it holds, whatever its verdict; 7 it does not; 4 usage error.
     """
@@ -52,7 +54,14 @@ def verify_certificate(
         _refuse(f"{given}: a signature is checked with both; add {missing} FILE")
     try:
         clauses = importlib.import_module(check_clauses).CLAUSES
-        found = verify(certificate, clauses, report=report, signature=signature, signers=signers)
+        found = verify(
+            certificate,
+            clauses,
+            whole=whole if check_clauses == "conformance.clauses" else None,
+            report=report,
+            signature=signature,
+            signers=signers,
+        )
     except ReportError as error:
         _refuse(str(error))
     _tell(found, certificate)

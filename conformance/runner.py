@@ -95,7 +95,9 @@ def run_check(
     if result.outcome is not Outcome.ERROR or not result.message:
         result.outcome = combine(c.outcome for c in result.clauses)
         # the most telling clause speaks for the check
-        result.message = next((f"{c.clause}: {c.message}" for c in result.clauses if c.outcome is result.outcome), "")
+        result.message = next(
+            (f"{c.clause}: {c.message}" for c in result.clauses if c.outcome is result.outcome and c.message), ""
+        )
     return result.model_dump(mode="json")
 
 

@@ -43,7 +43,7 @@ class ExitCode(enum.IntEnum):
     INTERRUPTED      the user broke the run off
     HARNESS_ERROR    the harness failed, or no check was collected: nothing is said about a driver
     USAGE_ERROR      the command line, or a file or driver that it names, can't be used
-    INCOMPLETE       nothing failed, but an applicable clause was not verified, or checks were left out
+    INCOMPLETE       no failure counts, but an applicable clause was not verified or waived, or checks were left out
     NOT_VERIFIED     `verify`: the certificate does not hold
     CHANGED          `compare`: what `--fail-on` names was found
     """

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import importlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from conformance.checks import spec_of
+from conformance.checks import DEFAULT_SCHEDULES, batch_names, spec_of
+from conformance.clauses import CLAUSES
+from harness.judging import in_level
+from harness.results import ClauseInfo, Level
 
 MODULES = (
     "conformance.test_attributes",
@@ -46,7 +49,17 @@ class CheckCase:
         return {"module": self.module, "function": self.function, "parameters": dict(self.parameters)}
 
 
-def cases(*clauses: str) -> Iterator[CheckCase]:
+def needed_at(level: Level, names: Iterable[str], clauses: Mapping[str, ClauseInfo]) -> bool:
+    """Whether the verdict for a level needs a check of the clauses `names`: for core, one of core."""
+    return level is Level.FULL or any(name in clauses and in_level(clauses[name], level) for name in names)
+
+
+def whole(level: Level, schedules: int = DEFAULT_SCHEDULES) -> dict[str, tuple[str, ...]]:
+    """The names of all checks that a run for a level, and so many schedules, has on each testbed; and their clauses."""
+    return {case.name: case.clauses for case in cases(schedules=schedules) if needed_at(level, case.clauses, CLAUSES)}
+
+
+def cases(*clauses: str, schedules: int = DEFAULT_SCHEDULES) -> Iterator[CheckCase]:
     """Every check that touches one of `clauses` (default: every check), in the order of the suites."""
     for module_name in MODULES:
         module = importlib.import_module(module_name)
@@ -56,14 +69,14 @@ def cases(*clauses: str) -> Iterator[CheckCase]:
                 continue
             if clauses and not set(clauses) & set(spec.clauses):
                 continue
-            for parameters in _combinations(function):
+            for parameters in _combinations(function, batch_names(schedules, spec.batch) if spec.batch else ()):
                 yield CheckCase(module_name, name, parameters, spec.clauses)
 
 
-def _combinations(function: Any) -> Iterator[tuple[tuple[str, str], ...]]:
+def _combinations(function: Any, batches: tuple[str, ...]) -> Iterator[tuple[tuple[str, str], ...]]:
     axes = []
     for mark in getattr(function, "pytestmark", []):
         if mark.name == "parametrize":
             name, values = mark.args[0], mark.args[1]
-            axes.append([(name, value) for value in values])
+            axes.append([(name, value) for value in (batches if name == "batch" and batches else values)])
     yield from itertools.product(*axes)

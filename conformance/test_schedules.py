@@ -6,9 +6,10 @@ import pytest
 
 from conformance.checks import DEFAULT_SCHEDULES, batch_names, check
 from conformance.schedules import oracle
-from conformance.schedules.campaign import CHOICE, Campaign
+from conformance.schedules.campaign import Campaign
 from conformance.schedules.choices import SeededChoices
 from conformance.schedules.plan import draw_blocks, from_text, possible_faults
+from conformance.schedules.saved import saved_blocks
 from conformance.schedules.single_faults import FLOWS, REQUIRED, rehearse, single_faults
 from conformance.worlds import Worlds
 
@@ -24,8 +25,8 @@ SAMPLE_ON_THE_WALL = 4
 def test_every_single_fault_at_every_step(lab: Worlds, flow: str) -> None:
     """Whatever single thing goes wrong at whatever step of a flow, all that has to hold afterwards holds."""
     campaign = Campaign(lab, f"every fault, {flow}")
-    if CHOICE in lab.plan.choices:
-        campaign.run(from_text(str(lab.plan.choices[CHOICE])))
+    if saved := saved_blocks(lab.plan.choices):
+        campaign.replay(map(from_text, saved))
         campaign.report(oracle.CLAUSES)
         return
     rehearsal = lab.run(f"every fault, {flow}", lambda world: rehearse(world, flow))
@@ -47,8 +48,8 @@ def test_every_single_fault_at_every_step(lab: Worlds, flow: str) -> None:
 def test_drawn_schedules(lab: Worlds, batch: str) -> None:
     """Callers, writers, faults and restarts at once, drawn from the seed: all that has to hold afterwards holds."""
     campaign = Campaign(lab, batch)
-    if CHOICE in lab.plan.choices:
-        campaign.run(from_text(str(lab.plan.choices[CHOICE])))
+    if saved := saved_blocks(lab.plan.choices):
+        campaign.replay(map(from_text, saved))
     else:
         source = SeededChoices(lab.plan.source("schedules"))
         count = A_BATCH if lab.digest is not None else A_BATCH_ON_THE_WALL

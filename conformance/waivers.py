@@ -115,7 +115,9 @@ class Waivers:
         beyond = any(f.severity is Severity.VIOLATION and f.clause not in held for f in findings)
         if outcome is Outcome.WAIVED and beyond:
             outcome = Outcome.FAILED
-        speaking = next((f"{r.clause}: {r.message}" for r in clauses if r.outcome is outcome), result.message)
+        speaking = next(
+            (f"{r.clause}: {r.message}" for r in clauses if r.outcome is outcome and r.message), result.message
+        )
         changed = {"clauses": clauses, "findings": findings, "outcome": outcome, "message": speaking}
         return result.model_copy(update=changed)
 

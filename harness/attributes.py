@@ -25,7 +25,7 @@ from harness.frozen import (
     text_of,
 )
 from harness.names import did_you_mean
-from harness.plain_publication import abilities_key, content_key
+from harness.plain_publication import MAX_NAMES, abilities_key, content_key
 from harness.results import Finding, Severity
 from harness.static_lookup import static_attribute
 
@@ -41,8 +41,6 @@ KEYS = (STATELESS, REPLICATION, TECHNIQUES_KEY, SCOPE)
 OPTIONAL_KEYS = (FAMILY, VERSION)
 """The keys that only inform."""
 
-MAX_NAMES = 1_000
-"""How many names a published list may have."""
 MAX_FINDINGS = 50
 """How many findings are reported one by one; the rest is counted."""
 

@@ -150,6 +150,10 @@ def in_level(info: ClauseInfo, level: Level) -> bool:
     return info.mandatory and (info.core or (level is Level.FULL and info.checked))
 
 
+def _of_driver(info: ClauseInfo) -> bool:
+    return info.mandatory and info.binds_driver
+
+
 def _missing(
     clauses: Mapping[str, ClauseInfo], rows: list[ClauseSummary], checks: list[CheckResult], level: Level
 ) -> list[str]:
@@ -191,7 +195,8 @@ def judge(
 
     `errors` are faults of the run as a whole, such as a waiver that matched nothing. They, an error in a check, no
     checks at all, and a broken taskflow clause while the vendor's code kept all of its own, make a harness error, which
-    outweighs every other verdict.
+    outweighs every other verdict. Where the vendor's code broke a clause that was waived, a broken taskflow clause is
+    taken for its consequence, and the verdict is incomplete.
     """
     checks = sorted(checks, key=_place)
     rows = list(summaries)
@@ -199,7 +204,8 @@ def judge(
         return Verdict.HARNESS_ERROR, [*errors, "no check was run"]
     faults = [*errors, *_harness_faults(clauses, checks)]
     failures: list[str] = []
-    ours: list[str] = []
+    ours: list[tuple[str, str]] = []
+    waived = [row.clause for row in rows if row.outcome is Outcome.WAIVED and _of_driver(clauses[row.clause])]
     rows_by_id = {row.clause: row for row in rows}
     for row in rows:
         info = clauses[row.clause]
@@ -207,7 +213,7 @@ def judge(
             if info.binds_driver:
                 failures.append(_line(row.clause, row.message))
             else:
-                ours.append(_line(f"{row.clause} binds the taskflow and failed", row.message))
+                ours.append((f"{row.clause} binds the taskflow and failed", row.message))
     for finding in description.findings:
         known = clauses.get(finding.clause) if finding.clause else None
         settled = rows_by_id[known.id].outcome if known and known.id in rows_by_id else None
@@ -217,13 +223,21 @@ def judge(
             failures.append(_line(finding.clause or "publication", finding.found))
     # where only our own reference driver ran, a failure that no clause accounts for is ours
     (failures if description.vendor_code else faults).extend(_unattributed(checks))
-    # a vendor's code that breaks what the taskflow builds on breaks the taskflow's clauses with it
-    (failures if description.vendor_code and failures else faults).extend(ours)
+    # a vendor's code that breaks what the taskflow builds on breaks the taskflow's clauses with it, waived
+    # or not
+    broken = [_line(*each) for each in ours]
+    follows = description.vendor_code and not failures and bool(waived)
+    if not follows:
+        (failures if description.vendor_code and failures else faults).extend(broken)
     if faults:
         return Verdict.HARNESS_ERROR, faults
     if failures:
         return Verdict.NON_CONFORMANT, failures
-    if missing := _missing(clauses, rows, checks, level):
+    missing = _missing(clauses, rows, checks, level)
+    if follows:
+        beside = f", as may follow from what was waived ({', '.join(waived)})"
+        missing += [_line(f"{subject}{beside}", message) for subject, message in ours]
+    if missing:
         return Verdict.INCOMPLETE, missing
     counted = [info.id for info in clauses.values() if in_level(info, level) and info.binds_driver]
     passed = [row for row in rows if row.outcome is Outcome.PASSED and row.clause in counted]

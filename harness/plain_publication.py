@@ -15,16 +15,20 @@ from typing import Any
 _SCALARS = (str, bool, type(None))
 _LISTS = (tuple, list)
 
+MAX_NAMES = 1_000
+"""How many keys a publication may have, and how many names a list in it."""
+
 
 def content_key(value: object) -> Hashable | None:
-    """What the content of a published value is known by, types and order included; None if it is not plain.
+    """What the content of a published value is known by, types and order included; None if it is not plain, or
+    longer than is read.
 
     Runs no code of the driver.
     """
     content = value
     if type(value) is MappingProxyType:
         (content,) = gc.get_referents(value)  # what it shows: the one way to tell without asking it
-    if type(content) is not dict:
+    if type(content) is not dict or len(content) > MAX_NAMES:
         return None
     parts: list[Any] = [type(value)]
     for key, item in content.items():
@@ -32,7 +36,7 @@ def content_key(value: object) -> Hashable | None:
         if type(key) is not str:
             return None
         if cls in _LISTS:
-            if not all(type(name) is str for name in item):
+            if len(item) > MAX_NAMES or not all(type(name) is str for name in item):
                 return None
             parts.append((key, cls, tuple(item)))
         elif cls in _SCALARS:

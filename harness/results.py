@@ -71,13 +71,15 @@ class Finding(_Model):
 
 
 class ClauseResult(_Model):
-    """What one check found out about one clause."""
+    """What one check found out about one clause. `reproduce` is the command line that reruns just this failure, where
+    the check's own reruns more, or it can't be had otherwise."""
 
     clause: str
     outcome: Outcome
     message: str = ""
     evidence: Evidence | None = None
     witness: dict[str, Any] | None = None
+    reproduce: str = ""
 
 
 class TimelineStep(_Model):
@@ -232,14 +234,16 @@ class DriverReport(_Model):
     """All that a run says of one driver.
 
     `driver_version` is what the driver publishes, else what its identity says. `configuration_digest` is the SHA-256 of
-    the options that the driver and its testbeds were given. `waivers` are those that were used. `deselected` and
-    `unreached` count the checks that were left out and that the run did not come to.
+    the options that the driver and its testbeds were given. `testbeds` are those of the run that the driver applies to.
+    `waivers` are those that were used. `deselected` and `unreached` count the checks that were left out, or not asked
+    for, and that the run did not come to.
     """
 
     description: Description
     identity: Identity | None = None
     driver_version: str | None = None
     configuration_digest: str = ""
+    testbeds: list[str] = Field(default_factory=list)
     waivers: list[Waiver] = Field(default_factory=list)
     deselected: int = 0
     unreached: int = 0
@@ -262,15 +266,18 @@ class DriverReport(_Model):
 
 
 class Report(_Model):
-    """A whole run. `schema_version` is `SCHEMA`; `command` reproduces the run; `started_on` is a date (UTC)."""
+    """A whole run. `schema_version` is `SCHEMA`; `command` reproduces the run; `started_on` is a date (UTC).
+    `schedules` says how many were asked for, for each driver on each testbed; None where that is not known.
+    """
 
     schema_version: Literal["backend-activity/report/1"] = SCHEMA
-    specification_version: str = "1"
+    specification_version: str = ""
     harness_version: str
     python_version: str
     started_on: str = ""
     level: Level = Level.FULL
     seed: int
+    schedules: int | None = None
     testbeds: list[str]
     command: str
     clauses: list[ClauseInfo]

@@ -64,12 +64,16 @@ class CheckChange:
 
 @dataclass(frozen=True)
 class DriverChange:
-    """A driver in both runs, or in one of them only; its verdicts, and the timings that could be compared."""
+    """A driver in both runs, or in one of them only; its verdicts, and the timings that could be compared.
+
+    `was_called` is the name that it had in the old run, where that is another one.
+    """
 
     driver: str
     old: Verdict | None
     new: Verdict | None
     timings: list[Timing] = field(default_factory=list)
+    was_called: str | None = None
 
 
 @dataclass
@@ -125,12 +129,19 @@ def classify(old: Outcome | None, new: Outcome | None) -> Change:
 
 
 def compare(old: Report, new: Report) -> Comparison:
-    """Compare two runs, driver by driver; a lone driver in each is taken for the same, whatever it is called."""
+    """Compare two runs, driver by driver; a lone driver in each is taken for the same, and if its name is
+    another one, that is noted."""
     found = Comparison(notes=_notes(old, new))
     for name, before, after in _matched(old.drivers, new.drivers):
         timings = compare_timings(before.checks, after.checks) if before and after else []
         old_verdict, new_verdict = (each.verdict if each else None for each in (before, after))
-        found.drivers.append(DriverChange(name, old_verdict, new_verdict, timings))
+        called = before.description.driver if before else name
+        renamed = after is not None and called != after.description.driver
+        if renamed:
+            found.notes.append(
+                f"driver: {called} before, {name} now; each run has but one driver, and the two are taken for the same"
+            )
+        found.drivers.append(DriverChange(name, old_verdict, new_verdict, timings, called if renamed else None))
         outcomes, later = _outcomes(old, before), _outcomes(new, after)
         for key in sorted(outcomes.keys() | later.keys()):
             was, now = outcomes.get(key, (None, "")), later.get(key, (None, ""))
@@ -177,7 +188,8 @@ def _outcomes(report: Report, driver: DriverReport | None) -> dict[tuple[str, st
     found = {}
     for key, several in runs.items():
         outcome = combine(each for each, _ in several)
-        found[key] = outcome, next((check.message for each, check in several if each is outcome), "")
+        said = "" if outcome is Outcome.PASSED else next((c.message for each, c in several if each is outcome), "")
+        found[key] = outcome, said
     return found
 
 

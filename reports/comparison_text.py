@@ -69,7 +69,9 @@ def comparison_json(found: Comparison, reasons: Sequence[str]) -> str:
     document = {
         "schema_version": "backend-activity/comparison/1",
         "gate": list(reasons),
-        "drivers": [{"driver": d.driver, "old": d.old, "new": d.new} for d in found.drivers],
+        "drivers": [
+            {"driver": d.driver, "was_called": d.was_called, "old": d.old, "new": d.new} for d in found.drivers
+        ],
         "notes": found.notes,
         "checks": [
             {"change": c.change, "driver": c.driver, "check": c.check, "testbed": c.testbed,

@@ -41,6 +41,11 @@ class Failure:
         return (self.result.message if self.result else "") or self.check.message
 
     @property
+    def reproduce(self) -> str:
+        """The command line that runs just this again."""
+        return (self.result.reproduce if self.result else "") or self.check.reproduce
+
+    @property
     def advisory(self) -> bool:
         """Whether it has no bearing on the verdict."""
         return self.info is not None and not self.info.mandatory

@@ -78,7 +78,10 @@ def _case(suite: ET.Element, check: CheckResult, outcome: Outcome) -> None:
 
 def _told(check: CheckResult) -> str:
     lines = [check.message]
-    lines += [f"{r.clause}: {r.message}" for r in check.clauses if r.outcome in (Outcome.FAILED, Outcome.ERROR)]
+    for result in check.clauses:
+        if result.outcome in (Outcome.FAILED, Outcome.ERROR):
+            lines.append(f"{result.clause}: {result.message}")
+            lines += [f"rerun: {result.reproduce}"] if result.reproduce else []
     lines += [f"{f.severity}: {f.found}" for f in check.findings]
     lines += [f"rerun: {check.reproduce}"] if check.reproduce else []
     return clean("\n".join(dict.fromkeys(line for line in lines if line)), _LIMIT)

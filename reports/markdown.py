@@ -11,7 +11,7 @@ from harness.results import DriverReport, Report
 from reports.comparison import Change, Comparison
 from reports.digest import counts, failures, split
 from reports.text import one_line
-from reports.words import VERDICT_MEANING, VERDICT_SYMBOL
+from reports.words import VERDICT_SYMBOL, verdict_meaning
 
 _SHOWN = 50
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
@@ -46,13 +46,13 @@ def _driver(report: Report, driver: DriverReport) -> list[str]:
     name, verdict = escaped(driver.description.driver), driver.verdict
     tally = ", ".join(f"{number} {outcome}" for outcome, number in counts(split(report, driver)[0]).items()) or "none"
     lines = [f"### {name}: {VERDICT_SYMBOL[verdict]} {verdict} ({report.level.value})", ""]
-    lines += [VERDICT_MEANING[verdict], "", f"Clauses: {tally}", ""]
+    lines += [verdict_meaning(driver), "", f"Clauses: {tally}", ""]
     failed = failures(report, driver)
     if failed:
         lines += ["| clause | testbed | found | again |", "|---|---|---|---|"]
         for failure in failed[:_SHOWN]:
             clause = escaped(failure.result.clause if failure.result else failure.check.check)
-            again = code(failure.check.reproduce) if failure.check.reproduce else ""
+            again = code(failure.reproduce) if failure.reproduce else ""
             lines.append(f"| {clause} | {escaped(failure.check.testbed)} | {escaped(failure.message)} | {again} |")
         lines += [f"… and {len(failed) - _SHOWN} more, in report.html"] if len(failed) > _SHOWN else []
     else:

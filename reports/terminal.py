@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from harness.results import DriverReport, Finding, Outcome, Report, Severity, Verdict
 from reports.digest import Failure, counts, failures, findings, split
 from reports.text import clean, one_line
-from reports.words import OUTCOME_SYMBOL, SEVERITY_WORD, VERDICT_MEANING, VERDICT_SYMBOL
+from reports.words import OUTCOME_SYMBOL, SEVERITY_WORD, VERDICT_SYMBOL, verdict_meaning
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -67,8 +67,8 @@ def _failure(out: Printer, failure: Failure) -> None:
     )
     if failure.message:
         out.line(clean(failure.message, _MESSAGE), indent=6)
-    if failure.check.reproduce:
-        out.line(("again: ", "dim"), (one_line(failure.check.reproduce, 4000), "bold"), indent=6, whole=True)
+    if failure.reproduce:
+        out.line(("again: ", "dim"), (one_line(failure.reproduce, 4000), "bold"), indent=6, whole=True)
 
 
 def _finding(out: Printer, finding: Finding) -> None:
@@ -93,7 +93,7 @@ def _driver(out: Printer, report: Report, driver: DriverReport) -> None:
     code = "the vendor's own code" if about.vendor_code else "a publication, without code"
     out.line((one_line(about.driver, 120), "bold"), f"  ({one_line(about.target, 200)}; {code})")
     out.line(
-        (f"{VERDICT_SYMBOL[verdict]} {verdict}", _VERDICT_STYLE[verdict]), f": {VERDICT_MEANING[verdict]}", indent=2
+        (f"{VERDICT_SYMBOL[verdict]} {verdict}", _VERDICT_STYLE[verdict]), f": {verdict_meaning(driver)}", indent=2
     )
     for reason in driver.reasons[:_SHOWN]:
         out.line(f"· {one_line(reason, _MESSAGE)}", indent=4)

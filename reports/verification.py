@@ -1,8 +1,9 @@
 """Whether a certificate holds: its schema, the files it names by hash, and everything that follows from them.
 
 Counts, clauses and verdicts are worked out anew from the checks in the report; nothing is believed because it is
-written there. What can't be found out: whether the checks in the report went as they say, and whether the identity is
-true. Both are the word of whoever signs.
+written there, and no check of this version's suites may be absent. What can't be found out: whether the checks in the
+report went as they say, whether a report by another version has all of that version's checks, and whether the identity
+is true. All three are the word of whoever signs.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from harness import __version__
 from harness.judging import judge_driver
 from harness.results import SCHEMA as REPORT_SCHEMA
 from harness.results import ClauseInfo, Report
+from reports.all_checks import Whole, missing_checks
 from reports.certificate import SCHEMA, Certificate, certificate_text, make_certificate, sha256
 from reports.files import HTML_NAME, JSON_NAME
 from reports.plain import ReportError, parse_model, read_bytes, read_json
@@ -41,14 +43,15 @@ def verify(
     path: Path,
     clauses: Mapping[str, ClauseInfo],
     *,
+    whole: Whole | None = None,
     report: Path | None = None,
     signature: Path | None = None,
     signers: Path | None = None,
 ) -> Verification:
     """Check the certificate at `path`; `report` defaults to the `report.json` beside it.
 
-    `clauses` are those of this version of the suites, which a report by this version must have. Raises `ReportError`
-    where the certificate can't be read at all.
+    `clauses` are those of this version of the suites, which a report by this version must have; it must have their
+    checks as well, by `whole`. Raises `ReportError` where the certificate can't be read at all.
     """
     data = read_bytes(path)
     found = Verification()
@@ -58,7 +61,7 @@ def verify(
         found.problems.append(str(error))
         return found
     document = read_json(data, "schema")
-    _against_report(found, document, report or path.with_name(JSON_NAME), clauses)
+    _against_report(found, document, report or path.with_name(JSON_NAME), clauses, whole)
     _page(found, path.with_name(HTML_NAME))
     if signature is None or signers is None:
         found.notes.append("no signature was checked: nothing here tells who made it, or that the checks were run")
@@ -72,7 +75,9 @@ def verify(
     return found
 
 
-def _against_report(found: Verification, document: Any, path: Path, clauses: Mapping[str, ClauseInfo]) -> None:
+def _against_report(
+    found: Verification, document: Any, path: Path, clauses: Mapping[str, ClauseInfo], whole: Whole | None
+) -> None:
     assert found.certificate is not None
     try:
         data = read_bytes(path)
@@ -90,6 +95,15 @@ def _against_report(found: Verification, document: Any, path: Path, clauses: Map
         found.problems.append(f"report: {error}")
         return
     found.problems += _clause_table(report, clauses)
+    if report.harness_version != __version__:
+        found.notes.append(
+            f"the report is by version {one_line(report.harness_version, 40)}, this is {__version__}: "
+            "whether it has all checks of that version can't be told here"
+        )
+    elif whole is not None:
+        problems, notes = missing_checks(report, whole)
+        found.problems += problems
+        found.notes += notes
     found.problems += _verdicts(report)
     expected = make_certificate(report, sha256(data), found.certificate.html_sha256)
     found.problems += differences(json.loads(certificate_text(expected)), document)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from harness.results import Evidence, Outcome, Severity, Verdict
+from harness.results import DriverReport, Evidence, Outcome, Severity, Verdict
+from reports.text import one_line
 
 VERDICT_MEANING: dict[Verdict, str] = {
     Verdict.CONFORMANT: "Every applicable mandatory clause passed, exercised on the vendor's own code.",
@@ -12,14 +13,32 @@ VERDICT_MEANING: dict[Verdict, str] = {
     ),
     Verdict.NON_CONFORMANT: "At least one mandatory clause failed.",
     Verdict.INCOMPLETE: (
-        "Nothing failed, but at least one applicable mandatory clause could not be verified, was skipped or waived. "
-        "This is not a pass."
+        "No failure counts, but at least one applicable mandatory clause could not be verified, was skipped, or failed "
+        "and was waived. This is not a pass."
     ),
     Verdict.HARNESS_ERROR: (
         "The harness itself, its taskflow or its configuration went wrong. "
         "This says nothing about the driver, neither good nor bad."
     ),
 }
+
+NOTHING_FAILED = (
+    "Nothing failed, but at least one applicable mandatory clause could not be verified, or was skipped. "
+    "This is not a pass."
+)
+FAILURES_WAIVED = "Clauses failed, and whoever ran this has waived them: {clauses}. This is not a pass."
+
+
+def verdict_meaning(driver: DriverReport) -> str:
+    """What a driver's verdict means; where failures were waived, that they were."""
+    if driver.verdict is not Verdict.INCOMPLETE:
+        return VERDICT_MEANING[driver.verdict]
+    waived = [row.clause for row in driver.clauses if row.outcome is Outcome.WAIVED]
+    if waived:
+        return FAILURES_WAIVED.format(clauses=one_line(", ".join(waived), 200))
+    failed = any(row.outcome in (Outcome.FAILED, Outcome.ERROR) for row in driver.clauses)
+    return VERDICT_MEANING[driver.verdict] if failed else NOTHING_FAILED
+
 
 OUTCOME_SYMBOL: dict[Outcome, str] = {
     Outcome.PASSED: "✓",

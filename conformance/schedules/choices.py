@@ -26,9 +26,10 @@ class SeededChoices:
 
 
 class RecordedChoices:
-    """The choices of a record, in its order; those that don't fit are brought into range, missing ones are `low`.
+    """The choices of a record, in its order; those that don't fit become the nearest that does, missing ones are `low`.
 
-    So every sequence of numbers is a record of some schedule, which is what lets it be shrunk.
+    So every sequence of numbers is a record of some schedule, which is what lets it be shrunk; and lower numbers are
+    never a record of higher choices, which is what makes it smaller.
     """
 
     def __init__(self, numbers: Sequence[int]) -> None:
@@ -37,4 +38,4 @@ class RecordedChoices:
     def integer(self, low: int, high: int) -> int:
         """See `Choices.integer`."""
         number = next(self._numbers, low)
-        return low + (number - low) % (high - low + 1)
+        return min(max(number, low), high)

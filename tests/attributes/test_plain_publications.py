@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from harness.attributes import read_publication
-from harness.plain_publication import content_key
+from harness.plain_publication import MAX_NAMES, content_key
 
 PLAIN = {"stateless_activities": ("create_snapshot",), "snapshot_replication": True}
 
@@ -91,3 +91,11 @@ def test_only_the_plainest_values_have_a_key(item: object) -> None:
     assert content_key({"key": item}) is None
     assert content_key({_Text("key"): True}) is None
     assert content_key({"key": "text", "list": ["a"], "none": None}) is not None
+
+
+def test_what_is_too_long_has_no_key() -> None:
+    """A plain publication with more keys, or a longer list, than is read is not walked and kept for its content."""
+    keys = dict.fromkeys(map(str, range(MAX_NAMES + 1)), True)
+    names = {"stateless_activities": ["a"] * (MAX_NAMES + 1)}
+    assert content_key(keys) is None and content_key(names) is None
+    assert any("more than 1000 keys" in finding.found for finding in read_publication(keys, None)[1])

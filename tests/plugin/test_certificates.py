@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 import jsonschema
 import pytest
 
+from conformance.clauses import SPECIFICATION_VERSION
 from conformance.session import ExitCode
 from reports.schema import certificate_schema
 
@@ -38,7 +39,11 @@ def test_certificate_lies_beside_the_report(certify: Certify, pytester: pytest.P
     assert driver["identity"] == {"vendor": "Acme", "product": "Arrays", "version": "2.1",
                                   "contact": "storage@acme.example"}  # fmt: skip
     assert (driver["driver_version"], driver["verdict"], found["level"]) == ("2.1", "incomplete", "full")
-    assert (found["seed"], found["testbeds"], found["specification_version"]) == (9, ["sample-sim"], "1")
+    assert (found["seed"], found["testbeds"], found["specification_version"]) == (
+        9,
+        ["sample-sim"],
+        SPECIFICATION_VERSION,
+    )
     assert found["reproduce"] == run.report["command"]  # type: ignore[index]
     assert [(c["clause"], c["reason"]) for c in driver["skipped_clauses"]] == [("D-1", "no such fault here")]
     assert driver["clause_counts"]["passed"] == len(driver["clauses"]) - 1 == 3

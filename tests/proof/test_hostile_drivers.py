@@ -48,7 +48,7 @@ FAILS = [
 ]
 """Drivers that fail the check, and what it says."""
 
-HANGS = ["SpinsInAThread", "PublishesEndlessly", "RecursesWithoutLimit", "PublishesTenMillionInADict"]
+HANGS = ["SpinsInAThread", "PublishesEndlessly", "RecursesWithoutLimit"]
 """Drivers that fail it by hanging, or by running out of memory first: they take their time."""
 
 CHANGES = {
@@ -71,6 +71,7 @@ CHANGES = {
 
 PUBLISHES = {
     "PublishesTenMillion": "it has more than 1000 keys",
+    "PublishesTenMillionInADict": "it has more than 1000 keys",
     "PublishesItself": "unknown key 'itself'",
     "PublishesDepth": "it holds a dict",
     "PublishesLaughs": "unknown key 'laughs'",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import itertools
+import json
 
 import pytest
 from report_samples import check, faulty, passed, reference, report
+from rich.console import Console
 
 from harness.results import CheckResult, ClauseResult, Evidence, Outcome, Report
 from reports.comparison import Change, FailOn, classify, compare
-from reports.comparison_text import comparison_json
+from reports.comparison_text import comparison_json, print_comparison
 from reports.markdown import comparison_markdown, escaped
 
 P, F, N, U, W, E = (Outcome.PASSED, Outcome.FAILED, Outcome.NOT_APPLICABLE, Outcome.UNVERIFIABLE, Outcome.WAIVED,
@@ -111,6 +114,30 @@ def test_drivers_are_matched_by_name() -> None:
     gone = compare(report(reference(), faulty()), report(reference()))
     assert {c.driver for c in gone.of(Change.VANISHED)} == {"acme-fast"}
     assert [(d.driver, d.new) for d in gone.drivers][1] == ("acme-fast", None)
+
+
+def test_a_lone_driver_under_another_name_is_told() -> None:
+    """A lone driver is compared with the lone one of the old run; text, Markdown and JSON say that the names differ."""
+    old, new = run(a=P), run(a=F)
+    new.drivers[0].description = new.drivers[0].description.model_copy(update={"driver": "renamed"})
+    found = compare(old, new)
+    assert [c.change for c in found.checks] == [Change.NEW_FAILURE]
+    said = "lvm-publication before, renamed now"
+    console = Console(file=io.StringIO(), width=200)
+    print_comparison(found, [], console)
+    assert said in console.file.getvalue()  # type: ignore[attr-defined]
+    assert escaped(said) in comparison_markdown(found, [])
+    document = json.loads(comparison_json(found, []))
+    assert any(said in note for note in document["notes"])
+    assert [(d["was_called"], d["driver"]) for d in document["drivers"]] == [("lvm-publication", "renamed")]
+    assert not [note for note in compare(old, old).notes if "driver" in note]
+
+
+def test_a_passed_check_has_no_message() -> None:
+    """A check that passes now has nothing to tell, whatever its result carries."""
+    old, new = run(a=F), run(a=P)
+    new.drivers[0].checks[0].message = "Q-9: "
+    assert [c.message for c in compare(old, new).of(Change.FIXED)] == [""]
 
 
 def timed(factor: float, spread: float = 0.0, checks: int = 8) -> Report:

@@ -10,8 +10,10 @@ from report_samples import faulty, report
 from rich.console import Console
 from test_report_page import HOSTILE, broken, empty, hostile
 
-from harness.results import Report
+from harness.results import Outcome, Report, Verdict
 from reports import summary
+from reports.markdown import report_markdown
+from reports.words import verdict_meaning
 
 
 def printed(run: Report, width: int = 100, encoding: str = "utf-8", terminal: bool = False) -> str:
@@ -83,3 +85,16 @@ def test_errors_and_empty_runs_are_not_passes() -> None:
     assert "! harness error: waiver Q-9 matched nothing" in printed(broken())
     assert "again: pytest" in printed(broken())
     assert "No driver was examined." in printed(report().model_copy(update={"drivers": []}))
+
+
+def test_a_waived_failure_is_not_called_none() -> None:
+    """What an incomplete verdict means says that failures were waived, by their clauses, or that nothing failed."""
+    driver = faulty()
+    driver.verdict = Verdict.INCOMPLETE
+    for row in driver.clauses:
+        row.outcome = Outcome.WAIVED if row.clause == "Q-9" else Outcome.PASSED
+    assert "waived them: Q-9" in verdict_meaning(driver)
+    assert "Nothing failed" not in report_markdown(report(driver))
+    for row in driver.clauses:
+        row.outcome = Outcome.UNVERIFIABLE
+    assert "Nothing failed" in verdict_meaning(driver)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,9 @@ from certified import TABLE, certify_again, changed, places, small_report, write
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.results import Outcome, Report, Verdict
+from harness.judging import judge_driver
+from harness.results import CheckResult, Outcome, Report, Verdict
+from reports.all_checks import Whole
 from reports.verification import verify
 
 
@@ -125,8 +128,6 @@ def _advisory(made: Report) -> None:
 )  # fmt: skip
 def test_each_way_to_fail_has_its_message(copied: Path, spoil: Callable[[Path], object], said: str) -> None:
     """A certificate that was spoilt, or forged with its report, fails with a message that says in what."""
-    import re
-
     spoil(copied)
     assert re.search(said, problems(copied)), problems(copied)
 
@@ -151,3 +152,74 @@ def test_identity_is_the_vendors_word(copied: Path) -> None:
     found = verify(copied, TABLE)
     assert not found.problems
     assert any("own word" in note for note in found.notes)
+
+
+def _whole(made: Report) -> Report:
+    """The report as a run of a suite that has just its checks writes it."""
+    made.schedules = 200
+    for driver in made.drivers:
+        driver.testbeds = list(made.testbeds)
+        names = {check.check for check in driver.checks}
+        there = {(check.check, check.testbed) for check in driver.checks}
+        driver.deselected = len([1 for name in names for testbed in made.testbeds if (name, testbed) not in there])
+        _, driver.verdict, driver.reasons = judge_driver(made, driver)
+    return made
+
+
+def _suite(made: Report) -> Whole:
+    checks = {c.check: tuple(r.clause for r in c.clauses) for driver in made.drivers for c in driver.checks}
+    return lambda level, schedules: checks
+
+
+def _without(made: Report, wanted: Callable[[CheckResult], bool]) -> None:
+    driver = made.drivers[0]
+    driver.checks = [check for check in driver.checks if not wanted(check)]
+    driver.clauses, driver.verdict, driver.reasons = judge_driver(made, driver)
+
+
+def _failed(check: CheckResult) -> bool:
+    return check.outcome is Outcome.FAILED
+
+
+def _without_clause(made: Report) -> None:
+    check = next(check for check in made.drivers[0].checks if _failed(check))
+    check.clauses, check.outcome = [], Outcome.PASSED
+    _without(made, lambda check: False)
+
+
+def _one_testbed(made: Report) -> None:
+    made.drivers[0].testbeds = []
+    _without(made, lambda check: False)
+
+
+@pytest.mark.parametrize(
+    ("forge", "said"),
+    [
+        (lambda made: None, ""),
+        (lambda made: _without(made, _failed), r"test_q_9\[create_snapshot\] \[iscsi-sim\]"),
+        (lambda made: _without(made, lambda check: check.testbed == "nfs-sim"), r"checks are absent.*\[nfs-sim\]"),
+        (_without_clause, "says nothing of Q-9"),
+        (_one_testbed, "does not say on which of its testbeds"),
+        (lambda made: setattr(made, "schedules", None), "does not say how many schedules"),
+    ],
+    ids=["as it was", "failed ones removed", "testbed removed", "clause removed", "no testbeds", "no schedules"],
+)  # fmt: skip
+def test_a_report_by_this_version_has_all_its_checks(copied: Path, forge: Callable[[Report], None], said: str) -> None:
+    """A report from which a check, or what it says of a clause, was removed does not hold, however well redone."""
+    made = _whole(small_report())
+    whole = _suite(made)
+    forge(made)
+    text = problems(certify_again(copied.parent, made), whole=whole)
+    assert (text == "") == (said == ""), text
+    assert re.search(said, text)
+
+
+def test_checks_of_another_version_are_not_known(copied: Path) -> None:
+    """Of a report by another version it is noted that nobody can tell whether its checks are all there."""
+    made = _whole(small_report())
+    whole = _suite(made)
+    made.harness_version = "0.0.1"
+    _without(made, _failed)
+    found = verify(certify_again(copied.parent, made), TABLE, whole=whole)
+    assert not found.problems
+    assert any("whether it has all checks of that version can't be told" in note for note in found.notes)

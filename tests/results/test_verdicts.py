@@ -182,6 +182,22 @@ CASES = [
     ),
     Case("nothing was run", Verdict.HARNESS_ERROR, ()),
     Case("a taskflow clause failed", Verdict.HARNESS_ERROR, (GOOD, check("q", result("Q-1", F), outcome=F))),
+    Case(
+        "a taskflow clause failed beside a waived one of the driver",
+        Verdict.INCOMPLETE,
+        (OTHERS, check("q", result("Q-9", W), result("Q-1", F), outcome=F)),
+    ),
+    Case(
+        "a taskflow clause failed beside a waived one that is advisory",
+        Verdict.HARNESS_ERROR,
+        (GOOD, check("q", result("Q-12", W), result("Q-1", F), outcome=F)),
+    ),
+    Case(
+        "a taskflow clause failed beside a waived one of a publication without code",
+        Verdict.HARNESS_ERROR,
+        (OTHERS, check("q", result("Q-9", W), result("Q-1", F), outcome=F)),
+        description(vendor_code=False),
+    ),
     Case("a check broke", Verdict.HARNESS_ERROR, (GOOD, check("q", outcome=E, message="ZeroDivisionError"))),
     Case(
         "a clause of a failed check broke",
@@ -329,6 +345,15 @@ def test_whose_fault_a_broken_taskflow_clause_is(vendor_code: bool, expected: Ve
     """A broken taskflow clause beside a broken clause of the driver is the vendor's only where its code ran."""
     checks = [check("q", result("Q-9", F), result("Q-1", F), outcome=F)]
     assert verdict(checks, description(vendor_code=vendor_code)) is expected
+
+
+def test_what_follows_from_a_waived_failure_is_told() -> None:
+    """The reasons name the waived clause, and the taskflow's as what may follow from it; a failure outweighs both."""
+    checks = [OTHERS, check("q", result("Q-9", W), result("Q-1", F, message="late"), outcome=F)]
+    _, reasons = judge(CLAUSES, summarise(CLAUSES.values(), checks), checks, description())
+    assert reasons[0].startswith("Q-9: waived")
+    assert reasons[1] == "Q-1 binds the taskflow and failed, as may follow from what was waived (Q-9): late"
+    assert verdict([*checks, check("h", result("H-2", F), outcome=F)], description()) is Verdict.NON_CONFORMANT
 
 
 def test_a_pass_without_evidence_lends_none() -> None:

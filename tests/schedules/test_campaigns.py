@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,12 +10,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conformance.schedules import oracle
+from conformance.schedules.campaign import ENDLESS, SHRINKING, Campaign
 from conformance.schedules.markers import MARKERS
 from conformance.schedules.plan import Plan, deed_block, draw_blocks, from_text, strike_block, to_text
+from conformance.schedules.saved import choice_of, for_clause, saved_blocks
 from conformance.schedules.single_faults import FLOWS, REQUIRED
+from conformance.test_schedules import A_BATCH
+from conformance.verdicts import Ledger
 from harness.cell import Cell, Kind
 from harness.contract import METHODS
 from harness.loading import CandidateSpec
+from harness.results import Evidence, Outcome
+from harness.runtime import Livelock
+from harness.schedule import Schedule
 from tests.proof.support import cell
 
 NOTHING: dict[str, Any] = {}
@@ -120,11 +128,12 @@ def test_schedules_find_a_faulty_taskflow_and_make_it_small(flaw: str) -> None:
                 break
         else:
             pytest.fail(f"{flaw} was not found")
-        saved = result["schedule"]["choices"]["blocks"]
-        plan = Plan.of(from_text(saved))
-        assert len(plan.deeds) <= 3 and len(plan.strikes) <= 2, plan.in_words()
-        again = run(function, parameters, saved)
-        assert set(broken) & {c["clause"] for c in again["clauses"] if c["outcome"] == "failed"}
+        for clause in broken:
+            saved = result["schedule"]["choices"][choice_of(clause)]
+            plan = Plan.of(from_text(saved))
+            assert len(plan.deeds) <= 3 and len(plan.strikes) <= 2, plan.in_words()
+            again = run(function, parameters, saved)
+            assert clause in {c["clause"] for c in again["clauses"] if c["outcome"] == "failed"}
 
 
 @pytest.mark.parametrize(
@@ -165,3 +174,76 @@ def test_required_markers_exist_and_clauses_are_judged(here: Cell) -> None:
     listed = ask(here, [to_text([(1, 1), *deeds])], EVERYTHING)
     assert not unlisted["failed"] and not listed["failed"]
     assert set(unlisted["judged"]) | set(listed["judged"]) >= set(oracle.CLAUSES) - {"H-2"}
+
+
+def test_a_campaign_goes_on_after_a_failure() -> None:
+    """A batch whose schedules fail runs all of them, so that what passed has passed in all of them."""
+    spec = CandidateSpec.for_driver("reference").to_dict()
+    arguments = {"module": "conformance.test_schedules", "function": "test_drawn_schedules",
+                 "parameters": {"batch": "batch 0"}, "candidate": spec, "testbed": "iscsi-sim", "seed": 1,
+                 "flaw": "never_quiesces", "saved": ""}  # fmt: skip
+    with cell() as where:
+        outcome = where.call("tests.schedules.worlds:check_once", arguments, "goes on", 60.0)
+    assert outcome.kind is Kind.RETURNED, outcome
+    assert "Q-1" in [c["clause"] for c in outcome.value["clauses"] if c["outcome"] == "failed"]
+    assert outcome.value["rare_paths"]["schedules"] == A_BATCH
+
+
+class Scripted:
+    """Stands for worlds: each run ends as the script says, which sees the schedule's number of volumes and deeds."""
+
+    def __init__(self, script: Callable[[], list[oracle.Finding]]) -> None:
+        self.plan = Schedule(1, "test")
+        self.ledger = Ledger(tuple(oracle.CLAUSES), Evidence.EXERCISED)
+        self.digest = "there is one"
+        self.runs = 0
+        self._script = script
+
+    def run(self, name: str, body: object) -> list[oracle.Finding]:
+        """One run."""
+        self.runs += 1
+        return self._script()
+
+
+def outcomes(worlds: Scripted) -> dict[str, Outcome]:
+    """What is said of each clause."""
+    return {result.clause: result.outcome for result in worlds.ledger.results()}
+
+
+def test_runs_without_an_end_stop_a_campaign() -> None:
+    """After a few runs without an end a campaign stops, and no clause passes that its other schedules might break."""
+
+    def hang() -> list[oracle.Finding]:
+        raise Livelock("nothing moves")
+
+    worlds = Scripted(hang)
+    campaign = Campaign(worlds, "test")  # type: ignore[arg-type]
+    campaign.run_all([[(1, 1), deed_block("replicate")]] * 50)
+    campaign.report(oracle.CLAUSES)
+    found = outcomes(worlds)
+    assert worlds.runs <= 2 * ENDLESS
+    assert found.pop("R-9") is Outcome.FAILED
+    assert set(found.values()) == {Outcome.UNVERIFIABLE}
+    assert all("given up after" in r.message for r in worlds.ledger.results() if r.clause != "R-9")
+
+
+def test_failures_of_many_clauses_are_made_small_within_bounds() -> None:
+    """However many clauses fail, each is made small with runs of a bounded number, and each keeps its own schedule."""
+    worlds = Scripted(lambda: [oracle.Finding(clause, "broken") for clause in oracle.CLAUSES])
+    campaign = Campaign(worlds, "test")  # type: ignore[arg-type]
+    campaign.run_all([[(2, 3), *[deed_block("replicate", wait=9)] * 9]] * 50)
+    campaign.report(oracle.CLAUSES)
+    assert worlds.runs <= 50 + SHRINKING
+    assert set(outcomes(worlds).values()) == {Outcome.FAILED}
+    assert {choice_of(clause) for clause in oracle.CLAUSES} <= set(worlds.plan.choices)
+
+
+def test_a_saved_schedule_of_one_clause_replays_that_one() -> None:
+    """Of a saved schedule that breaks several clauses, each gets the blocks that are its own, and no others."""
+    saved = {"check": "c", "choices": {"blocks Q-3": "[[1]]", "blocks R-9": "[[2]]", "user": 7}}
+    for clause, text in (("Q-3", "[[1]]"), ("R-9", "[[2]]")):
+        own = for_clause(saved, clause)
+        assert own is not None and saved_blocks(own["choices"]) == [text]
+        assert own["choices"]["user"] == 7
+    assert saved_blocks(saved["choices"]) == ["[[1]]", "[[2]]"]
+    assert for_clause(saved, "Q-1") is None

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conformance.schedules.choices import RecordedChoices, SeededChoices
-from conformance.schedules.plan import Block, Plan, draw_blocks, from_text, to_text
+from conformance.schedules.plan import DEEDS, FAULTS, MOMENTS, Block, Plan, draw_blocks, from_text, to_text
 from conformance.schedules.shrink import shrink
 from harness.schedule import random_source
 
@@ -68,3 +68,31 @@ def test_shrinking_keeps_the_failure_and_nothing_else(blocks: list[Block], data:
             if block[place] > 0:
                 lower = (*block[:place], block[place] - 1, *block[place + 1 :])
                 assert not fails([*small[:number], lower, *small[number + 1 :]])
+
+
+def values(plan: Plan) -> list[int]:
+    """The numbers of a schedule, in one order."""
+    of_deeds = [(d.caller, DEEDS.index(d.kind), d.subject, d.option, d.wait) for d in plan.deeds]
+    of_strikes = [(FAULTS.index(s.kind), MOMENTS.index(s.on), s.nth, s.backend, s.size) for s in plan.strikes]
+    return [plan.volumes, plan.attached, *(number for each in (*of_deeds, *of_strikes) for number in each)]
+
+
+@given(st.integers(0, 1 << 32), st.data())
+def test_what_is_made_small_has_no_larger_value(seed: int, data: st.DataObject) -> None:
+    """No value of a shrunk schedule is larger than in the one it came from, and what does not matter is the least."""
+    blocks = draw_blocks(SeededChoices(random_source(seed, "test")))
+    plan = Plan.of(blocks)
+    matters = data.draw(st.sets(st.integers(0, len(values(plan)) - 1), max_size=3))
+    least = {place: data.draw(st.integers(0, values(plan)[place])) for place in sorted(matters)}
+
+    def fails(found: list[Block]) -> bool:
+        small = Plan.of(found)
+        if (len(small.deeds), len(small.strikes)) != (len(plan.deeds), len(plan.strikes)):
+            return False
+        return all(values(small)[place] >= number for place, number in least.items())
+
+    small = values(Plan.of(shrink(blocks, fails, runs=5000)))
+    assert all(now <= before for now, before in zip(small, values(plan), strict=True))
+    nothing = values(Plan.of([(0, 0), *((block[0], *(0 for _ in block[1:])) for block in blocks[1:])]))
+    for place, number in enumerate(small):
+        assert number == max(nothing[place], least.get(place, 0))

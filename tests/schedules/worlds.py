@@ -6,8 +6,9 @@ from typing import Any
 
 from conformance.faulty_taskflows.catalogue import catalogue
 from conformance.runner import LIMITS, run_check, testbed_class
-from conformance.schedules.campaign import CHOICE, Campaign
+from conformance.schedules.campaign import Campaign
 from conformance.schedules.plan import from_text, to_text
+from conformance.schedules.saved import CHOICE
 from conformance.verdicts import Ledger
 from conformance.worlds import Worlds
 from harness.loading import CandidateSpec
@@ -36,7 +37,9 @@ def judged(texts: list[str], publication: dict[str, Any], testbed: str = "iscsi-
     campaign.run_all(from_text(text) for text in texts)
     return {
         "judged": sorted(campaign.judged),
-        "failed": {clause: [finding.message, to_text(blocks)] for clause, (finding, blocks) in campaign.failed.items()},
+        "failed": {
+            clause: [finding.message, to_text(blocks)] for clause, (finding, blocks, _) in campaign.failed.items()
+        },
         "markers": [name for name, tally in campaign.markers.items() if tally.reached],
         "runs": campaign.runs,
         "digest": worlds.digest,
