@@ -178,7 +178,7 @@ def test_required_markers_exist_and_clauses_are_judged(here: Cell) -> None:
 
 def test_a_campaign_goes_on_after_a_failure() -> None:
     """A batch whose schedules fail runs all of them, so that what passed has passed in all of them."""
-    spec = CandidateSpec.for_driver("reference").to_dict()
+    spec = CandidateSpec.for_driver("reference").to_dict() | {"config": {"publication": NOTHING}}
     arguments = {"module": "conformance.test_schedules", "function": "test_drawn_schedules",
                  "parameters": {"batch": "batch 0"}, "candidate": spec, "testbed": "iscsi-sim", "seed": 1,
                  "flaw": "never_quiesces", "saved": ""}  # fmt: skip
