@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from conformance.session import ExitCode
@@ -57,6 +59,21 @@ def test_reproduce_line_reruns_the_check(certify: Certify) -> None:
     again = certify(*rest, suite=(name,), testbed="")
     assert again.outcomes() == {"test_acts on sample-sim": "failed"}
     assert again.check("test_acts")["seed"] == 77
+
+
+def test_each_clause_that_failed_by_a_schedule_of_its_own_has_it_saved(
+    certify: Certify, pytester: pytest.Pytester
+) -> None:
+    """Each failed clause has a line to rerun it, on page and terminal, with a file that holds its own schedule only."""
+    run = certify("--driver", "acme:FailsBySchedules")
+    clauses = {c["clause"]: c for c in run.check("test_acts")["clauses"]}
+    for clause, blocks in (("D-1", "[[1]]"), ("D-3", "[[3]]")):
+        line = clauses[clause]["reproduce"]
+        assert f"rerun: {line}" in run.text
+        saved = json.loads((pytester.path / line.split(" --schedule ")[1]).read_text())
+        assert saved["choices"] == {f"blocks {clause}": blocks, "user": 7}
+        assert line in (pytester.path / "backend-activity-report" / "report.html").read_text().replace("&#39;", "'")
+    assert clauses["T-1"]["reproduce"] == ""
 
 
 def test_advisory_failure(certify: Certify) -> None:

@@ -48,7 +48,7 @@ FAILS = [
 ]
 """Drivers that fail the check, and what it says."""
 
-HANGS = ["SpinsInAThread", "PublishesEndlessly", "RecursesWithoutLimit"]
+HANGS = ["SpinsInAThread", "PublishesEndlessly", "RecursesWithoutLimit", "PublishesTenMillionInADict"]
 """Drivers that fail it by hanging, or by running out of memory first: they take their time."""
 
 CHANGES = {
@@ -71,7 +71,6 @@ CHANGES = {
 
 PUBLISHES = {
     "PublishesTenMillion": "it has more than 1000 keys",
-    "PublishesTenMillionInADict": "it has more than 1000 keys",
     "PublishesItself": "unknown key 'itself'",
     "PublishesDepth": "it holds a dict",
     "PublishesLaughs": "unknown key 'laughs'",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from harness.real_targets.ganesha.testbed import GaneshaTestbed
 from harness.real_targets.tgt.testbed import TgtTestbed
@@ -107,10 +108,66 @@ def test_command_does_what_the_readme_says(together: list[str], reader: Path) ->
                 assert (reader / report / name).stat().st_size > 0
 
 
+def workflow() -> dict[str, Any]:
+    """The README's workflow for GitHub Actions."""
+    (text,) = blocks("yaml")
+    found: dict[str, Any] = yaml.safe_load(text)
+    return found
+
+
+def run_step(name: str, directory: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a step of the workflow as GitHub does, with programs that `directory` has in bin/ before all others."""
+    (step,) = [step for step in workflow()["jobs"]["certify"]["steps"] if step.get("name") == name]
+    path = os.pathsep.join([str(directory / "bin"), os.environ.get("PATH", os.defpath)])
+    return subprocess.run(
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
+        cwd=directory, env=os.environ | workflow()["env"] | environment | {"PATH": path},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def runner(tmp_path: Path) -> Path:
+    """A machine whose pip and activity-harness only write down how they were called, and end with status $STATUS."""
+    (tmp_path / "bin").mkdir()
+    for name in ("pip", "activity-harness"):
+        program = tmp_path / "bin" / name
+        program.write_text(f'#!/bin/sh\necho "{name} $*" >> "{tmp_path}/called"\nexit "$STATUS"\n', encoding="utf-8")
+        program.chmod(0o755)
+    return tmp_path
+
+
+def test_workflow_of_the_readme_is_bounded_and_says_what_to_fill_in(runner: Path) -> None:
+    """The workflow ends by itself, refuses to install the placeholder, and installs what is put in its place."""
+    assert 1 <= workflow()["jobs"]["certify"]["timeout-minutes"] <= 60
+    refused = run_step("Install", runner, STATUS="0")
+    assert refused.returncode == 1 and "HARNESS is not filled in" in refused.stdout
+    assert not (runner / "called").exists()
+    assert run_step("Install", runner, STATUS="0", HARNESS="./harness.whl").returncode == 0
+    assert (runner / "called").read_text() == "pip install ./harness.whl .\n"
+
+
+@pytest.mark.parametrize(("status", "ended"), [(0, 0), (1, 0), (6, 0), (3, 3), (4, 4)])
+def test_workflow_of_the_readme_leaves_verdicts_to_the_comparison(runner: Path, status: int, ended: int) -> None:
+    """A run with a verdict goes on to the comparison; one that went wrong ends the job with its own status."""
+    assert run_step("Certify", runner, STATUS=str(status)).returncode == ended
+    assert "--report report" in (runner / "called").read_text()
+
+
+def test_workflow_of_the_readme_gates_once_there_is_a_baseline(runner: Path) -> None:
+    """Without a baseline the job passes and says what to commit; with one it ends as the comparison does."""
+    first = run_step("Compare", runner, STATUS="8")
+    assert first.returncode == 0 and "commit report.json of this run as certified/report.json" in first.stdout
+    (runner / "certified").mkdir()
+    (runner / "certified" / "report.json").write_text("{}")
+    assert run_step("Compare", runner, STATUS="8").returncode == 8
+    assert (runner / "called").read_text() == "activity-harness compare certified/report.json report/report.json\n"
+
+
 def test_workflow_of_the_readme_uses_options_that_exist() -> None:
     """Each line of the README's workflow that runs the program names a verb and options that the program has."""
-    (workflow,) = blocks("yaml")
-    lines = re.findall(r"run: (activity-harness .*)", workflow)
+    steps = workflow()["jobs"]["certify"]["steps"]
+    lines = re.findall(r"^ *(activity-harness [^|\n]*)", "\n".join(step.get("run", "") for step in steps), re.MULTILINE)
     assert len(lines) == 2
     program = Path(sys.executable).with_name("activity-harness")
     for line in lines:

@@ -119,6 +119,11 @@ def act(lab: Any) -> None:
             sys.stdin.read()
         case "Fails":
             _set(lab, "D-1", Outcome.FAILED, "it did not", {"block": 7})
+        case "FailsBySchedules":
+            lab.result.schedule = {"schema": "backend-activity/schedule/1", "seed": 1, "check": "", "faults": [],
+                                   "choices": {"blocks D-1": "[[1]]", "blocks D-3": "[[3]]", "user": 7}}  # fmt: skip
+            _set(lab, "D-3", Outcome.FAILED, "it had better")
+            _set(lab, "D-1", Outcome.FAILED, "it did not")
         case "FailsAdvice":
             _set(lab, "D-3", Outcome.FAILED, "it had better")
         case "BreaksTaskflow":
