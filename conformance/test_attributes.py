@@ -82,10 +82,10 @@ def test_publication_stays_as_it_was(lab: Lab, way: str) -> None:
         _expect_same(lab, first, end.driver, f"after {aborted} was aborted")
     if Capability.JOB_FAULTS in lab.testbed.offers:
         source = lab.volume("source of what fails")
-        for method in COPYING:
-            if lab.implements(method):
-                _let_fail(lab, method, source)
-                _expect_same(lab, first, end.driver, f"after {method} failed")
+        failing = [method for method in COPYING if lab.implements(method)]
+        for method in failing if lab.testbed.virtual else failing[:1]:  # one will do where it takes real time
+            _let_fail(lab, method, source)
+            _expect_same(lab, first, end.driver, f"after {method} failed")
     _expect_same(lab, first, lab.open_driver(), "from another instance")
 
 
