@@ -41,7 +41,10 @@ WIDE_SET = 256
 
 
 class Lab:
-    """One check's world. `driver` names are backends: `primary`, `sibling` of its family, `stranger` of another."""
+    """One check's world. `driver` names are backends: `primary`, `sibling` of its family, `stranger` of another.
+
+    `connecting` makes of each new connection the one that a driver is given; without it, that is the same one.
+    """
 
     def __init__(self, testbed: Testbed, candidate: Candidate, schedule: Schedule, ledger: Ledger) -> None:
         self.testbed = testbed
@@ -56,6 +59,7 @@ class Lab:
         self.user = f"user-{schedule.integer('user', 100, 999)}"
         self.node = f"node-{schedule.integer('node', 100, 999)}"
         self.working_blocks = WORKING_SET
+        self.connecting: Callable[[Connection], Connection] = lambda connection: connection
         self._taskflow: Taskflow | None = None
         self._connections: list[tuple[Any, list[Connection]]] = []
 
@@ -102,7 +106,7 @@ class Lab:
 
         def backend_connect() -> Connection:
             opened.append(connect(who))
-            return opened[-1]
+            return self.connecting(opened[-1])
 
         configuration = DriverConfiguration(options, backend_connect)
         try:
@@ -187,10 +191,13 @@ class Lab:
         return self.schedule.identifier(f"id.{name}")
 
     def working_set(self) -> tuple[int, ...]:
-        """The blocks that the test writes: spread evenly over a volume, shifted by the seed."""
-        stride = self.profile.volume_gib * BLOCKS_PER_GIB // self.working_blocks
+        """The blocks that the test writes, ascending: the volume's first and its last, which a copy that stops short
+        lacks, and between them others, spread evenly and shifted by the seed."""
+        blocks = self.profile.volume_gib * BLOCKS_PER_GIB
+        stride = blocks // self.working_blocks
         shift = self.schedule.integer("working set", 0, stride - 1)
-        return tuple(number * stride + shift for number in range(self.working_blocks))
+        between = (number * stride + shift for number in range(1, self.working_blocks - 1))
+        return (0, *between, blocks - 1)
 
     def volume(self, name: str = "volume", every: int = 1) -> Volume:
         """A volume of the profile's size on `primary` of whose working set every `every`-th block has been written."""

@@ -27,13 +27,22 @@ class Case:
     before: Image
 
 
+def expect_native(lab: Lab) -> None:
+    """End the check as not applicable unless the driver publishes that it replicates snapshots, and can."""
+    if not _is_native(lab):
+        lab.not_applicable("snapshot replication is not published")
+
+
+def _is_native(lab: Lab) -> bool:
+    return lab.publication.snapshot_replication and lab.implements("replicate_snapshot")
+
+
 def prepare(lab: Lab, way: str) -> Case:
     """The case for a way, or not applicable where the publication does not lead there."""
-    publication = lab.publication
     ends = lab.taskflow.core.ends
-    native = publication.snapshot_replication and lab.implements("replicate_snapshot")
-    if way == "native" and not native:
-        lab.not_applicable("snapshot replication is not published")
+    native = _is_native(lab)
+    if way == "native":
+        expect_native(lab)
     if way == "fallback" and native:
         lab.not_applicable("snapshot replication is published, so within the family the native way is taken")
     destination = "stranger" if way == "other family" else "sibling"

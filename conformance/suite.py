@@ -22,6 +22,7 @@ MODULES = (
     "conformance.test_under_claimed",
     "conformance.test_replication",
     "conformance.test_completeness",
+    "conformance.test_outcomes",
     "conformance.test_handles",
     "conformance.test_schedules",
     "conformance.test_compression",

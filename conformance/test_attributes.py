@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
 
+from conformance.activities import CONTEXT, LASTING, start_method
 from conformance.checks import check
 from conformance.invocations import COPYING, MOVING, WAYS, choose_way, first_copying, invoke
 from conformance.lab import Lab
@@ -13,8 +15,11 @@ from harness.activity import HandleScope
 from harness.attributes import Publication, publication_difference, read_driver, read_publication
 from harness.backup_store import restore_image
 from harness.compression import ALIASES, canonical
-from harness.contract import implements
+from harness.contract import BackendActivityError, implements
+from harness.model import Volume
 from harness.results import Evidence, Severity
+from harness.taskflow.errors import DriverError, TaskflowError
+from harness.testbed import Capability
 
 _CLAIMS = {
     "A-1": None,
@@ -51,7 +56,7 @@ def test_publication_is_well_formed(lab: Lab) -> None:
 @pytest.mark.parametrize("way", WAYS)
 @check("A-2")
 def test_publication_stays_as_it_was(lab: Lab, way: str) -> None:
-    """Read again after activities, and from another instance, the publication equals what was read first."""
+    """Read again after activities, failed and aborted ones too, and from another instance, the publication is equal."""
     choose_way(lab, way)
     end = lab.taskflow.core.ends["primary"]
     first = end.publication
@@ -72,7 +77,37 @@ def test_publication_stays_as_it_was(lab: Lab, way: str) -> None:
         done = method
         _expect_same(lab, first, end.driver, f"after {done}")
     _expect_same(lab, first, end.driver, f"after {done}")
+    aborted = _abort_one(lab, end.driver) if way == "as an activity" else ""
+    if aborted:
+        _expect_same(lab, first, end.driver, f"after {aborted} was aborted")
+    if Capability.JOB_FAULTS in lab.testbed.offers:
+        source = lab.volume("source of what fails")
+        failing = [method for method in COPYING if lab.implements(method)]
+        for method in failing if lab.testbed.virtual else failing[:1]:  # one will do where it takes real time
+            _let_fail(lab, method, source)
+            _expect_same(lab, first, end.driver, f"after {method} failed")
     _expect_same(lab, first, lab.open_driver(), "from another instance")
+
+
+def _abort_one(lab: Lab, driver: Any) -> str:
+    """Start an activity that takes a while, and abort it; returns its method, or "" where the driver starts none."""
+    for method in LASTING:
+        running = start_method(lab, driver, method, f"aborted {method}")
+        if running is not None:
+            lab.runtime.sleep(lab.profile.whole_copy_ns // 20)
+            with contextlib.suppress(BackendActivityError, DriverError):  # what an abort has to do is for others to say
+                lab.call(driver, "abort_activity", CONTEXT, running.handle)
+                lab.call(driver, "get_activity", CONTEXT, running.handle)
+            return method
+    return ""
+
+
+def _let_fail(lab: Lab, method: str, source: Volume) -> None:
+    """Invoke a method whose first job fails."""
+    fraction = lab.schedule.fraction(f"failing {method}", 0.1, 0.9)
+    lab.inject("job.fail", backend="primary", verb="", fraction=fraction)
+    with contextlib.suppress(BackendActivityError, TaskflowError):
+        invoke(lab, method, source, lab.identifier(f"failing {method}"))
 
 
 def _expect_same(lab: Lab, first: Publication, driver: Any, which: str) -> None:
@@ -142,7 +177,7 @@ def test_unknown_technique_is_never_selected(lab: Lab) -> None:
     with_more = {**published.raw, "backup_compression_techniques": [*foreign, *names]}
     end.publication, _ = read_publication(with_more, end.implements)
     volume = lab.volume()
-    for wanted in (*published.backup_compression_techniques, "none"):
+    for wanted in dict.fromkeys((*published.backup_compression_techniques, "none")):  # "none" may be published, too
         backup_id = lab.identifier(f"backup with {wanted}")
         backup = lab.taskflow.backups.backup(volume.id, backup_id, [*foreign, _other_name(wanted), "none"])
         calls = lab.recorder.find("method.invoked", method="backup_volume")

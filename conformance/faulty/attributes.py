@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from harness.model import Snapshot
+from harness.activity import ActivityState, ActivityStatus
+from harness.contract import BackendActivityError
+from harness.model import Context, Snapshot
 from harness.reference_driver import EVERYTHING, ReferenceDriver
 from harness.testbed import Job
 
@@ -190,3 +192,52 @@ class KnowsItsOwnSpellingOnly(ReferenceDriver):
         if method == "backup_volume" and arguments["technique"] not in ("gzip", "none"):
             raise ValueError(f"no such compression: {arguments['technique']}")
         return super()._job(method, arguments)
+
+
+class WithdrawsAfterFailure(ReferenceDriver):
+    """Stops publishing replication and its techniques once a job of its has failed."""
+
+    must_fail = ("A-2",)
+
+    def __init__(self, *args: Any, configuration: Any, host: str, **kwargs: Any) -> None:
+        super().__init__(*args, configuration=configuration, host=host, **kwargs)
+        self._degraded = False
+
+    @property
+    def backend_activity_attributes(self) -> Mapping[str, Any]:
+        """As published: less, after a failure."""
+        less = {"snapshot_replication": False, "backup_compression_techniques": ()}
+        return MappingProxyType({**EVERYTHING, **(less if self._degraded else {})})
+
+    def get_activity(self, context: Context, handle: str) -> ActivityStatus:
+        """The status, of which a failure is noted."""
+        status = super().get_activity(context, handle)
+        self._degraded = self._degraded or status.state is ActivityState.FAILED
+        return status
+
+    def _run(self, method: str, **arguments: Any) -> None:
+        try:
+            super()._run(method, **arguments)
+        except BackendActivityError:
+            self._degraded = True
+            raise
+
+
+class WithdrawsAfterAbort(ReferenceDriver):
+    """Stops publishing that it copies volumes statelessly once somebody has aborted an activity."""
+
+    must_fail = ("A-2",)
+
+    def __init__(self, *args: Any, configuration: Any, host: str, **kwargs: Any) -> None:
+        super().__init__(*args, configuration=configuration, host=host, **kwargs)
+        self._degraded = False
+
+    @property
+    def backend_activity_attributes(self) -> Mapping[str, Any]:
+        """As published: less, after an abort."""
+        return MappingProxyType({**EVERYTHING, **({"stateless_activities": ()} if self._degraded else {})})
+
+    def abort_activity(self, context: Context, handle: str) -> None:
+        """Abort, and note it."""
+        super().abort_activity(context, handle)
+        self._degraded = True

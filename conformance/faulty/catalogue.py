@@ -6,7 +6,7 @@ import importlib
 import inspect
 from dataclasses import dataclass
 
-MODULES = ("attributes", "quiescing", "stalls", "replication", "handles", "compression")
+MODULES = ("attributes", "quiescing", "endings", "stalls", "replication", "handles", "compression")
 """The modules of this package that hold faulty drivers, by section of the specification."""
 
 

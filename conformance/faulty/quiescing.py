@@ -99,6 +99,7 @@ class CloneOnlyAsActivity(ReferenceDriver):
     """Clones as an activity, but its blocking create_cloned_volume was never written."""
 
     must_fail = ("Q-9",)
+    may_fail = ("Q-10",)
 
     def create_cloned_volume(self, volume: Volume, src_vref: Volume) -> None:
         """To be done."""

@@ -252,3 +252,15 @@ class PicksItsActivities(_Differing):
         if method != "backup_volume":
             raise NotSupported(f"{method} is no activity of mine")
         return super().start_activity(context, method, arguments, request_id=request_id)
+
+
+class LeavesDataAsItIs(_Differing):
+    """Publishes that it can store backups as they are, and compresses none."""
+
+    claims: ClassVar[Options] = {**EVERYTHING, "backup_compression_techniques": ("none",)}
+
+
+class CompressesOrNot(_Differing):
+    """Publishes, beside a technique, that it can leave data as it is; it calls that `off`, as Cinder may."""
+
+    claims: ClassVar[Options] = {**EVERYTHING, "backup_compression_techniques": ("off", "zlib")}

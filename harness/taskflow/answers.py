@@ -61,8 +61,10 @@ def _tame(value: Any, budget: Budget, depth: int) -> Any:
 
 
 def _handle(answer: Any) -> str:
-    if not is_text(answer) or not exact_text(answer):
+    if not is_text(answer):
         raise WrongAnswer(f"returned {kind_of(answer)}; a handle is a str")
+    if not exact_text(answer):
+        raise WrongAnswer("returned an empty str; a handle has at least one character")
     return exact_text(answer)
 
 
@@ -79,7 +81,7 @@ def _status(answer: Any) -> ActivityStatus:
         progress,
         tame(answer.result),
         _text(answer.error),
-        _number(answer.poll_after, 0.0, 86_400.0, "its poll_after", "not a number of seconds"),
+        _number(answer.poll_after, 0.0, 86_400.0, "its poll_after", "not a number of seconds from 0 to 86,400"),
         _text(answer.error_code),
     )
 

@@ -193,7 +193,7 @@ class Flow:
             if core.runtime.clock() - since_ns > core.policy.activity_timeout_ns:
                 self._abort(end, handle)
                 raise TaskflowError(f"activity {handle!r} of {end.name} took too long and was aborted")
-            core.runtime.sleep(max(_LEAST_POLL_NS, nanoseconds(status.poll_after)))
+            core.runtime.sleep(max(_LEAST_POLL_NS, core.pause_ns(status)))
 
     @staticmethod
     def _abort(end: DriverEnd, handle: str) -> None:
@@ -208,7 +208,7 @@ class FlowCore:
 
     `run_id` makes the request ids of one deployment unique; `attach(backend, volume id)` attaches a volume to the
     taskflow's own host. `prefers_activities` False makes it call the blocking methods even where a driver could start
-    them as activities.
+    them as activities. `pause_ns` says how long to wait before an activity is looked at again, by its status.
     """
 
     def __init__(
@@ -231,6 +231,7 @@ class FlowCore:
         self.run_id = run_id
         self.host = OwnHost(attach)
         self.prefers_activities = True
+        self.pause_ns: Callable[[ActivityStatus], int] = lambda status: nanoseconds(status.poll_after)
         self.quiesces = Quiesces(runtime, recorder, catalog, policy.quiesce_within_ns, policy.max_hold_ns)
         self.statuses = VolumeStatuses(runtime, catalog)
 
