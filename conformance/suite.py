@@ -20,6 +20,7 @@ MODULES = (
     "conformance.test_replication",
     "conformance.test_completeness",
     "conformance.test_handles",
+    "conformance.test_outcomes",
     "conformance.test_schedules",
     "conformance.test_compression",
 )
