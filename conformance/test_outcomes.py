@@ -127,11 +127,12 @@ def test_outcome_of_whatever_is_started_is_told_and_kept(lab: Lab, method: str) 
     """However whatever is started ends, its progress never goes back, and its outcome is told as it is, for good.
 
     One activity is aborted, one fails at the backend where the testbed lets jobs fail, one goes on to its end.
+    A real clock's time is spent on clones: there one is aborted, no more.
     """
     driver = lab.open_driver()
     outcomes: dict[str, ActivityStatus] = {}
     verbs: list[str] = []
-    for ending in ("aborted", "failed", "done"):
+    for ending in ("aborted", "failed", "done") if lab.testbed.virtual else ("aborted",):
         source = lab.volume(f"volume to be {ending}") if method == "migrate_volume" else None
         request = prepare(lab, method, f"{method} {ending}", source)
         if ending == "failed" and verbs and Capability.JOB_FAULTS in lab.testbed.offers:
