@@ -1,24 +1,20 @@
-"""How checks start activities, look at them as one caller or another, and judge what comes of it (clauses H)."""
+"""How checks start activities and look at them, as one caller or another (clauses H)."""
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
-from conformance.expected_handles import Answer
 from conformance.lab import Lab
-from harness.activity import ActivityState, ActivityStatus, HandleScope
+from harness.activity import ActivityState, ActivityStatus
 from harness.backup_store import MemorySink
-from harness.contract import (
-    ACTIVITY_HOOKS,
-    ActivityNotAbortable,
-    ActivityUnknown,
-    BackendActivityError,
-    ConnectionLost,
-    NotSupported,
-)
+from harness.contract import ACTIVITY_HOOKS, ActivityUnknown, BackendActivityError, NotSupported
 from harness.model import GIB, Caller, Context, Snapshot, Volume
+from harness.recorder import Event
+from harness.runtime import SECOND
 from harness.taskflow.errors import DriverError
+from harness.testbed import ActivityView
 
 METHOD = "create_cloned_volume"
 OTHERS = ("create_snapshot", "create_volume_from_snapshot", "replicate_snapshot", "backup_volume", "migrate_volume")
@@ -30,11 +26,34 @@ METHODS_MAKING = {"create_cloned_volume": "copy", "create_volume_from_snapshot":
 CONTEXT = Context()
 USES = ("status", "wait", "abort")
 """What a caller does with a handle."""
+ROUND_TRIPS = 50
+"""How many round trips to the backend a look-up may take under virtual time; a driver may ask several times."""
+PROMPT_NS = SECOND // 100
+"""What counts as at once on however fast a network."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A method as it is to be started: the arguments of `start_activity`, what is read, and what is made of it.
+
+    `target` is the object that is made on the method's own backend, else the source; `made_at` is the backend and id
+    at which the result is found, None where it is no object.
+    """
+
+    method: str
+    arguments: dict[str, Any]
+    request_id: str
+    source: Volume
+    target: Volume
+    made_at: tuple[str, str] | None
 
 
 @dataclass
 class Running:
-    """An activity under way; `verb` is that of its backend job, `repeated` the handle of the same request again."""
+    """An activity under way; `verb` is that of its backend job, `repeated` the handle of the same request again.
+
+    Its backend jobs began between the places `began` and `started` of the record.
+    """
 
     driver: Any
     handle: str
@@ -42,6 +61,9 @@ class Running:
     target: Volume
     verb: str
     repeated: str
+    request: Request | None = None
+    began: int = 0
+    started: int = 0
 
     @property
     def makes(self) -> bool:
@@ -64,17 +86,24 @@ def start(lab: Lab, driver: Any = None, name: str = "clone") -> Running:
     raise LookupError
 
 
-def start_method(lab: Lab, driver: Any, method: str, name: str) -> Running | None:
-    """Start any method as an activity; None if the driver refuses to, or lacks it."""
+def start_method(lab: Lab, driver: Any, method: str, name: str, source: Volume | None = None) -> Running | None:
+    """Start any method as an activity, of `source` or the check's volume; None if the driver refuses, or lacks it."""
+    request = prepare(lab, method, name, source)
+    return None if request is None else launch(lab, driver, request)
+
+
+def prepare(lab: Lab, method: str, name: str, source: Volume | None = None) -> Request | None:
+    """What it takes to start a method as an activity; None if the driver lacks the method."""
     primary, sibling = lab.taskflow.core.ends["primary"], lab.taskflow.core.ends["sibling"]
     if not all(lab.implements(hook) for hook in ACTIVITY_HOOKS):
         no_handle(lab, "the driver has no activity hooks")
     if not lab.implements(method):
         return None
-    source = lab.catalog.volumes.get(lab.identifier("volume")) or lab.volume()
+    source = source or lab.catalog.volumes.get(lab.identifier("volume")) or lab.volume()
     new = lab.identifier(name)
     target = Volume(new, source.size, primary.host, status="creating", source_volid=source.id)
     snapshot = Snapshot(new, source.id, source.size, source, status="creating")
+    made_at: tuple[str, str] | None = ("primary", new)
     arguments: dict[str, Any]
     match method:
         case "create_cloned_volume":
@@ -88,20 +117,69 @@ def start_method(lab: Lab, driver: Any, method: str, name: str) -> Running | Non
             arguments = {"volume": target, "snapshot": old}
             if method == "replicate_snapshot":
                 arguments = {"snapshot": old, "destination": sibling.destination, "new_snapshot": snapshot}
+                made_at = ("sibling", new)
         case "backup_volume":
             arguments = {"source": source, "technique": "none", "sink": MemorySink(source.size * GIB)}
+            made_at = None
         case "migrate_volume":
             arguments = {"volume": source, "host": sibling.destination}
+            made_at = ("sibling", source.id)
         case _:
             raise LookupError(method)
-    request = lab.identifier(f"rq {name}")
+    made = target if METHODS_MAKING.get(method) else source
+    return Request(method, arguments, lab.identifier(f"rq {name}"), source, made, made_at)
+
+
+def launch(lab: Lab, driver: Any, request: Request) -> Running | None:
+    """Start what was prepared, and once more under the same request id; None if the driver refuses to."""
+    began = lab.recorder.tick()
     try:
-        handle = lab.call(driver, "start_activity", CONTEXT, method, arguments, request_id=request)
+        handle = ask_for(lab, driver, request)
     except NotSupported:
         return None
-    again = lab.call(driver, "start_activity", CONTEXT, method, arguments, request_id=request)
-    made = target if METHODS_MAKING.get(method) else source
-    return Running(driver, handle, source, made, METHODS_MAKING.get(method, "read"), again)
+    started = lab.recorder.tick()
+    again = ask_for(lab, driver, request)
+    verb = METHODS_MAKING.get(request.method, "read")
+    return Running(driver, handle, request.source, request.target, verb, again, request, began, started)
+
+
+def ask_for(lab: Lab, driver: Any, request: Request) -> str:
+    """One call of `start_activity`; returns the handle."""
+    handle = lab.call(
+        driver, "start_activity", CONTEXT, request.method, request.arguments, request_id=request.request_id
+    )
+    return handle  # type: ignore[no-any-return]
+
+
+def jobs(lab: Lab, running: Running) -> list[Event]:
+    """The starts of the backend jobs that starting the activity has begun, by the record."""
+    return [e for e in lab.recorder.find("activity.started") if running.began < e.place <= running.started]
+
+
+def views(lab: Lab, running: Running) -> list[ActivityView]:
+    """The activity's jobs as its backends see them now; for one that makes an object, whatever makes that."""
+    begun = {(e.fields["backend"], e.fields["handle"]) for e in jobs(lab, running)}
+    names = [name for name in ("primary", "sibling") if name == "primary" or name in {backend for backend, _ in begun}]
+    return [
+        view
+        for name in names
+        for view in lab.testbed.backend(name).inspect().activities
+        if (name, view.handle) in begun or (running.makes and view.target == running.target.id)
+    ]
+
+
+def at_work(lab: Lab, running: Running) -> bool:
+    """Whether any of the activity's jobs is not over yet."""
+    return any(view.state in ("queued", "running") for view in views(lab, running))
+
+
+def is_whole(lab: Lab, running: Running) -> bool:
+    """Whether what the activity was to make is there, complete; True for one that makes no object."""
+    if running.request is None or running.request.made_at is None:
+        return True
+    backend, made = running.request.made_at
+    found = lab.testbed.backend(backend).inspect().find(made)
+    return found is not None and found.complete
 
 
 def no_handle(lab: Lab, reason: str) -> None:
@@ -143,6 +221,37 @@ def look(lab: Lab, driver: Any, handle: str) -> ActivityStatus | BackendActivity
     return found  # type: ignore[no-any-return]
 
 
+def timed_look(lab: Lab, driver: Any, handle: str) -> tuple[ActivityStatus | BackendActivityError | DriverError, int]:
+    """What `look` gives, and how long it took (ns)."""
+    begun = lab.runtime.now()
+    found = look(lab, driver, handle)
+    return found, lab.runtime.now() - begun
+
+
+def blocked(lab: Lab, took_ns: int) -> bool:
+    """Whether a look-up took longer than looking does: more than `ROUND_TRIPS` round trips and `PROMPT_NS`.
+
+    A round trip is what a look-up of an unknown handle takes on a connection of the testbed itself. On a real clock,
+    where any call may meet a busy machine, the bound is three quarters of a whole copy.
+    """
+    if not lab.testbed.virtual:
+        return took_ns > lab.profile.whole_copy_ns * 3 // 4
+    if took_ns <= PROMPT_NS:
+        return False
+    connection = lab.testbed.backend("primary").connect(lab.caller(host="aside"))
+    begun = lab.runtime.now()
+    with contextlib.suppress(ActivityUnknown):
+        connection.status("nobody's handle")
+    round_trip_ns = lab.runtime.now() - begun
+    connection.close()
+    return took_ns > ROUND_TRIPS * round_trip_ns
+
+
+def tell_blocked(took_ns: int) -> str:
+    """What is wrong with a look-up that took so long (ns)."""
+    return f"get_activity blocked for {took_ns / SECOND:.3g} s; it is to return at once, and waiting is the taskflow's"
+
+
 def wait_until_over(lab: Lab, driver: Any, handle: str) -> ActivityState | None:
     """Poll until the activity is over; None if it can't be followed or takes far too long."""
     for _ in range(400):
@@ -153,175 +262,6 @@ def wait_until_over(lab: Lab, driver: Any, handle: str) -> ActivityState | None:
             return found.state
         lab.runtime.sleep(lab.profile.whole_copy_ns // 20)
     return None
-
-
-def judge(
-    lab: Lab, running: Running, driver: Any, answer: Answer, yes: str, no: str, where: str, use: str = "abort"
-) -> None:
-    """Judge one use of a handle by one caller against the table; `yes` and `no` are the clauses that it touches.
-
-    `use` is one of `USES`: look the status up, wait for the end by polling, abort.
-    """
-    scope = lab.publication.handle_scope.value
-    before = lab.testbed.backend("primary").inspect()
-    if not any(a.target == running.target.id and a.state in ("queued", "running") for a in before.activities):
-        lab.unverifiable("the activity was over before anybody looked")
-    where = f"{scope}, {where}, {use}"
-    found = look(lab, driver, running.handle)
-    if answer in ("may", "gone"):
-        _judge_either(lab, running, driver, found, answer, yes, where, use)
-        return
-    if answer == "no":
-        _judge_refusal(lab, running, driver, found, no, where, use)
-        return
-    fine = isinstance(found, ActivityStatus) and not found.state.is_terminal
-    message = f"{where}: status of the running activity gave {tell(found)}"
-    if not lab.expect(yes, fine, message, {"where": where, "scope": scope, "got": tell(found)}):
-        return
-    if use == "abort":
-        _judge_abort(lab, running, driver, yes, where)
-    if use == "wait":
-        ended = wait_until_over(lab, driver, running.handle)
-        lab.expect(yes, ended is ActivityState.DONE, f"{where}: waited for, the activity ended as {ended}")
-        made = lab.testbed.backend("primary").inspect().find(running.target.id)
-        lab.expect(
-            yes, made is not None and made.complete, f"{where}: it counts as done, but what it made is not whole"
-        )
-
-
-def _judge_either(
-    lab: Lab, running: Running, driver: Any, found: object, answer: Answer, clause: str, where: str, use: str
-) -> None:
-    """ "may": a status or a refusal; "gone": a refusal or the loss of the connection, and nothing comes of an abort."""
-    allowed: tuple[type, ...] = (ActivityStatus, ActivityUnknown)
-    if answer == "gone":
-        allowed = (ActivityUnknown, ConnectionLost)
-    names = " nor ".join(kind.__name__ for kind in allowed)
-    lab.expect(clause, isinstance(found, allowed), f"{where}: status gave {tell(found)}, neither {names}")
-    if use == "abort" and answer == "gone":
-        try:
-            lab.call(driver, "abort_activity", CONTEXT, running.handle)
-        except (ActivityUnknown, ConnectionLost):
-            return
-        except (BackendActivityError, DriverError) as error:
-            lab.expect(clause, False, f"{where}: abort gave {tell(error)}, neither {names}")
-            return
-        lab.expect(clause, False, f"{where}: abort went well over a connection that is gone")
-
-
-def _judge_abort(lab: Lab, running: Running, driver: Any, clause: str, where: str) -> None:
-    try:
-        lab.call(driver, "abort_activity", CONTEXT, running.handle)
-    except ActivityNotAbortable:
-        ended = wait_until_over(lab, driver, running.handle)
-        stored = lab.testbed.backend("primary").inspect().find(running.target.id)
-        lab.expect(
-            clause,
-            ended is ActivityState.DONE and stored is not None and stored.complete,
-            f"{where}: abort was refused as not abortable, yet the activity did not go on to its end undisturbed",
-            {"ended as": str(ended)},
-        )
-        return
-    except (BackendActivityError, DriverError) as error:
-        lab.expect(clause, False, f"{where}: abort gave {tell(error)}", {"got": tell(error)})
-        return
-    now = lab.testbed.backend("primary").inspect()
-    still = [a for a in now.activities if a.target == running.target.id and a.state in ("queued", "running")]
-    lab.expect(clause, not still, f"{where}: abort has returned, yet the activity still runs")
-    used = now.used_bytes
-    lab.settled()
-    grown = lab.testbed.backend("primary").inspect().used_bytes - used
-    lab.expect(clause, grown <= 0, f"{where}: abort has returned, yet {grown} bytes were written afterwards")
-
-
-def _judge_refusal(lab: Lab, running: Running, driver: Any, found: object, clause: str, where: str, use: str) -> None:
-    published = lab.publication.raw.get("handle_scope") == lab.publication.handle_scope.value  # and not the default
-    fake = unknown_like(running.handle)
-    unknown = look(lab, driver, fake)
-    if isinstance(found, ActivityStatus) and not published:
-        lab.note(f"{where}: the handle works beyond the default scope; publish a wider handle_scope", clause)
-        lab.expect(clause, True, "")
-        return
-    refused = isinstance(found, ActivityUnknown) and isinstance(unknown, ActivityUnknown)
-    lab.expect(
-        clause,
-        refused,
-        f"{where}: the look-up gave {tell(found)} (and {tell(unknown)} for a handle that does not exist); both are "
-        f"to raise ActivityUnknown",
-        {"refused": tell(found), "unknown": tell(unknown)},
-    )
-    if refused:
-        texts = (str(found).replace(running.handle, "*"), str(unknown).replace(fake, "*"))
-        lab.expect(
-            clause,
-            texts[0] == texts[1],
-            f"{where}: the refusal tells more than an unknown handle would",
-            {"refused": texts[0], "unknown": texts[1]},
-        )
-    if use == "wait":
-        _judge_wait_refused(lab, running, driver, clause, where)
-    if use == "abort":
-        _judge_abort_refused(lab, running, driver, fake, published, clause, where)
-    now = lab.testbed.backend("primary").inspect()
-    alive = [a for a in now.activities if a.target == running.target.id and a.state in ("running", "done")]
-    whole = now.find(running.target.id)
-    undisturbed = bool(alive) or (whole is not None and whole.complete)
-    if not undisturbed and lab.publication.handle_scope is HandleScope.CONNECTION:  # it may be over by H-4 by now
-        undisturbed = use == "wait" if lab.testbed.virtual else ended_with_its_connection(lab, running)
-    lab.expect(clause, undisturbed, f"{where}: the refused look-up disturbed it")
-
-
-def ended_with_its_connection(lab: Lab, running: Running) -> bool:
-    """Whether H-4 can have ended an activity, by the record: its connection went, the time for which the backend keeps
-    what was begun on it passed, and then the activity was stopped without anybody's request."""
-    lab.settled()  # an end is on record a moment after it can be seen
-    find = lab.recorder.find
-    ends = find("activity.ended", target=running.target.id)
-    if not ends or ends[-1].fields["state"] != ActivityState.ABORTED.value:
-        return False
-    handle = ends[-1].fields["handle"]
-    (started,) = find("activity.started", handle=handle)
-    losses = [*find("fault", fault="connection.break", host=lab.node), *find("connection.closed", host=lab.node)]
-    gone_ns = [event.at_ns for event in losses if event.place > started.place]
-    kept_ns = lab.profile.loss.time2wait_ns + lab.profile.loss.time2retain_ns
-    return bool(gone_ns) and ends[-1].at_ns >= min(gone_ns) + kept_ns and not find("activity.aborting", handle=handle)
-
-
-def _judge_wait_refused(lab: Lab, running: Running, driver: Any, clause: str, where: str) -> None:
-    """Refused while the activity runs, and after its end: the outcome is not told either."""
-    over = 0
-    for _ in range(40):
-        lab.runtime.sleep(lab.profile.whole_copy_ns // 8)
-        found = look(lab, driver, running.handle)
-        fine = isinstance(found, ActivityUnknown)
-        if not lab.expect(clause, fine, f"{where}: polled for longer, the look-up gave {tell(found)}"):
-            return
-        now = lab.testbed.backend("primary").inspect()
-        over += not any(a.target == running.target.id and a.state in ("queued", "running") for a in now.activities)
-        if over == 2:
-            return
-
-
-def _judge_abort_refused(
-    lab: Lab, running: Running, driver: Any, fake: str, published: bool, clause: str, where: str
-) -> None:
-    refusals = []
-    for handle in (running.handle, fake):
-        try:
-            lab.call(driver, "abort_activity", CONTEXT, handle)
-            lab.expect(clause, not published, f"{where}: abort was carried out instead of refused")
-            return
-        except ActivityUnknown as error:
-            refusals.append(str(error).replace(handle, "*"))
-        except (BackendActivityError, DriverError) as error:
-            lab.expect(clause, False, f"{where}: abort gave {tell(error)}, not ActivityUnknown")
-            return
-    lab.expect(
-        clause,
-        refusals[0] == refusals[1],
-        f"{where}: the refusal to abort tells more than an unknown handle would",
-        {"refused": refusals[0], "unknown": refusals[1]},
-    )
 
 
 def tell(found: object) -> str:

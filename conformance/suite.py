@@ -22,8 +22,9 @@ MODULES = (
     "conformance.test_under_claimed",
     "conformance.test_replication",
     "conformance.test_completeness",
-    "conformance.test_outcomes",
+    "conformance.test_endings",
     "conformance.test_handles",
+    "conformance.test_outcomes",
     "conformance.test_schedules",
     "conformance.test_compression",
 )

@@ -6,8 +6,8 @@ import importlib
 import inspect
 from dataclasses import dataclass
 
-MODULES = ("attributes", "quiescing", "endings", "stalls", "replication", "handles", "compression")
-"""The modules of this package that hold faulty drivers, by section of the specification."""
+MODULES = ("attributes", "quiescing", "endings", "stalls", "replication", "handles", "compression", "outcomes")
+"""The modules of this package that hold faulty drivers, by section of the specification; handles have two."""
 
 
 @dataclass(frozen=True)

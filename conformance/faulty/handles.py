@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from conformance.faulty.kinds import BUT_HANDLES, NamesItsOwnHandles, OpenToAnyCaller
+from conformance.faulty.kinds import ConnectionSpecific, NamesItsOwnHandles, OpenToAnyCaller
 from harness.activity import ActivityState, ActivityStatus, HandleScope
 from harness.contract import ActivityFailed, ActivityUnknown, ConnectionLost, VolumeIsBusy
 from harness.driver_kit import delete_if_there, run_job
@@ -183,19 +183,7 @@ class AddressIsEnough(NamesItsOwnHandles, OpenToAnyCaller):
         return handle
 
 
-class _ConnectionSpecific(ReferenceDriver):
-    """A driver of connection-specific handles, which are the default."""
-
-    @property
-    def backend_activity_attributes(self) -> Mapping[str, Any]:
-        """As published: everything but a scope."""
-        return BUT_HANDLES
-
-    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:
-        return dataclasses.replace(super()._job(method, arguments), scope=HandleScope.CONNECTION)
-
-
-class LeavesItsTemporarySnapshot(_ConnectionSpecific):
+class LeavesItsTemporarySnapshot(ConnectionSpecific):
     """Clones from a temporary snapshot that it deletes once it has seen the clone's end; after a loss it never does."""
 
     must_fail = ("H-4",)
@@ -236,7 +224,7 @@ class LeavesItsTemporarySnapshot(_ConnectionSpecific):
             delete_if_there(self.connection, temporary, self._request_id())
 
 
-class NeverGivesUp(_ConnectionSpecific):
+class NeverGivesUp(ConnectionSpecific):
     """Starts a clone again over a new connection when the first is lost, and goes on polling the lost handle."""
 
     must_fail = ("H-4",)

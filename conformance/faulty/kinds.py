@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
 from harness.activity import ActivityStatus, HandleScope
+from harness.contract import ActivityUnknown
 from harness.model import Context
 from harness.reference_driver import EVERYTHING, ReferenceDriver
 from harness.testbed import Job
@@ -70,3 +72,46 @@ class OpenToAnyCaller(ReferenceDriver):
 
     def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:
         return dataclasses.replace(super()._job(method, arguments), scope=HandleScope.UNRESTRICTED)
+
+
+class ConnectionSpecific(ReferenceDriver):
+    """A driver of connection-specific handles, which are the default."""
+
+    @property
+    def backend_activity_attributes(self) -> Mapping[str, Any]:
+        """As published: everything but a scope."""
+        return BUT_HANDLES
+
+    def _job(self, method: str, arguments: Mapping[str, Any]) -> Job:
+        return dataclasses.replace(super()._job(method, arguments), scope=HandleScope.CONNECTION)
+
+
+class MarksItsClones(ReferenceDriver):
+    """A driver that sees by a handle whether it stands for a clone: those of anything else end with `MARK`."""
+
+    MARK: ClassVar[str] = "-job"
+
+    def start_activity(self, context: Context, method: str, arguments: dict[str, Any], *, request_id: str) -> str:
+        """Start, and mark what is no clone."""
+        handle = super().start_activity(context, method, arguments, request_id=request_id)
+        return handle if method == "create_cloned_volume" else handle + self.MARK
+
+    def get_activity(self, context: Context, handle: str) -> ActivityStatus:
+        """The status of either kind."""
+        with self._in_its_words(handle):
+            return super().get_activity(context, handle.removesuffix(self.MARK))
+
+    def abort_activity(self, context: Context, handle: str) -> None:
+        """Abort either kind."""
+        with self._in_its_words(handle):
+            super().abort_activity(context, handle.removesuffix(self.MARK))
+
+    @contextlib.contextmanager
+    def _in_its_words(self, handle: str) -> Iterator[None]:
+        try:
+            yield
+        except ActivityUnknown:
+            raise ActivityUnknown(f"no activity {handle!r}") from None
+
+    def _is_marked(self, handle: str) -> bool:
+        return handle.endswith(self.MARK)

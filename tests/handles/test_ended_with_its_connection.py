@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from conformance.activities import Running, ended_with_its_connection
+from conformance.activities import Running
+from conformance.handle_uses import ended_with_its_connection
 from harness.model import Volume
 from harness.recorder import Recorder
 from harness.testbed import LossPolicy
