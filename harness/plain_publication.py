@@ -14,6 +14,7 @@ from typing import Any
 
 _SCALARS = (str, bool, type(None))
 _LISTS = (tuple, list)
+_TEXT = frozenset({str})
 
 
 def content_key(value: object) -> Hashable | None:
@@ -32,7 +33,7 @@ def content_key(value: object) -> Hashable | None:
         if type(key) is not str:
             return None
         if cls in _LISTS:
-            if not all(type(name) is str for name in item):
+            if not _TEXT.issuperset(map(type, item)):
                 return None
             parts.append((key, cls, tuple(item)))
         elif cls in _SCALARS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from harness.attributes import Publication, read_driver
+from harness.attributes import publication_of
 from harness.contract import (
     ACTIVITY_HOOKS,
     METHODS,
@@ -40,7 +40,7 @@ class DriverEnd:
         self._open_driver = open_driver
         self._recorder = recorder
         self.driver = open_driver()
-        self.publication = publication_of(self.driver)
+        self.publication = publication_of(self.driver, abilities(self.driver))  # read once (A-4, A-5)
 
     @property
     def name(self) -> str:
@@ -118,11 +118,6 @@ def call_driver(driver: Any, method: str, *args: Any, **kwargs: Any) -> Any:
         raise
     except BaseException as error:
         raise DriverError(name, method, f"its answer can't be read: it raised {describe(error)}", error) from error
-
-
-def publication_of(driver: Any) -> Publication:
-    """A driver's publication, read once, with violations replaced by defaults (A-4, A-5)."""
-    return read_driver(driver, abilities(driver))[0]
 
 
 def describe(error: BaseException) -> str:
