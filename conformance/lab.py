@@ -90,17 +90,24 @@ class Lab:
         """A caller; by default this deployment's own node and user."""
         return Caller(host or self.node, user or self.user, address)
 
-    def open_driver(self, backend: str = "primary", caller: Caller | None = None, fresh: bool = False) -> Any:
+    def open_driver(
+        self,
+        backend: str = "primary",
+        caller: Caller | None = None,
+        fresh: bool = False,
+        edition: type | None = None,
+    ) -> Any:
         """A new instance of the driver, set up and checked, on a new connection of `caller`.
 
-        `fresh` True: from a newly imported module, as after a restart, so that it shares no memory with others.
+        `fresh` True: from a newly imported module, as after a restart, so that it shares no memory with others;
+        `edition` is the class from such a module, for those that come back together.
         """
         who = caller or self.caller()
         connect = self.testbed.backend(backend).connect
         cls: type = ReferenceDriver
         options: dict[str, Any] = {"publication": STRANGER}
         if backend != "stranger":
-            cls = self.candidate.driver_class(fresh=fresh)
+            cls = self.candidate.driver_class(fresh=fresh) if edition is None else edition
             options = {**self.candidate.spec.config, "backend": backend, "user": who.user}
         opened: list[Connection] = []
 
@@ -133,10 +140,10 @@ class Lab:
         """The Cinder host string of a backend."""
         return f"{self.node}@{backend}#pool"
 
-    def end(self, backend: str, fresh: bool = False) -> DriverEnd:
-        """The driver on a backend, as the taskflow meets it."""
+    def end(self, backend: str, edition: type | None = None) -> DriverEnd:
+        """The driver on a backend, as the taskflow meets it; see `open_driver`."""
         return DriverEnd(
-            backend, self.cinder_host(backend), lambda: self.open_driver(backend, fresh=fresh), self.recorder
+            backend, self.cinder_host(backend), lambda: self.open_driver(backend, edition=edition), self.recorder
         )
 
     def call(self, driver: Any, method: str, *args: Any, **kwargs: Any) -> Any:
@@ -151,7 +158,9 @@ class Lab:
         return self._taskflow
 
     def new_taskflow(self, fresh: bool = False) -> Taskflow:
-        """A taskflow of its own over the same catalog and journal; with `fresh`, as after a restart."""
+        """A taskflow of its own over the same catalog and journal; with `fresh`, as after a restart: the drivers'
+        module is imported again, once, as in a new process."""
+        edition = self.candidate.driver_class(fresh=True) if fresh else None
         backends = ["primary", "sibling"]
         if Capability.SECOND_FAMILY in self.testbed.offers:
             backends.append("stranger")
@@ -160,7 +169,7 @@ class Lab:
             self.recorder,
             self.catalog,
             self.journal,
-            {name: self.end(name, fresh) for name in backends},
+            {name: self.end(name, edition) for name in backends},
             self.profile,
             self.schedule.identifier("run"),
             lambda backend, volume_id: self.testbed.backend(backend).attach(volume_id, self.node),
@@ -196,8 +205,7 @@ class Lab:
         blocks = self.profile.volume_gib * BLOCKS_PER_GIB
         stride = blocks // self.working_blocks
         shift = self.schedule.integer("working set", 0, stride - 1)
-        between = (number * stride + shift for number in range(1, self.working_blocks - 1))
-        return (0, *between, blocks - 1)
+        return (0, *range(stride + shift, stride * (self.working_blocks - 1) + shift, stride), blocks - 1)
 
     def volume(self, name: str = "volume", every: int = 1) -> Volume:
         """A volume of the profile's size on `primary` of whose working set every `every`-th block has been written."""

@@ -122,6 +122,16 @@ def published_object(driver: object) -> object:
 
 def read_driver(driver: object, implemented: Callable[[str], bool] | None) -> tuple[Publication, list[Finding]]:
     """The publication of a driver instance, and what is to be said of it. Raises nothing that the driver raises."""
+    publication, findings = _read_driver(driver, implemented)
+    return publication, [finding.model_copy() for finding in findings]
+
+
+def publication_of(driver: object, implemented: Callable[[str], bool]) -> Publication:
+    """The publication of a driver instance alone. Raises nothing that the driver raises."""
+    return _read_driver(driver, implemented)[0]
+
+
+def _read_driver(driver: object, implemented: Callable[[str], bool] | None) -> tuple[Publication, list[Finding]]:
     try:
         value = published_object(driver)
     except NOT_TO_BE_CAUGHT:
@@ -130,7 +140,7 @@ def read_driver(driver: object, implemented: Callable[[str], bool] | None) -> tu
         text = f"evaluating {ATTRIBUTE} raised {kind_of(error)}: {shorten(text_of(error))}"
         remedy = "let it return a mapping at any time after do_setup; until then every default applies"
         return Publication(present=True), [_finding(Severity.VIOLATION, "A-1", ATTRIBUTE, text, remedy)]
-    return read_publication(value, implemented)
+    return _read_once(value, implemented)
 
 
 def read_publication(
@@ -141,6 +151,12 @@ def read_publication(
     `implemented` says whether the driver has a method; None where there is no driver to ask, so that A-6 looks only
     at the names and A-7 is left out. Raises nothing, whatever the value does.
     """
+    publication, findings = _read_once(value, implemented)
+    return publication, [finding.model_copy() for finding in findings]
+
+
+def _read_once(value: object, implemented: Callable[[str], bool] | None) -> tuple[Publication, list[Finding]]:
+    """The same; the findings are shared by all who ask."""
     if value is ABSENT:
         return Publication(), []
     content = content_key(value)
@@ -151,8 +167,7 @@ def read_publication(
         if len(_known) >= _MAX_KNOWN:
             _known.clear()
         _known[key] = _read(value, implemented)
-    publication, findings = _known[key]
-    return publication, [finding.model_copy() for finding in findings]
+    return _known[key]
 
 
 def _read(value: object, implemented: Callable[[str], bool] | None) -> tuple[Publication, list[Finding]]:

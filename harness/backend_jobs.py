@@ -101,7 +101,8 @@ class JobEngine:
     def status(self, identity: ConnectionIdentity, handle: str) -> ActivityStatus:
         """The status of an activity within the caller's reach. Raises `ActivityUnknown`."""
         activity = self._reach(identity, handle)
-        self._update_progress(activity)
+        if activity.transfer is not None:
+            self._update_progress(activity)
         return ActivityStatus(
             activity.state,
             activity.progress,
@@ -205,13 +206,11 @@ class JobEngine:
 
     def views(self) -> tuple[ActivityView, ...]:
         """The activities as they are, for inspection."""
-        views = []
-        for activity in self.table.all():
-            self._update_progress(activity)
-            views.append(
-                ActivityView(activity.handle, activity.verb, activity.target, activity.state.value, activity.progress)
-            )
-        return tuple(views)
+        activities = self.table.all()
+        for activity in activities:
+            if activity.transfer is not None:
+                self._update_progress(activity)
+        return tuple([ActivityView(a.handle, a.verb, a.target, a.state._value_, a.progress) for a in activities])
 
     # ---- one activity ----------------------------------------------------------------------------------------------
 

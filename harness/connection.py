@@ -132,7 +132,6 @@ class BackendConnection:
         """Block while the network holds the message back; for testbeds whose network can do so."""
 
     def _travel(self) -> None:
-        self._runtime.checkpoint()
         self._pass(self._round_trip_ns // 2)
 
     def _return(self, call: str) -> None:
@@ -149,4 +148,5 @@ class BackendConnection:
 
     def _check(self) -> None:
         if self._state != "open":
+            self._runtime.checkpoint()  # who was abandoned is not told of the connection
             raise ConnectionLost(f"the connection of {self.caller.host} is {self._state}; open a new one")

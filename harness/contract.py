@@ -113,6 +113,8 @@ ACTIVITY_HOOKS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """The three activity hooks with their parameters; a star marks a keyword-only one."""
 
+_EVERYTHING = (*METHODS, *ACTIVITY_HOOKS)
+
 
 class BackupSink(Protocol):
     """Where a backup goes."""
@@ -233,8 +235,10 @@ def implements(owner: object, name: str) -> bool:
 
 
 def abilities(driver: object) -> Callable[[str], bool]:
-    """`implements` of one driver as it is now, for many questions at once."""
-    surely = plain_methods(driver, (*METHODS, *ACTIVITY_HOOKS))
+    """`implements` of one driver as it is now, for many questions at once about `METHODS` and `ACTIVITY_HOOKS`."""
+    surely = plain_methods(driver, _EVERYTHING)
+    if len(surely) == len(_EVERYTHING):
+        return surely.__contains__
     return lambda name: name in surely or implements(driver, name)
 
 

@@ -211,7 +211,7 @@ class DriverConfiguration:
         reserved = sorted(set(options) & _RESERVED)
         if reserved:
             raise ValueError(f"option {reserved[0]!r} is reserved; give it another name")
-        self._options = {name: _copied(value) for name, value in options.items()}
+        self._options: dict[str, Any] = _copied(dict(options))
         self._connect = connect
 
     def __getattr__(self, name: str) -> Any:
@@ -245,8 +245,12 @@ def _copied(value: Any) -> Any:
     if cls in _SHAREABLE:
         return value
     if cls is dict:
+        if _SHAREABLE.issuperset(map(type, value.values())):
+            return value.copy()
         return {key: _copied(item) for key, item in value.items()}
     if cls is list:
+        if _SHAREABLE.issuperset(map(type, value)):
+            return value.copy()
         return [_copied(item) for item in value]
     return copy.deepcopy(value)
 

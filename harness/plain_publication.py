@@ -14,6 +14,7 @@ from typing import Any
 
 _SCALARS = (str, bool, type(None))
 _LISTS = (tuple, list)
+_TEXT = frozenset({str})
 
 MAX_NAMES = 1_000
 """How many keys a publication may have, and how many names a list in it."""
@@ -36,7 +37,7 @@ def content_key(value: object) -> Hashable | None:
         if type(key) is not str:
             return None
         if cls in _LISTS:
-            if len(item) > MAX_NAMES or not all(type(name) is str for name in item):
+            if len(item) > MAX_NAMES or not _TEXT.issuperset(map(type, item)):
                 return None
             parts.append((key, cls, tuple(item)))
         elif cls in _SCALARS:

@@ -49,7 +49,8 @@ _spoilt = False
 
 # bound now, before any driver is imported: a driver may replace what it likes
 _names: Callable[[ModuleType], dict[str, Any]] = vars
-_all, _map, _is, _is_callable = all, map, operator.is_, callable
+_all, _map, _zip, _is, _is_callable, _length = all, map, zip, operator.is_, callable, len
+_KeyError, _picker = KeyError, operator.itemgetter
 _cwd, _chdir, _umask = os.getcwd, os.chdir, os.umask
 # `signal.getsignal` without the look-up in an enum
 _getsignal: Callable[[int], Any] = importlib.import_module("_signal").getsignal
@@ -71,11 +72,57 @@ def is_spoilt() -> bool:
     return _spoilt
 
 
+class _Callables:
+    """The functions and classes of a protected module, `names`, which are looked at all at once."""
+
+    def __init__(self, module: ModuleType) -> None:
+        self.module = module
+        self.namespace = _names(module)
+        self.names = [
+            name for name, value in self.namespace.items() if _is_callable(value) and name not in _COUNTED_ANEW
+        ]
+        self._size = _length(self.namespace)
+        self._pick = _picker(*self.names)
+
+    def read(self) -> tuple[Any, ...] | None:
+        """What stands under the names now; None where the module has got other names."""
+        return self._read() if _length(self.namespace) == self._size else None
+
+    def still(self, before: tuple[Any, ...]) -> bool:
+        """Whether the same stands under the names as before."""
+        now = self._read()
+        return now is not None and _all(_map(_is, now, before))
+
+    def _read(self) -> tuple[Any, ...] | None:
+        try:
+            values: tuple[Any, ...] = self._pick(self.namespace)
+        except _KeyError:
+            return None
+        return values
+
+
+_known: dict[ModuleType, _Callables] = {}
+"""What was found out about the protected modules."""
+
+
+def _contents() -> list[tuple[_Callables, tuple[Any, ...]]]:
+    found = []
+    for module in PROTECTED:
+        known = _known.get(module)
+        values = None if known is None else known.read()
+        if known is None or values is None:
+            known = _known[module] = _Callables(module)
+            values = known.read()
+        assert values is not None
+        found.append((known, values))
+    return found
+
+
 class ProcessState:
     """The state of this process, to be compared with later. Taken once the driver is imported."""
 
     def __init__(self) -> None:
-        self._contents = [(module, _names(module).copy()) for module in PROTECTED]
+        self._contents = _contents()
         self._modules = dict.copy(sys.modules)
         self._path = list(sys.path)
         self._settings = {name: _quietly(read) for name, (read, _) in _SETTINGS.items()}
@@ -85,14 +132,13 @@ class ProcessState:
         """Undo what was changed since, and return it in words. Anything found makes the process unfit (`is_spoilt`)."""
         global _spoilt
         found: list[str] = []
-        for module, before in self._contents:  # first of all: what follows uses them
-            now = _names(module)
-            if _all(_map(_is, _map(now.get, before), before.values())):
-                continue
-            for name, value in before.items():
-                if now.get(name) is not value and _is_callable(value) and name not in _COUNTED_ANEW:
-                    now[name] = value
-                    found.append(f"{module.__name__}.{name}")
+        for each, before in self._contents:  # first of all: what follows uses them
+            if not each.still(before):
+                now = each.namespace
+                for name, value in _zip(each.names, before):
+                    if now.get(name) is not value:
+                        now[name] = value
+                        found.append(f"{each.module.__name__}.{name}")
         if not _all(_map(_is, _map(sys.modules.get, self._modules), self._modules.values())):
             gone = [name for name, module in self._modules.items() if sys.modules.get(name) is not module]
             dict.update(sys.modules, self._modules)

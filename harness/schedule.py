@@ -7,6 +7,7 @@ that is replayed answers from the record.
 
 from __future__ import annotations
 
+import _random
 import functools
 import hashlib
 import json
@@ -111,7 +112,11 @@ _FAULT_FIELDS = sorted(one.name for one in fields(Fault))
 def random_source(seed: int, *names: str) -> random.Random:
     """A random source of its own for a name, so that what one part draws does not move what another gets."""
     text = "\x1f".join((str(seed), *names)).encode()
-    return random.Random(int.from_bytes(hashlib.sha256(text).digest()[:16], "big"))
+    source = random.Random.__new__(random.Random)
+    # all that `random.Random(number)` comes to
+    _random.Random.seed(source, int.from_bytes(hashlib.sha256(text).digest()[:16], "big"))
+    setattr(source, "gauss_next", None)  # noqa: B010
+    return source
 
 
 def later_source(seed: int, *names: str) -> Callable[[], random.Random]:

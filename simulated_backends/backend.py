@@ -95,7 +95,7 @@ class SimulatedConnection(BackendConnection):
     def start(self, job: Job, request_id: str) -> str:
         """See `harness.testbed.Connection.start`."""
         faults = self._reply_faults
-        armed = faults.is_armed and self.is_open
+        armed = faults.armed and self.is_open
         if armed and faults.take("start.reply_lost", self.caller.host, self._backend) is not None:
             self.lose_next_reply()
         return super().start(job, request_id)
@@ -110,7 +110,7 @@ class SimulatedConnection(BackendConnection):
         self._line.give_up(End.BACKEND)
 
     def _return(self, call: str) -> None:
-        if not self._reply_faults.is_armed:
+        if not self._reply_faults.armed:
             super()._return(call)
             return
         self._check()
@@ -144,8 +144,7 @@ class SimulatedConnection(BackendConnection):
         super()._travel()
 
     def _cross(self) -> None:
-        if self._line.cross():
-            self._line.heard_ns = self._runtime.now()
+        self._line.deliver()
 
 
 class SimulatedBackend:

@@ -17,7 +17,7 @@ from typing import Any
 from harness.runtime import Signal
 from harness.runtime.agenda import Alarm
 from harness.runtime.virtual import VirtualRuntime
-from harness.runtime.virtual_task import VirtualTask
+from harness.runtime.virtual_task import VirtualTask, current_task
 from simulated_backends.lines import Network
 
 _PRUNE_FROM = 64
@@ -73,7 +73,7 @@ class Hosts:
 
     def acts(self, host: str) -> None:
         """The running task does something on that host; blocks while the host stands still."""
-        task = self._runtime.current()
+        task = current_task()
         if task is None:
             return
         tasks = self._tasks.get(host)

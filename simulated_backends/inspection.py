@@ -6,6 +6,7 @@ What can change after the inspection is taken along: contents as frozen layers, 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
 
 from harness.storage import Image
 from harness.testbed import ActivityView, Inspection
@@ -38,23 +39,26 @@ class LazyInspection(Inspection):
     def __init__(
         self, held: Collection[HeldObject], thin: bool, activities: tuple[ActivityView, ...], connections: int
     ) -> None:
-        images = _Images({each.id: each.look() for each in held})
-        parts = [(each.id, each.lineage, each.provisioned) for each in held]
-
-        def used_bytes() -> int:
-            return room_taken([Part(lineage, provisioned, images[name]) for name, lineage, provisioned in parts], thin)
-
-        vars(self).update(  # the class is frozen
-            objects=tuple([each.described() for each in held]),
-            images=images,
+        # the class is frozen
+        vars(self).update(
             activities=activities,
             connections=connections,
-            _used_bytes=used_bytes,
+            _held=[(each.described(), each.lineage, each.provisioned, each.look()) for each in held],
+            _thin=thin,
         )
 
-    def __getattr__(self, name: str) -> int:
-        if name != "used_bytes":
-            raise AttributeError(name)
-        used: int = self.__dict__["_used_bytes"]()
-        object.__setattr__(self, name, used)
-        return used
+    def __getattr__(self, name: str) -> Any:
+        value: Any
+        match name:
+            case "objects":
+                value = tuple([described for described, _, _, _ in self._held])
+            case "images":
+                value = _Images({described.id: look for described, _, _, look in self._held})
+            case "used_bytes":
+                images = self.images
+                parts = [Part(lineage, provisioned, images[o.id]) for o, lineage, provisioned, _ in self._held]
+                value = room_taken(parts, self._thin)
+            case _:
+                raise AttributeError(name)
+        object.__setattr__(self, name, value)
+        return value

@@ -158,10 +158,13 @@ class Line:
         self._gone.update(End)
         self._wake()
 
+    def deliver(self) -> None:
+        """Bring a message over: `cross`, and then both ends have heard of each other."""
+        if (not self._gone and not self.cuts) or self.cross():
+            self.heard_ns = self._runtime.now()
+
     def cross(self) -> bool:
         """Block while the line is cut; returns whether the caller's end still has the connection."""
-        if not self._gone and not self.cuts:
-            return True
         while self.cuts and End.CALLER not in self._gone:
             if self._changed is None:
                 self._changed = self._runtime.signal(f"the line from {self.host} to {self.backend} changes")

@@ -9,22 +9,18 @@ class ReplyFaults:
     """Which hosts' next calls are hit in their answer. A fault hits one call, on whichever connection comes first."""
 
     def __init__(self) -> None:
-        self._armed: list[Fault] = []
-
-    @property
-    def is_armed(self) -> bool:
-        """Whether any fault waits for a call."""
-        return bool(self._armed)
+        self.armed: list[Fault] = []
+        """Those that wait for a call."""
 
     def arm(self, fault: Fault) -> None:
         """Let the next call of the fault's host be hit."""
-        self._armed.append(fault)
+        self.armed.append(fault)
 
     def take(self, kind: str, host: str, backend: str, call: str = "start") -> Fault | None:
         """The fault of that kind which hits this call, if there is one; it is used up then."""
-        for fault in self._armed:
+        for fault in self.armed:
             here = fault.caller in ("", host) and fault.backend in ("", backend)
             if fault.kind == kind and here and fault.verb in ("", call):
-                self._armed.remove(fault)
+                self.armed.remove(fault)
                 return fault
         return None

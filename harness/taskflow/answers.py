@@ -87,7 +87,7 @@ def _status(answer: Any) -> ActivityStatus:
 
 
 def _number(value: Any, least: float, most: float, what: str, remedy: str) -> float:
-    number = tame(value)
+    number = value if type(value) is float else tame(value)
     if type(number) not in (int, float) or not least <= number <= most:
         raise WrongAnswer(f"{what} is {shorten(value, 40)}, {remedy}")
     return float(number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from harness.attributes import Publication, read_driver
+from harness.attributes import publication_of
 from harness.contract import (
     ACTIVITY_HOOKS,
     METHODS,
@@ -40,7 +40,7 @@ class DriverEnd:
         self._open_driver = open_driver
         self._recorder = recorder
         self.driver = open_driver()
-        self.publication = publication_of(self.driver)
+        self.publication = publication_of(self.driver, abilities(self.driver))  # read once (A-4, A-5)
 
     @property
     def name(self) -> str:
@@ -91,38 +91,33 @@ def call_driver(driver: Any, method: str, *args: Any, **kwargs: Any) -> Any:
 
     Raises the contract's exceptions as they are, and `DriverError` for everything else that goes wrong.
     """
-    name = kind_of(driver)
     try:
         bound = bind_call(driver, method, *args, **kwargs)
     except ContractViolation as error:
-        raise DriverError(name, method, str(error), error) from None
+        raise DriverError(kind_of(driver), method, str(error), error) from None
     except NOT_TO_BE_CAUGHT:
         raise
     except BaseException as error:  # the driver's own `__getattribute__`, or a property where a method belongs
-        raise DriverError(name, method, f"looking it up raised {describe(error)}", error) from error
+        raise DriverError(kind_of(driver), method, f"looking it up raised {describe(error)}", error) from error
     try:
         answer = bound()
     except ActivityFailed as error:
-        raise DriverError(name, method, f"the backend says: {text_of(error)}", error) from error
+        raise DriverError(kind_of(driver), method, f"the backend says: {text_of(error)}", error) from error
     except (BackendActivityError, RuntimeLimit, Abandoned, HostingError, NotPlayed):
         raise
     except MemoryError:
-        raise OutOfMemory(f"{name}.{method} took all memory") from None
+        raise OutOfMemory(f"{kind_of(driver)}.{method} took all memory") from None
     except BaseException as error:  # SystemExit and its like are no way to answer a call either
-        raise DriverError(name, method, f"raised {describe(error)}", error) from error
+        raise DriverError(kind_of(driver), method, f"raised {describe(error)}", error) from error
     try:
         return read_answer(method, answer)
     except WrongAnswer as error:
-        raise DriverError(name, method, str(error)) from None
+        raise DriverError(kind_of(driver), method, str(error)) from None
     except NOT_TO_BE_CAUGHT:
         raise
     except BaseException as error:
-        raise DriverError(name, method, f"its answer can't be read: it raised {describe(error)}", error) from error
-
-
-def publication_of(driver: Any) -> Publication:
-    """A driver's publication, read once, with violations replaced by defaults (A-4, A-5)."""
-    return read_driver(driver, abilities(driver))[0]
+        told = f"its answer can't be read: it raised {describe(error)}"
+        raise DriverError(kind_of(driver), method, told, error) from error
 
 
 def describe(error: BaseException) -> str:

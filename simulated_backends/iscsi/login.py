@@ -6,6 +6,7 @@ import functools
 import hashlib
 import hmac
 import random
+from collections.abc import Callable
 
 from harness.contract import ConnectionLost
 
@@ -37,14 +38,16 @@ def response(identifier: int, secret: bytes, challenge: bytes) -> bytes:
     return hashlib.md5(bytes([identifier]) + secret + challenge, usedforsecurity=False).digest()
 
 
-def authenticate(user: str, initiator: Secrets, target: Secrets, source: random.Random) -> None:
+def authenticate(user: str, initiator: Secrets, target: Secrets, source: Callable[[], random.Random]) -> None:
     """One exchange of CHAP_A, CHAP_I, CHAP_C and CHAP_N, CHAP_R. Takes no time: the login's round trip is counted.
 
-    `source` draws the challenge. Raises `ConnectionLost` if the secrets of the two ends differ.
+    `source` gives what draws the challenge. Raises `ConnectionLost` if the secrets of the two ends differ.
     """
-    identifier, challenge = source.getrandbits(8), source.randbytes(16)
-    answer = response(identifier, initiator.of(user), challenge)
-    if not hmac.compare_digest(answer, response(identifier, target.of(user), challenge)):
+    ours, theirs = initiator.of(user), target.of(user)
+    if ours == theirs:  # whatever the challenge, both ends make the same of it
+        return
+    identifier, challenge = source().getrandbits(8), source().randbytes(16)
+    if not hmac.compare_digest(response(identifier, ours, challenge), response(identifier, theirs, challenge)):
         raise ConnectionLost(
             f"login refused, status 0201h (authentication failure): the CHAP secret of {user!r} is not the target's "
             f"(CHAP_A={_MD5})"

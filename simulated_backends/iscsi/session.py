@@ -9,6 +9,7 @@ an event while all is well.
 
 from __future__ import annotations
 
+import functools
 import random
 import zlib
 from dataclasses import dataclass
@@ -83,7 +84,8 @@ class IscsiTarget:
         self._env = env
         self._keep_alive = keep_alive
         self._source = source
-        self._challenges = random.Random(source.getrandbits(64))
+        challenges = source.getrandbits(64)
+        self._challenges = functools.cache(lambda: random.Random(challenges))
         self._sessions: dict[str, Session] = {}
         self._carriers: dict[str, Session] = {}
 
@@ -91,10 +93,10 @@ class IscsiTarget:
         """Open a session and return its nexus. Raises `ConnectionLost` as `authenticate` does."""
         self._authenticate(caller.host, caller.user)
         session = self._new_session(caller)
-        while session.nexus in self._sessions:
+        while (nexus := session.nexus) in self._sessions:
             session = self._new_session(caller)
-        self._sessions[session.nexus] = session
-        return session.nexus
+        self._sessions[nexus] = session
+        return nexus
 
     def ended(self, connection_id: str, broke: bool) -> None:
         """See `simulated_backends.backend.SessionLayer.ended`."""

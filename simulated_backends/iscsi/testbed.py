@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
@@ -120,11 +121,17 @@ class IscsiTestbed(SimulatedTestbed):
     @staticmethod
     def _agreed(loaded: SimulatedProfile) -> SessionTimes:
         numbers = loaded.protocol
-        target = SessionTimes(numbers["target_time2wait_s"], numbers["target_time2retain_s"])
-        return target.negotiated_with(
-            SessionTimes(numbers["initiator_time2wait_s"], numbers["initiator_time2retain_s"])
+        return _negotiated(
+            (numbers["target_time2wait_s"], numbers["target_time2retain_s"]),
+            (numbers["initiator_time2wait_s"], numbers["initiator_time2retain_s"]),
         )
 
     @staticmethod
     def _keep_alive(loaded: SimulatedProfile) -> KeepAlive:
         return KeepAlive(loaded.protocol["nop_in_interval_ns"], loaded.protocol["nop_in_response_ns"])
+
+
+@functools.lru_cache(maxsize=64)
+def _negotiated(target: tuple[int, int], initiator: tuple[int, int]) -> SessionTimes:
+    """What the ends agree on who have these times (Time2Wait, Time2Retain; seconds)."""
+    return SessionTimes(*target).negotiated_with(SessionTimes(*initiator))

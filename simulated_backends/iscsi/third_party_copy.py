@@ -228,5 +228,7 @@ class ThirdPartyCopies:
         self._requests.pop(connection_id, None)
 
     def _list_id(self, identity: ConnectionIdentity, handle: str) -> int | None:
-        requests = self._requests.get(identity.connection_id, {})
+        requests = self._requests.get(identity.connection_id)
+        if not requests:
+            return None
         return next((i for i in requests if copy_name(identity.connection_id, i) == handle), None)

@@ -113,6 +113,7 @@ class Figures:
         return -(-self.volume_gib * GIB * SECOND // slowest)
 
 
+@functools.lru_cache(maxsize=64)
 def _verbs(text: str) -> frozenset[str]:
     return frozenset(verb for part in text.split(",") if (verb := part.strip()))
 
