@@ -11,6 +11,7 @@ import pytest
 
 from harness.real_targets.iscsi.target import Target
 from harness.real_targets.iscsi.testbed import IscsiTestbed
+from harness.real_targets.lio.image import image
 from harness.real_targets.lio.machine import OwnMachine
 from harness.real_targets.lio.target import LioTarget
 from harness.real_targets.lio.testbed import LioTestbed
@@ -48,7 +49,7 @@ def own_lio() -> Iterator[Target]:
     lacks = LioTestbed.missing()
     if lacks:
         pytest.skip(lacks)
-    own = OwnMachine()
+    own = OwnMachine(image())
     yield LioTarget(own.machine, "sanity")
     own.close()
 
