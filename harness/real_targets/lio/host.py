@@ -30,15 +30,16 @@ ANSWER_WITHIN_S = 320.0
 class Host:
     """This host, with an agent that lives as long as this object; implements `harness.real_targets.lio.place.Place`.
 
-    Raises `NotInstalled`, and `TargetFailed` where the agent does not come up.
+    The portal is one that is free now, unless it is given. Raises `NotInstalled`, and `TargetFailed` where the agent
+    does not come up.
     """
 
     where: ClassVar[str] = "host"
     stands_still: ClassVar[bool] = False
 
-    def __init__(self) -> None:
+    def __init__(self, portal: str = "") -> None:
         interpreter = need_interpreter()
-        self.portal = free_portal()
+        self.portal = portal or free_portal()
         self._numbers = itertools.count(1)
         self._log = os.memfd_create("agent")
         ours, theirs = socket.socketpair()

@@ -47,7 +47,7 @@ class HostFacts:
 
 
 def host_facts(root: Path = Path("/")) -> HostFacts:
-    """The facts of this host; `root` is where its /proc and /sys are."""
+    """The facts of this host; `root` is where its /proc, /sys and /lib/modules are."""
     return HostFacts(
         is_root=os.geteuid() == 0,
         configfs=_configfs(root),
@@ -89,8 +89,8 @@ def _is_module_there(root: Path, name: str) -> bool:
     except NotInstalled:
         return False
     # --dry-run resolves the name, also that of a module which is built in, and loads nothing
-    done = subprocess.run([modprobe, "--dry-run", "--quiet", name], stdin=subprocess.DEVNULL, capture_output=True)
-    return done.returncode == 0
+    asked = [modprobe, "--dry-run", "--quiet", "--dirname", str(root), name]
+    return subprocess.run(asked, stdin=subprocess.DEVNULL, capture_output=True).returncode == 0
 
 
 @cache

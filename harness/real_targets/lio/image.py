@@ -77,12 +77,24 @@ exec /usr/bin/python3 -S -E -u /agent_in_guest.py > /dev/console 2>&1
 GI_STUB = '''"""Stands in for PyGObject, of which targetcli asks only whether tcmu-runner is there."""
 
 
-class _Nothing:
-    def __getattr__(self, name):
-        raise RuntimeError("there is no D-Bus")
+class Gio:
+    class BusType:
+        SYSTEM = 1
+
+    class DBusProxyFlags:
+        NONE = 0
+
+    class DBusProxy:
+        @staticmethod
+        def new_sync(*arguments):
+            raise RuntimeError("there is no D-Bus")  # targetcli expects an error here, and not of what comes before
+
+    @staticmethod
+    def bus_get_sync(*arguments):
+        return None
 
 
-Gio = GLib = _Nothing()
+GLib = Gio
 '''
 
 

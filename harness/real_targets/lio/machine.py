@@ -147,7 +147,7 @@ class Machine:
 
 
 class OwnMachine:
-    """A machine of this process, which ends with it; `within_s` is how long (s) it may take to come up, or to answer."""
+    """A machine of this process, which ends with it; `within_s` is how long (s) it may take to come up or to answer."""
 
     def __init__(self, built: Image, memory_mb: int = MEMORY_MB, within_s: float = BOOT_WITHIN_S) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="lio-"))

@@ -32,5 +32,8 @@ class Place(Protocol):
     def unplug(self, *disks: Any) -> None:
         """Take files back; the agent has forgotten the disks already."""
 
+    def close(self) -> None:
+        """Let go of it; what was made there of this process's own, on a host, is removed. Repeating it is harmless."""
+
     def stopped(self) -> AbstractContextManager[None]:
         """While it lasts LIO carries nothing out; what it has acknowledged is in the files."""
