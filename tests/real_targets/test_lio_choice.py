@@ -61,6 +61,7 @@ def test_what_is_missing_is_said(asked: str, reasons: list[str]) -> None:
         (replace(ABLE, configfs="mountable"), None),
         (replace(ABLE, is_root=False), "for root alone"),
         (replace(ABLE, configfs=""), "no configfs"),
+        (replace(ABLE, configfs="read-only"), "read-only"),
         (replace(ABLE, lacking_modules=("iscsi_target_mod",)), "no kernel module iscsi_target_mod"),
         (replace(ABLE, interpreter=lambda: None), "install Debian's package python3-rtslib-fb"),
     ],
@@ -76,6 +77,7 @@ def test_each_lack_of_a_host_has_its_reason(facts: HostFacts, reason: str | None
     [
         ({"proc/self/mounts": "config /sys/kernel/config configfs rw 0 0\n"}, "mounted"),
         ({"proc/self/mounts": "config /mnt configfs rw 0 0\n", "proc/filesystems": "nodev\tconfigfs\n"}, "mountable"),
+        ({"proc/self/mounts": "config /sys/kernel/config configfs ro,nosuid 0 0\n"}, "read-only"),
         ({"sys/module/configfs/refcnt": "0\n"}, "mountable"),
         ({"proc/self/mounts": "tmpfs /tmp tmpfs rw 0 0\n", "proc/filesystems": "\text4\n"}, ""),
     ],

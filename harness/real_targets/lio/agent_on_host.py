@@ -23,6 +23,8 @@ from rtslib_fb.utils import RTSLibNotInCFS
 
 FIRST_HBA, LAST_HBA = 1 << 16, (1 << 20) - 1
 """The numbers of our backstores' directories: others take the lowest that is free, and don't expect anybody beside."""
+LONGEST_PATH = 256
+"""FD_MAX_DEV_NAME, the terminating zero included."""
 MARK = re.compile(r"run-([0-9a-f]+)-([0-9a-f]+)-([0-9a-f]+)-")
 
 
@@ -50,6 +52,13 @@ def is_dead(mark):
     """Whether a name's mark, a match of `MARK`, is that of a process which has ended; unknown of another namespace."""
     there, pid, start = (int(digits, 16) for digits in mark.groups())
     return there == namespace() and start_of(pid) != start
+
+
+def path_for_kernel(path, descriptor):
+    """The path of an open file, or another for it where LIO would read that wrongly (target_core_file.c): it cuts off
+    what is too long, and takes a comma for the end."""
+    taken_as_it_is = len(os.fsencode(path)) < LONGEST_PATH and "," not in path
+    return path if taken_as_it_is else f"/proc/self/fd/{descriptor}"
 
 
 def leave_database_directory(root):
@@ -91,11 +100,12 @@ class HostAgent(Agent):
         """See `Agent.make`. Written is to the page cache, as by any process of this host."""
         if not disk["name"].startswith(self.mark):
             raise PermissionError(f"the backstore {disk['name']} is somebody else's")
-        size = os.stat(disk["path"]).st_size
         hba = self.hbas.randint(FIRST_HBA, LAST_HBA)
         while glob.glob(f"{SETTINGS}/core/*_{hba}"):
             hba = self.hbas.randint(FIRST_HBA, LAST_HBA)
-        return FileIOStorageObject(disk["name"], disk["path"], size, serial, write_back=True, index=hba)
+        with open(disk["path"], "rb") as file:
+            path, size = path_for_kernel(disk["path"], file.fileno()), os.fstat(file.fileno()).st_size
+            return FileIOStorageObject(disk["name"], path, size, serial, write_back=True, index=hba)
 
     def forget(self, disks):
         """See `Agent.forget`."""

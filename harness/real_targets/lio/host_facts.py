@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from pathlib import Path
 from harness.real_targets.missing import NotInstalled, need_program
 
 MODULES = ("target_core_mod", "iscsi_target_mod", "target_core_file")
+CAP_SYS_ADMIN = 21
+"""The capability's number in <linux/capability.h>."""
 DEBIAN_PYTHON = "/usr/bin/python3"
 _IMPORT = "import sys; sys.path.append('/usr/lib/python3/dist-packages'); import rtslib_fb"
 
@@ -21,7 +24,8 @@ _IMPORT = "import sys; sys.path.append('/usr/lib/python3/dist-packages'); import
 class HostFacts:
     """What a host has.
 
-    `configfs` is "mounted", "mountable" or ""; `lacking_modules` are those of LIO's modules that are neither loaded nor
+    `is_root`: this user is root, and may administrate, which root in a container may not (CAP_SYS_ADMIN). `configfs` is
+    "mounted", "read-only", "mountable" or ""; `lacking_modules` are those of LIO's modules that are neither loaded nor
     to be had; `interpreter` finds a Python that has rtslib-fb, None where there is none.
     """
 
@@ -33,9 +37,11 @@ class HostFacts:
     def lacks(self) -> str | None:
         """What keeps LIO of this host from being used, None if nothing does; what costs most is looked at last."""
         if not self.is_root:
-            return "LIO of this host is for root alone, and this is another user"
+            return "LIO of this host is for root alone, with CAP_SYS_ADMIN, and that is not who this is"
         if not self.configfs:
             return "this host's kernel has no configfs, by which LIO is configured"
+        if self.configfs == "read-only":
+            return "this host's configfs, by which LIO is configured, is mounted read-only here"
         if self.lacking_modules:
             return f"this host has no kernel module {self.lacking_modules[0]}, which is a part of LIO"
         if self.interpreter() is None:
@@ -49,7 +55,7 @@ class HostFacts:
 def host_facts(root: Path = Path("/")) -> HostFacts:
     """The facts of this host; `root` is where its /proc, /sys and /lib/modules are."""
     return HostFacts(
-        is_root=os.geteuid() == 0,
+        is_root=os.geteuid() == 0 and _may_administrate(root),
         configfs=_configfs(root),
         lacking_modules=tuple(name for name in MODULES if not _is_module_there(root, name)),
         interpreter=_interpreter,
@@ -72,10 +78,17 @@ def need_interpreter() -> str:
     return found
 
 
+def _may_administrate(root: Path) -> bool:
+    """Whether this process has CAP_SYS_ADMIN (capabilities(7))."""
+    found = re.search(r"^CapEff:\s*([0-9a-f]+)$", _text(root / "proc/self/status"), re.MULTILINE)
+    return found is not None and bool(int(found[1], 16) >> CAP_SYS_ADMIN & 1)
+
+
 def _configfs(root: Path) -> str:
     mounts = [line.split() for line in _text(root / "proc/self/mounts").splitlines()]
-    if any(fields[1:3] == ["/sys/kernel/config", "configfs"] for fields in mounts):
-        return "mounted"
+    for fields in mounts:
+        if fields[1:3] == ["/sys/kernel/config", "configfs"]:
+            return "mounted" if "rw" in fields[3].split(",") else "read-only"
     known = "configfs" in _text(root / "proc/filesystems").split()
     return "mountable" if known or _is_module_there(root, "configfs") else ""
 
