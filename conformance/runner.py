@@ -115,16 +115,21 @@ def _run(
     bed_class, options = testbed_class(testbed), testbed_options(candidate)
     limits = limits_of(bed_class)
     repeats = Capability.DIGESTS in bed_class.offers
-    result.testbed_note = getattr(bed_class, "evidence_note", "")  # a lab of somebody's own may know nothing of it
+
+    def open_bed(seed: int) -> Testbed:
+        found: Testbed = bed_class(seed=seed, options=options)
+        result.testbed_note = getattr(found, "evidence_note", "")  # a lab of somebody's own may know nothing of it
+        return found
+
     close: list[Callable[[], None]] = []
     run: Callable[[], object]
     if spec.worlds:
-        worlds = Worlds(lambda seed: bed_class(seed=seed, options=options), candidate, plan, ledger, limits, repeats)
+        worlds = Worlds(open_bed, candidate, plan, ledger, limits, repeats)
         close.append(lambda: _note_run(result, worlds.run_ns, worlds.digest))
         run = functools.partial(check, worlds, **parameters)
     else:
         seed_randomness(plan.source("random").getrandbits(64))
-        bed = bed_class(seed=plan.source("testbed").getrandbits(32), options=options)
+        bed = open_bed(plan.source("testbed").getrandbits(32))
         lab = Lab(bed, candidate, plan, ledger)
         close.append(lambda: _note_run(result, bed.runtime.now(), bed.recorder.digest() if repeats else None))
         close.append(lambda: _note_durations(result, bed, repeats))

@@ -333,8 +333,9 @@ class Testbed(Protocol):
     offers: ClassVar[frozenset[Capability]]
     faults: ClassVar[frozenset[str]]
     """The kinds of fault that `inject` takes, of `harness.schedule.FAULT_KINDS`; checks ask for no other."""
-    evidence_note: ClassVar[str] = ""
-    """What a reader of evidence gained on it has to know, in a few words: "I/O real, job table modelled", say."""
+    evidence_note: str = ""
+    """What a reader of evidence gained on it has to know, in a few words: "I/O real, job table modelled", say. One that
+    is open may say more than its class."""
 
     runtime: Runtime
     recorder: Recorder

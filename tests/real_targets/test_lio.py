@@ -75,9 +75,9 @@ def test_stamps_are_those_of_the_lun(lio: IscsiTestbed) -> None:
 
 CHILD = """
 import sys, time
-from harness.real_targets.lio.testbed import KEPT, LioTestbed
-bed = LioTestbed(seed=1, options={"directory": sys.argv[1]})
-print((KEPT.machine().directory / "qemu.pid").read_text().strip(), KEPT.machine().directory, flush=True)
+from harness.real_targets.lio.testbed import LioTestbed
+bed = LioTestbed(seed=1, options={"directory": sys.argv[1], "where": "machine"})
+print((bed.place.directory / "qemu.pid").read_text().strip(), bed.place.directory, flush=True)
 time.sleep(3600)
 """
 
@@ -132,13 +132,16 @@ def test_commands_of_the_readme(cache: Path) -> None:
 def test_two_starts_at_once_make_one_machine(cache: Path) -> None:
     """Of two `lio up` at once one starts the machine and the other finds it, and `lio down` ends it."""
     program = str(Path(sys.executable).with_name("activity-harness"))
-    starts = [subprocess.Popen([program, "lio", "up"], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    starts = [
+        subprocess.Popen([program, "lio", "up", "--where", "machine"], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
     printed = [start.communicate(timeout=300)[0] for start in starts]
     assert [start.returncode for start in starts] == [0, 0], printed
     assert sorted("LIO is up already" in text for text in printed) == [False, True]
     (found,) = {line for text in printed for line in text.splitlines() if line.startswith("portal ")}
     stands = standing.standing()
-    assert stands is not None and stands.address in found
+    assert isinstance(stands, standing.Standing) and stands.address in found
     assert standing.down()
     assert state_of(Path(f"/proc/{stands.pid}/stat")) in ("", "Z")
     assert standing.standing() is None

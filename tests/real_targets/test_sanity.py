@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from harness.real_targets.iscsi.libiscsi import library
 from harness.real_targets.iscsi.target import Target
 from harness.real_targets.iscsi.testbed import IscsiTestbed
+from harness.real_targets.lio.image import image
 from harness.real_targets.lio.machine import OwnMachine
 from harness.real_targets.lio.target import LioTarget
-from harness.real_targets.lio.testbed import LioTestbed
+from harness.real_targets.lio.testbed import KEPT
+from harness.real_targets.missing import first_missing
 
 from .sanity import PACKAGE, PROGRAM, outcomes, read
 
@@ -45,10 +48,10 @@ def test_skips_are_no_passes() -> None:
 @pytest.fixture
 def own_lio() -> Iterator[Target]:
     """LIO in a machine of its own: a LUN on which a test hung can't be taken back, so the machine ends with it."""
-    lacks = LioTestbed.missing()
+    lacks = first_missing(library, KEPT.machine.need)
     if lacks:
         pytest.skip(lacks)
-    own = OwnMachine()
+    own = OwnMachine(image())
     yield LioTarget(own.machine, "sanity")
     own.close()
 

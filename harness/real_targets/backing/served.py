@@ -64,7 +64,7 @@ class ServedFile(VolumeFile, Generic[Server]):
 
     @abc.abstractmethod
     def frozen(self) -> AbstractContextManager[None]:
-        """While it lasts the server carries nothing out; what was acknowledged before is in the file."""
+        """While it lasts the server carries nothing out; what was acknowledged before is in the file. Under `lock`."""
 
     @abc.abstractmethod
     def abandon(self) -> None:

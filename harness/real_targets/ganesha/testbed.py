@@ -35,7 +35,7 @@ class GaneshaTestbed(WallTestbed[NfsBackend]):
         "primary": "ganesha", "sibling": "ganesha", "stranger": "foreign-ganesha",
     }  # fmt: skip
     more_options: ClassVar[tuple[str, ...]] = ("breaks",)
-    evidence_note: ClassVar[str] = JOBS_MODELLED
+    evidence_note: str = JOBS_MODELLED
     source: ClassVar[str] = (
         f"{SCALED}; I/O on nfs-ganesha over NFSv4.1 is real, the job table is modelled by an agent beside it"
     )

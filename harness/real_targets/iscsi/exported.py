@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -69,8 +70,12 @@ class ExportedFile(ServedFile[Target]):
         return Shown(image, f"serial:{serial}", size)
 
     def frozen(self) -> AbstractContextManager[None]:
-        """See `ServedFile.frozen`."""
-        return self.server.frozen()
+        """See `ServedFile.frozen`; where the target can't stand still, the object is taken away from its hosts, who are
+        not given it back before the lock is released."""
+        if self.server.stands_still:
+            return self.server.frozen()
+        self._let_go()
+        return contextlib.nullcontext()
 
     def abandon(self) -> None:
         """See `ServedFile.abandon`."""

@@ -38,12 +38,14 @@ class Target(Protocol):
     """One iSCSI target program. Names are iSCSI names; methods raise `TargetFailed`.
 
     `realm` is what the names of all its targets have in common. `tells_sessions_apart` says whether `sessions` has the
-    alias; where it has not, each session that is to be told apart needs a target of its own.
+    alias; where it has not, each session that is to be told apart needs a target of its own. `stands_still` says
+    whether `frozen` is offered.
     """
 
     portal: str
     realm: str
     tells_sessions_apart: bool
+    stands_still: bool
 
     def create(self, name: str, user: str, password: str) -> None:
         """Make a target with that name, in which anybody may log in who has that CHAP account."""

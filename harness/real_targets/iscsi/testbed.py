@@ -25,7 +25,7 @@ from .target import Target
 class IscsiTestbed(WallTestbed[IscsiBackend]):
     """Its options, beside the common ones: `breaks` says who breaks connections, "socket" (the default) or "target"."""
 
-    evidence_note: ClassVar[str] = JOBS_MODELLED
+    evidence_note: str = JOBS_MODELLED
     more_options: ClassVar[tuple[str, ...]] = ("breaks",)
     breaks = BREAKS[0]
     targets: Mapping[str, Target]

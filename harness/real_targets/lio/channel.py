@@ -1,4 +1,4 @@
-"""Lines of JSON over a Unix socket: what QEMU's monitor and the guest's agent have in common."""
+"""Lines of JSON over a Unix socket: what QEMU's monitor and the agents have in common."""
 
 from __future__ import annotations
 
@@ -16,24 +16,14 @@ class ChannelBroken(Exception):
 
 
 class Channel:
-    """One connection to a Unix socket. One question at a time; other threads wait their turn.
+    """One end of a connected Unix socket. One question at a time; other threads wait their turn.
 
-    `within_s` is how long the socket may take to appear, and an answer to come. Raises `ChannelBroken`.
+    `within_s` is how long an answer may take to come. Raises `ChannelBroken`.
     """
 
-    def __init__(self, path: Path, within_s: float) -> None:
+    def __init__(self, connected: socket.socket, within_s: float) -> None:
         self.turn = threading.RLock()
-        give_up = time.monotonic() + within_s
-        while True:
-            self._socket = socket.socket(socket.AF_UNIX)
-            try:
-                connect(self._socket, path)
-                break
-            except OSError as error:
-                self._socket.close()
-                if time.monotonic() > give_up:
-                    raise ChannelBroken(f"{path.name} does not answer: {error}") from error
-                time.sleep(0.01)
+        self._socket = connected
         self._socket.settimeout(within_s)
         self._waiting = b""
 
@@ -64,6 +54,24 @@ class Channel:
     def close(self) -> None:
         """Close the connection. Repeating it is harmless."""
         self._socket.close()
+
+
+def open_channel(path: Path, within_s: float) -> Channel:
+    """A channel over the Unix socket of that path; `within_s` is also how long it may take to appear.
+
+    Raises `ChannelBroken`.
+    """
+    give_up = time.monotonic() + within_s
+    while True:
+        fresh = socket.socket(socket.AF_UNIX)
+        try:
+            connect(fresh, path)
+            return Channel(fresh, within_s)
+        except OSError as error:
+            fresh.close()
+            if time.monotonic() > give_up:
+                raise ChannelBroken(f"{path.name} does not answer: {error}") from error
+            time.sleep(0.01)
 
 
 def connect(to: socket.socket, path: Path) -> None:

@@ -64,7 +64,7 @@ class CopyNexus:
 
         Ends once no copy works on them any more, be the nexus lost or not.
         """
-        with self._unit(destination, writable=True) as to, self._unit(source, writable=False) as from_:
+        with self._unit(source, writable=False) as from_, self._unit(destination, writable=True) as to:
             yield from_, to
 
     @contextlib.contextmanager
@@ -137,8 +137,9 @@ class ForegroundCopy(BackingTransfer):
         names = designator(session, source), designator(session, destination)
 
         def copy(offset: int, length: int) -> None:
-            # to the source: LIO lets go of a logical unit only after the commands that were sent to it
-            extended_copy(session, source, self._list_id, *names, Segment(offset, offset, length))
+            # to the destination, which goes first: LIO lets go of a logical unit only after the commands that were sent
+            # to it; and to one that is write-protected it lets no command with data through
+            extended_copy(session, destination, self._list_id, *names, Segment(offset, offset, length))
 
         return copy
 

@@ -27,7 +27,8 @@ from harness.real_targets.missing import NotInstalled, need_program
 from .archive import write_archive
 
 KERNEL = "linux-image-cloud-amd64"
-AGENT = Path(__file__).with_name("guest_agent.py")
+AGENT = tuple(Path(__file__).with_name(name) for name in ("lio_agent.py", "agent_in_guest.py"))
+"""The agent's files, which are in the guest's root directory; the last is the program."""
 LIBRARIES = (
     "libc6", "zlib1g", "libexpat1", "libffi8", "libudev1", "libcap2", "libuuid1", "libreadline8", "libtinfo6",
     "libncursesw6", "libbz2-1.0", "liblzma5", "libssl3", "libcrypt1", "busybox-static",
@@ -71,17 +72,29 @@ mount -t configfs config /sys/kernel/config
 for word in $(cat /proc/cmdline); do case $word in address=*) address=${word#address=};; esac; done
 for file in /proc/sys/net/ipv4/conf/*/route_localnet; do echo 1 > "$file"; done
 ip link set lo up; ip link set eth0 up; ip addr add "$address/24" dev eth0
-exec /usr/bin/python3 -S -E -u /agent.py > /dev/console 2>&1
+exec /usr/bin/python3 -S -E -u /agent_in_guest.py > /dev/console 2>&1
 """
 GI_STUB = '''"""Stands in for PyGObject, of which targetcli asks only whether tcmu-runner is there."""
 
 
-class _Nothing:
-    def __getattr__(self, name):
-        raise RuntimeError("there is no D-Bus")
+class Gio:
+    class BusType:
+        SYSTEM = 1
+
+    class DBusProxyFlags:
+        NONE = 0
+
+    class DBusProxy:
+        @staticmethod
+        def new_sync(*arguments):
+            raise RuntimeError("there is no D-Bus")  # targetcli expects an error here, and not of what comes before
+
+    @staticmethod
+    def bus_get_sync(*arguments):
+        return None
 
 
-Gio = GLib = _Nothing()
+GLib = Gio
 '''
 
 
@@ -108,7 +121,8 @@ def image(extras: Extras = NOTHING_MORE) -> Image:
     """The image, built now unless the cache has it. Raises `NotInstalled`, `BuildFailed`."""
     for program, package in (("apt-get", "apt"), ("apt-cache", "apt"), ("dpkg-deb", "dpkg")):
         need_program(program, package)
-    recipe = "\n".join([INIT, GI_STUB, AGENT.read_text(), Path(__file__).read_text(), sys.version, repr(extras)])
+    agent = [path.read_text() for path in AGENT]
+    recipe = "\n".join([INIT, GI_STUB, *agent, Path(__file__).read_text(), sys.version, repr(extras)])
     cache = cache_directory()
     cache.mkdir(parents=True, exist_ok=True)
     place = cache / hashlib.sha256(recipe.encode()).hexdigest()[:16]
@@ -170,7 +184,8 @@ def _build(scratch: Path, packages: list[str], extras: Extras) -> None:
     stub.mkdir(parents=True)
     (stub.parent / "__init__.py").touch()
     (stub / "__init__.py").write_text(GI_STUB)
-    shutil.copy(AGENT, root / "agent.py")
+    for path in AGENT:
+        shutil.copy(path, root / path.name)
     (root / "init").write_text(INIT)
     (root / "init").chmod(0o755)
     for name, text in extras.files:

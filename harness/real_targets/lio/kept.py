@@ -32,6 +32,6 @@ class KeptMachine:
             self._own.close()
             self._own = None
         if self._own is None:
-            self._own = OwnMachine(self._extras())
+            self._own = OwnMachine(image(self._extras()))
             atexit.register(self._own.close)
         return self._own.machine

@@ -1,4 +1,7 @@
-"""The virtual machine: QEMU without KVM, its monitor (QMP), disks that come and go, and the agent in the guest."""
+"""The virtual machine: QEMU without KVM, its monitor (QMP), disks that come and go, and the agent in the guest.
+
+Implements `harness.real_targets.lio.place.Place`; a disk is a SCSI target number.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +12,22 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from harness.real_targets.iscsi.target import TargetFailed
 from harness.real_targets.missing import need_program
 from harness.real_targets.programs import Program, ProgramFailed, Programs
 
-from .channel import Channel, ChannelBroken
-from .image import NOTHING_MORE, Extras, Image, image
+from .asking import AskedAgent
+from .channel import ChannelBroken, open_channel
+from .image import Image
 
 QEMU, QEMU_PACKAGE = "qemu-system-x86_64", "qemu-system-x86"
 BOOT_WITHIN_S = 90.0
 """Seconds within which the agent has to answer; it takes about four on an idle machine."""
 ISCSI_PORT = 3260
 MONITOR, AGENT = "monitor", "agent"
-_MEMORY_MB = 512
+MEMORY_MB = 512
 _CODE_MB = 256  # for translated code; QEMU takes 1024 otherwise, half of what a check's cell may have
 _THREADS = 16  # that wait for disks; each has a stack of 8 MiB
 ENVIRONMENT = {"MALLOC_ARENA_MAX": "2"}
@@ -35,6 +39,10 @@ _CHOICE = random.SystemRandom()  # two runs with one seed must not choose alike
 class Machine:
     """A running machine as seen through its two sockets in `directory`. Methods raise `TargetFailed`."""
 
+    where: ClassVar[str] = "machine"
+    stands_still: ClassVar[bool] = True
+    mark = ""
+
     def __init__(self, directory: Path, address: str, within_s: float = BOOT_WITHIN_S) -> None:
         self.directory = directory
         self.address = address
@@ -42,10 +50,10 @@ class Machine:
         self._free = list(range(_DISKS, 0, -1))
         self._guard = threading.Lock()
         try:
-            self._monitor = Channel(directory / MONITOR, within_s)
+            self._monitor = open_channel(directory / MONITOR, within_s)
             self._monitor.receive()  # QMP's greeting
             self.monitor("qmp_capabilities")
-            self._agent = Channel(directory / AGENT, within_s)
+            self._agent = AskedAgent(open_channel(directory / AGENT, within_s), "the guest", self._last_words)
             self.ask("hello")
         except ChannelBroken as error:
             raise TargetFailed(f"the virtual machine does not come up: {error}") from error
@@ -64,20 +72,13 @@ class Machine:
             except ChannelBroken as error:
                 raise TargetFailed(f"QEMU, {command}: {error}") from error
 
+    def describe(self) -> str:
+        """See `Place.describe`."""
+        return f"LIO {self.ask('versions')[0]} of a virtual machine"
+
     def ask(self, do: str, **arguments: Any) -> Any:
         """Let the agent in the guest do something and return its answer."""
-        with self._agent.turn:
-            try:
-                question = _CHOICE.getrandbits(48)
-                self._agent.send({"do": do, "question": question, **arguments})
-                answer = self._agent.receive()
-                while answer.get("question") != question:  # an answer for which somebody did not wait
-                    answer = self._agent.receive()
-            except ChannelBroken as error:
-                raise TargetFailed(f"the guest, {do}: {error}{self._last_words()}") from error
-        if "error" in answer:
-            raise TargetFailed(f"the guest, {do}: {answer['error']}")
-        return answer["answer"]
+        return self._agent.ask(do, **arguments)
 
     def _last_words(self) -> str:
         """The end of what the machine's console and QEMU said."""
@@ -146,16 +147,16 @@ class Machine:
 
 
 class OwnMachine:
-    """A machine of this process, which ends with it."""
+    """A machine of this process, which ends with it; `within_s` is how long (s) it may take to come up or to answer."""
 
-    def __init__(self, extras: Extras = NOTHING_MORE) -> None:
+    def __init__(self, built: Image, memory_mb: int = MEMORY_MB, within_s: float = BOOT_WITHIN_S) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="lio-"))
         self._programs = Programs(self.directory.absolute())
         try:
             address = free_network()
-            argv = qemu_arguments(image(extras), address)
+            argv = qemu_arguments(built, address, memory_mb)
             self.program: Program = self._programs.start(argv, self.directory, self.directory / "qemu.log", ENVIRONMENT)
-            self.machine = Machine(self.directory, address)
+            self.machine = Machine(self.directory, address, within_s)
         except ProgramFailed as error:
             self.close()
             raise TargetFailed(str(error)) from error
@@ -168,7 +169,7 @@ class OwnMachine:
         self._programs.close()
 
 
-def qemu_arguments(built: Image, address: str) -> list[str]:
+def qemu_arguments(built: Image, address: str, memory_mb: int = MEMORY_MB) -> list[str]:
     """The command line; sockets are made in the current directory. Raises `NotInstalled`.
 
     Without KVM: /dev/kvm may open and still not work, and then nothing falls back. The guest has the same address as
@@ -182,7 +183,7 @@ def qemu_arguments(built: Image, address: str) -> list[str]:
     return [
         need_program(QEMU, QEMU_PACKAGE), "-accel", f"tcg,thread=multi,tb-size={_CODE_MB}",
         "-M", "q35,usb=off,sata=off,smbus=off",
-        "-cpu", "max", "-smp", "1", "-m", str(_MEMORY_MB),
+        "-cpu", "max", "-smp", "1", "-m", str(memory_mb),
         "-object", f"main-loop,id=main-loop,thread-pool-max={_THREADS}",
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "file:console.log",
         "-kernel", str(built.kernel), "-initrd", str(built.initramfs),

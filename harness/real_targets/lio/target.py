@@ -1,7 +1,7 @@
-"""LIO in the virtual machine; implements `harness.real_targets.iscsi.target.Target`.
+"""LIO, wherever it runs; implements `harness.real_targets.iscsi.target.Target`.
 
-The backing files are on the host. The machine has them as disks, which come and go with what is exported, so the host
-that runs the machine is the target's shelf: there the jobs copy.
+The backing files are on this host. A virtual machine has them as disks, which come and go with what is exported; LIO of
+this host has the files themselves. So this host is the target's shelf in both cases: here the jobs copy.
 """
 
 from __future__ import annotations
@@ -12,34 +12,37 @@ import threading
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from harness.real_targets.iscsi.target import AUTHORITY, LUN, Nexus, TargetFailed
 
-from .machine import ISCSI_PORT, Machine
+from .place import Place
 
 
 class LioTarget:
-    """One backend's share of a machine: the targets whose names have its `realm`."""
+    """One backend's share of a place: the targets whose names have its `realm`, which has to begin with the mark of the
+    place."""
 
     tells_sessions_apart = False
     """LIO names the initiators of a target's sessions, no more."""
 
-    def __init__(self, machine: Machine, realm: str) -> None:
-        self.portal = machine.portal
+    def __init__(self, place: Place, realm: str) -> None:
+        self.portal = place.portal
+        self.stands_still = place.stands_still
         self.realm = realm
-        self._machine = machine
+        self._place = place
         self._prefix = f"{AUTHORITY}:{realm}:"
         self._guard = threading.Lock()
-        self._disks: dict[tuple[str, int], int | None] = {}  # target, logical unit; None while it is being made
+        self._disks: dict[tuple[str, int], Any] = {}  # target, logical unit; None while it is being made
 
     def create(self, name: str, user: str, password: str) -> None:
         """See `Target.create`."""
-        address = self._machine.address
-        self._machine.ask("create", name=name, user=user, password=password, address=address, port=ISCSI_PORT)
+        address, _, port = self.portal.rpartition(":")
+        self._place.ask("create", name=name, user=user, password=password, address=address, port=int(port))
 
     def destroy(self, name: str) -> None:
         """See `Target.destroy`."""
-        self._machine.ask("destroy", name=name)
+        self._place.ask("destroy", name=name)
 
     def attach_file(self, name: str, path: Path, serial: str, writable: bool) -> None:
         """See `Target.attach_file`."""
@@ -56,15 +59,15 @@ class LioTarget:
             self._disks[name, lun] = None
         disk = None
         try:
-            disk = self._machine.plug(path, serial, writable)
-            self._machine.ask("attach", name=name, lun=lun, disk=disk, serial=serial, writable=writable)
+            disk = self._place.plug(path, serial, writable)
+            self._place.ask("attach", name=name, lun=lun, disk=disk, serial=serial, writable=writable)
         except BaseException:
             with self._guard:
                 del self._disks[name, lun]
             if disk is not None:
                 with contextlib.suppress(TargetFailed):  # what was made of it on the way
-                    self._machine.ask("clear", prefix="no target", disks=[disk])
-                self._machine.unplug(disk)
+                    self._place.ask("clear", prefix="no target", disks=[disk])
+                self._place.unplug(disk)
             raise
         with self._guard:
             self._disks[name, lun] = disk
@@ -74,32 +77,32 @@ class LioTarget:
         """Take a logical unit away; returns once no command works on the file any more, and none will."""
         with self._guard:
             disk = self._disks.pop((name, lun))
-        self._machine.ask("detach", name=name, lun=lun, disk=disk)
+        self._place.ask("detach", name=name, lun=lun, disk=disk)
         assert disk is not None
-        self._machine.unplug(disk)
+        self._place.unplug(disk)
 
     def frozen(self) -> AbstractContextManager[None]:
-        """See `Target.frozen`: the whole machine stands still, and what it has begun to write is written."""
-        return self._machine.stopped()
+        """See `Target.frozen`: a machine stands still as a whole, and what it has begun to write is written."""
+        return self._place.stopped()
 
     def sessions(self, name: str = "") -> list[Nexus]:
         """See `Target.sessions`."""
-        found = self._machine.ask("sessions", name=name or "iqn.*")
+        found = self._place.ask("sessions", name=name or "iqn.*")
         return [Nexus(target, initiator) for target, initiator in found if target.startswith(self._prefix)]
 
     def drop(self, nexus: Nexus) -> None:
         """See `Target.drop`: the portal group of the session's target is disabled, and enabled again."""
-        self._machine.ask("drop", name=nexus.target)
+        self._place.ask("drop", name=nexus.target)
 
-    def let_go(self) -> list[int]:
-        """Forget what is exported, and return the disks that the machine has for it."""
+    def let_go(self) -> list[Any]:
+        """Forget what is exported, and return the disks that the place has for it."""
         with self._guard:
             disks, self._disks = [disk for disk in self._disks.values() if disk is not None], {}
         return disks
 
 
-def clear(machine: Machine, realms: str, targets: Iterable[LioTarget]) -> None:
+def clear(place: Place, realms: str, targets: Iterable[LioTarget]) -> None:
     """Take everything away that these targets export; their realms, and no others, begin with `realms`."""
     disks = [disk for target in targets for disk in target.let_go()]
-    machine.ask("clear", prefix=f"{AUTHORITY}:{realms}", disks=disks)
-    machine.unplug(*disks)
+    place.ask("clear", prefix=f"{AUTHORITY}:{realms}", disks=disks)
+    place.unplug(*disks)

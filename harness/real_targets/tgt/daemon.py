@@ -28,6 +28,7 @@ class TgtTarget:
     """Implements `Target`; the management socket is in `directory`. Raises `NotInstalled`, `TargetFailed`."""
 
     tells_sessions_apart = True
+    stands_still = True
 
     def __init__(self, programs: Programs, directory: Path) -> None:
         self.realm = directory.name
