@@ -7,7 +7,6 @@ that is replayed answers from the record.
 
 from __future__ import annotations
 
-import _random
 import functools
 import hashlib
 import json
@@ -112,11 +111,7 @@ _FAULT_FIELDS = sorted(one.name for one in fields(Fault))
 def random_source(seed: int, *names: str) -> random.Random:
     """A random source of its own for a name, so that what one part draws does not move what another gets."""
     text = "\x1f".join((str(seed), *names)).encode()
-    source = random.Random.__new__(random.Random)
-    # all that `random.Random(number)` comes to
-    _random.Random.seed(source, int.from_bytes(hashlib.sha256(text).digest()[:16], "big"))
-    setattr(source, "gauss_next", None)  # noqa: B010
-    return source
+    return random.Random(int.from_bytes(hashlib.sha256(text).digest()[:16], "big"))
 
 
 def later_source(seed: int, *names: str) -> Callable[[], random.Random]:
