@@ -96,7 +96,7 @@ class SaysDoneTooSoon(ReferenceDriver):
     """Takes a replication that has passed half-way for done, since the rest "can't fail any more"."""
 
     must_fail = ("R-5",)
-    may_fail = ("R-3", "R-4", "R-8", "R-9", "R-10", "Q-7", "Q-10")
+    may_fail = ("H-1", "R-3", "R-4", "R-8", "R-9", "R-10", "Q-7", "Q-10")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
