@@ -11,6 +11,7 @@ import py_compile
 import re
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
@@ -73,6 +74,27 @@ def must(machine: Machine, *argv: str) -> str:
     status, printed, complaints = machine.ask("run", argv=list(argv))
     assert status == 0, f"{argv}: status {status}\n{printed[-8000:]}\n{complaints[-8000:]}"
     return str(printed)
+
+
+def begin(machine: Machine, name: str, argv: list[str]) -> None:
+    """Let a command begin in the guest.
+
+    What it prints goes to /tmp/NAME.out, its process id to /tmp/NAME.pid, and its status, once it ends, to
+    /tmp/NAME.status.
+    """
+    script = f'"$@" > /tmp/{name}.out 2>&1 & echo $! > /tmp/{name}.pid; wait $!; echo $? > /tmp/{name}.status'
+    must(machine, "sh", "-c", f"( {script} ) > /tmp/{name}.sh 2>&1 < /dev/null &", "sh", *argv)
+
+
+def await_file(machine: Machine, path: str, within_s: int) -> str:
+    """What a file in the guest says once it says anything."""
+    waiting = 'n=0; while ! [ -s "$1" ] && [ $n -lt 60 ]; do sleep 0.5; n=$((n+1)); done; cat "$1"'
+    give_up = time.monotonic() + within_s
+    while time.monotonic() < give_up:
+        status, said, _ = machine.ask("run", argv=["sh", "-c", waiting, "sh", path])
+        if status == 0 and said:
+            return str(said)
+    raise AssertionError(f"{path} says nothing within {within_s} s")
 
 
 def _must_be_the_guests(built: Image) -> None:
