@@ -21,14 +21,22 @@ class DriverExporter:
         self._machine = machine
 
     def attach(self, connection: NodeConnection, volume_id: str, connector: Mapping[str, str]) -> Mapping[str, Any]:
-        """See `Exporter.attach`: `create_export`, whose model update is kept, then `initialize_connection`."""
+        """See `Exporter.attach`: `create_export`, whose model update is kept, then `initialize_connection`.
+
+        Where that fails, `remove_export`, as Cinder does it; raises what the driver raises.
+        """
         with self._calling(connection) as context:
             self._driver.validate_connector(dict(connector))
             record = _record(volume_id)
             volume = volume_object(context, record)
             update = self._driver.create_export(context, volume, dict(connector))
             rows().keep(record, update or {})
-            answer = self._driver.initialize_connection(volume_object(context, record), dict(connector))
+            volume = volume_object(context, record)
+            try:
+                answer = self._driver.initialize_connection(volume, dict(connector))
+            except Exception:
+                self._driver.remove_export(context, volume)
+                raise
         return dict(answer["data"])
 
     def detach(self, connection: NodeConnection, volume_id: str, connector: Mapping[str, str], last: bool) -> None:

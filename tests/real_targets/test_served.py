@@ -21,7 +21,7 @@ from harness.runtime import SECOND
 from harness.storage import BLOCK
 from harness.testbed import Job, LoadSpec
 
-from .work import OWNER, do, programs, until, writes_of
+from .work import OWNER, do, opening, programs, until, writes_of
 
 LAST = GIB // BLOCK - 1
 REACH = {
@@ -38,18 +38,8 @@ Opens = Callable[..., WallTestbed[Any]]
 @pytest.fixture(params=[TgtTestbed, GaneshaTestbed], ids=["tgt", "ganesha"])
 def opens(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opens]:
     """Opens testbeds in a directory of the test's own, and closes them."""
-    made = request.param
-    if lacks := made.missing():
-        pytest.skip(lacks)
-    opened: list[WallTestbed[Any]] = []
-
-    def open_one(**options: Any) -> WallTestbed[Any]:
-        opened.append(made(seed=7, options={"directory": tmp_path, "whole_copy_s": 0.05, **options}))
-        return opened[-1]
-
-    yield open_one
-    for bed in opened:
-        bed.close()
+    with opening(request.param, tmp_path, whole_copy_s=0.05) as opens:
+        yield opens
 
 
 @pytest.fixture

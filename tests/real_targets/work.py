@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
 
 from harness.driver_kit import run_job
 from harness.model import Caller
@@ -15,6 +19,25 @@ from harness.real_targets.programs import Program
 from harness.testbed import Job
 
 OWNER = Caller("host-1", "user-1")
+Bed = TypeVar("Bed", bound=WallTestbed[Any])
+
+
+@contextlib.contextmanager
+def opening(made: type[Bed], directory: Path, **common: Any) -> Iterator[Callable[..., Bed]]:
+    """Opens testbeds of one kind in a directory, with common options and those of each, and closes them.
+
+    Skips the test, with the reason, where what they need is not installed.
+    """
+    if lacks := made.missing():
+        pytest.skip(lacks)
+    with contextlib.ExitStack() as opened:
+
+        def open_one(**options: Any) -> Bed:
+            bed = made(seed=7, options={"directory": directory, **common, **options})
+            opened.callback(bed.close)
+            return bed
+
+        yield open_one
 
 
 def do(bed: WallTestbed[Any], *jobs: Job) -> None:

@@ -76,6 +76,11 @@ class WallTestbed(abc.ABC, Generic[AnyBackend]):
             self.close()
             raise
 
+    @classmethod
+    def missing(cls) -> str | None:
+        """What this machine lacks for the testbed, None if it lacks nothing."""
+        return None
+
     def read_more(self, options: Mapping[str, Any]) -> None:
         """Read the options of `more_options`. Raises `ValueError` for a senseless one."""
 
