@@ -159,8 +159,7 @@ def _read_once(value: object, implemented: Callable[[str], bool] | None) -> tupl
     """The same; the findings are shared by all who ask."""
     if value is ABSENT:
         return Publication(), []
-    content = content_key(value)
-    if content is None:
+    if (content := content_key(value)) is None:
         return _read(value, implemented)
     key = content, abilities_key(implemented, _ASKED)
     if key not in _known:
@@ -192,17 +191,8 @@ def publication_difference(first: Publication, later: Publication) -> str | None
         return f"{ATTRIBUTE} was {'present' if first.present else 'absent'} at first and is no longer so"
     ours, theirs = _comparable(first), _comparable(later)
     changed = [key for key in dict.fromkeys((*ours, *theirs)) if ours.get(key, ABSENT) != theirs.get(key, ABSENT)]
-    if not changed:
-        return None
-    return "; ".join(
-        f"{shorten(key)} was {_or_absent(first.raw, key)} at first and is {_or_absent(later.raw, key)} now"
-        for key in changed[:5]
-    )
-
-
-def same_publication(first: Publication, later: Publication) -> bool:
-    """Whether two readings of a driver's publication are equal (A-2)."""
-    return publication_difference(first, later) is None
+    was_is = [(shorten(key), _or_absent(first.raw, key), _or_absent(later.raw, key)) for key in changed[:5]]
+    return "; ".join(f"{key} was {was} at first and is {now} now" for key, was, now in was_is) or None
 
 
 def _comparable(publication: Publication) -> dict[Any, Any]:

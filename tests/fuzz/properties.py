@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from harness.activity import HandleScope
-from harness.attributes import KEYS, OPTIONAL_KEYS, read_publication, same_publication
+from harness.attributes import KEYS, OPTIONAL_KEYS, publication_difference, read_publication
 from harness.compression import ALIASES, TECHNIQUES
 from harness.contract import ATTRIBUTE, METHODS
 from harness.frozen import deep_freeze, mutable_part
@@ -107,7 +107,7 @@ def publications(value: Any) -> None:
         json.dumps(claims, allow_nan=False).encode()
     assert all(isinstance(finding.found, str) and len(finding.found) < 1000 for finding in findings)
     again, _ = read_publication(publication.raw, lambda name: True)
-    assert same_publication(again, publication)
+    assert publication_difference(again, publication) is None
     accepted, complaints = read_publication(publication.effective(), lambda name: True)
     assert accepted.effective() == publication.effective()
     assert not [finding for finding in complaints if finding.severity is Severity.VIOLATION]
