@@ -56,17 +56,35 @@ time.sleep(3600)
 """A run that exports a volume, says by which mark its names are known, and its agent's process id, and waits."""
 
 NOTHING = "conformance.honest.drivers"
+AFTER_LOSS = "test_handles.py::test_scope_holds_after_the_first_connection_is_gone"
 CHECKS = (
-    f"test_quiescing.py::test_unlisted_method_works_on_a_quiesced_volume[{NOTHING}-Nothing-lio-create_snapshot-blocking]",
-    "test_quiescing.py::test_listed_copy_is_a_point_in_time_image[reference-lio-create_snapshot-blocking]",
-    "test_handles.py::test_handle_works_exactly_where_its_scope_says[reference-lio-new connection-status]",
-    "test_handles.py::test_scope_holds_after_the_first_connection_is_gone[reference-lio-broken-new connection-status]",
-    "test_replication.py::test_refusal_before_any_effect_permits_the_fallback[reference-lio]",
+    f"test_quiescing.py::test_unlisted_method_works_on_a_quiesced_volume[{NOTHING}-Nothing-slow-lio-create_snapshot-blocking]",
+    "test_quiescing.py::test_listed_copy_is_a_point_in_time_image[reference-slow-lio-create_snapshot-blocking]",
+    "test_handles.py::test_handle_works_exactly_where_its_scope_says[reference-slow-lio-new connection-status]",
+    f"{AFTER_LOSS}[reference-slow-lio-broken-new connection-status]",
+    "test_replication.py::test_refusal_before_any_effect_permits_the_fallback[reference-slow-lio]",
 )
 """A call on a quiesced volume, by a driver that publishes nothing, so that LIO itself makes its copies; a copy of one
 moment under writes; a handle on another connection, and after a break; and a replication by the fallback."""
 
 
+LAB = {
+    f"{PLACE}/slow_lio.py": """
+from dataclasses import replace
+from harness.real_targets.lio.testbed import LioTestbed
+from harness.runtime import SECOND
+
+class SlowLio(LioTestbed):
+    check_within_s = 600.0
+
+    def prepare(self, directories):
+        super().prepare(directories)
+        self.profile = replace(self.profile, max_hold_ns=60 * SECOND, quiesce_timeout_ns=30 * SECOND)
+""",
+    f"{PLACE}/slow_lio-1.dist-info/METADATA": "Metadata-Version: 2.1\nName: slow-lio\nVersion: 1\n",
+    f"{PLACE}/slow_lio-1.dist-info/entry_points.txt": "[backend_activity.testbeds]\nslow-lio = slow_lio:SlowLio\n",
+}
+"""A lab of its own for the suites: the testbed `lio` with the patience that an emulated host needs."""
 PATIENCE_S = 900
 """Seconds for what takes two minutes on an idle machine."""
 
@@ -78,6 +96,9 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         KEPT.machine.need()
         with guest_host(tmp_path_factory.mktemp("host")) as machine:
             must(machine, *python("-c", MAKE_FOREIGN))
+            must(machine, "mkdir", f"{PLACE}/slow_lio-1.dist-info")
+            for path, text in LAB.items():
+                must(machine, "sh", "-c", 'printf "%s" "$2" > "$1"', "sh", path, text)
             yield machine
     except NotInstalled as lacks:
         pytest.skip(str(lacks))
@@ -96,7 +117,7 @@ def test_suites_on_a_host(host: Machine) -> None:
     before = configured(host)
     suites = python(
         "-m", "pytest", *(f"{PLACE}/conformance/{check}" for check in CHECKS), "-q", "-p", "no:cacheprovider",
-        "--driver", "reference", "--driver", f"{NOTHING}:Nothing", "--testbed", "lio",
+        "--driver", "reference", "--driver", f"{NOTHING}:Nothing", "--testbed", "slow-lio",
         "--report", "/tmp/report", "--check-timeout", "600",
     )  # fmt: skip
     begin(host, "suites", suites)

@@ -33,9 +33,14 @@ class GuestAgent(Agent):
             if backstore.name in names:
                 backstore.delete()
         for disk in disks:
-            for path in glob.glob(f"/sys/bus/scsi/devices/*:0:{disk}:0/delete"):
-                with open(path, "w") as file:
-                    file.write("1")
+            remove_disk(disk)
+
+
+def remove_disk(disk):
+    """Let the kernel forget a disk that is about to be taken out."""
+    for path in glob.glob(f"/sys/bus/scsi/devices/*:0:{disk}:0/delete"):
+        with open(path, "w") as file:
+            file.write("1")
 
 
 def wait_for_disk(disk):

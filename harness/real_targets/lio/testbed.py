@@ -44,8 +44,6 @@ class LioTestbed(IscsiTestbed):
     name: ClassVar[str] = "lio"
     families: ClassVar[Mapping[str, str]] = {"primary": "lio", "sibling": "lio", "stranger": "foreign-lio"}
     scale: ClassVar[int] = 4
-    check_within_s: ClassVar[float] = 60.0
-    """Seconds that a check may take: one that takes three on an idle machine can take twenty on an emulated one."""
     source: ClassVar[str] = (
         f"{SCALED}; I/O on LIO over iSCSI is real, and so are copies of connection-specific activities (EXTENDED COPY"
         " on the caller's session); the job table is modelled by an agent beside it"

@@ -12,9 +12,11 @@ import sys
 import time
 import traceback
 
+from agent_in_guest import remove_disk, wait_for_disk
 from cinder.cmd import rtstool
+from lio_agent import FABRIC
+from rtslib_fb import RTSRoot
 
-agent = sys.modules["__main__"]
 BLOCK = 4096
 
 _running = {}
@@ -130,22 +132,22 @@ def blocks(device, numbers):
 
 def disk(number):
     """The device of a disk that was just plugged in."""
-    return agent.wait_for_disk(number)
+    return wait_for_disk(number)
 
 
 def forget(group, prefix, numbers):
     """Take away what is exported under names with that prefix, and a volume group, with its disks; kill what runs."""
     for command in list(_running):
         kill(command)
-    for target in list(agent.FABRIC.targets):
+    for target in list(FABRIC.targets):
         if target.wwn.startswith(prefix):
             target.delete()
-    for backstore in list(agent.RTSRoot().storage_objects):
+    for backstore in list(RTSRoot().storage_objects):
         if backstore.name.startswith(prefix):
             backstore.delete()
     subprocess.run(["vgchange", "-an", "-f", group], capture_output=True)
     for number in numbers:
-        agent.remove_disk(number)
+        remove_disk(number)
 
 
 KNOWN = {f.__name__: f for f in (begin, ended, kill, exists, blocks, disk, forget)}
