@@ -62,6 +62,7 @@ class LeavesItsSafetyCopy(BlockingAndSilent):
     """Makes a safety copy before it migrates a volume, and forgets it where the migration fails."""
 
     must_fail = ("R-9",)
+    may_fail = ("Q-2", "R-12")
 
     def migrate_volume(
         self, context: Context, volume: Volume, host: dict[str, Any]

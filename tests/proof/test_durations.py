@@ -60,4 +60,5 @@ def test_a_slower_method_is_found_by_its_timing() -> None:
     assert 0 < min(snapshots_ns(old)) <= max(snapshots_ns(old)) < PAUSE_S * 1e9 <= min(snapshots_ns(slower))
     assert compare(old, other_seed).drivers[0].timings
     assert not compare(old, other_seed).timings
-    assert [timing.method for _, timing in compare(old, slower).timings] == ["create_snapshot as an activity"]
+    found = [timing.method for _, timing in compare(old, slower).timings]
+    assert found == ["create_snapshot", "create_snapshot as an activity"]
