@@ -22,7 +22,7 @@ from tests.proof.support import (
 )
 
 FAULTY = catalogue()
-ON_FILES = ("CrawlingSnapshot", "MoveWithoutMirror", "ReturnsTooSoon", "SecondCopy", "OpenToAll", "LabelLies")
+ON_FILES = ("CrawlingSnapshot", "MoveWithoutMirror", "ReturnsTooSoon", "SecondCopy", "LabelLies")
 
 
 def judge(faulty: FaultyDriver, testbed: str, seed: int, *clauses: str) -> None:
@@ -66,7 +66,7 @@ def test_faulty_driver_is_found_on_every_seed(faulty: FaultyDriver) -> None:
             assert not beyond(faulty, results), f"seed {seed}: beyond its consequences: {beyond(faulty, results)}"
 
 
-@pytest.mark.parametrize("name", ON_FILES)
+@pytest.mark.parametrize("name", [*ON_FILES, pytest.param("OpenToAll", marks=pytest.mark.long)])
 def test_faulty_driver_is_found_on_real_files(name: str) -> None:
     """The same clauses find faulty drivers on real files, under the wall clock."""
     faulty = next(f for f in FAULTY if f.name == name)

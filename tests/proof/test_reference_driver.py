@@ -77,7 +77,10 @@ def test_reference_driver_passes_for_any_publication(other: bool, name: str) -> 
 
 @pytest.mark.parametrize(
     ("testbed", "name"),
-    [("iscsi-sim", "empty-fallback-none-connection-specific"), ("nfs-sim", "full-native-two-user-specific")],
+    [
+        ("iscsi-sim", "empty-fallback-none-connection-specific"),
+        pytest.param("nfs-sim", "full-native-two-user-specific", marks=pytest.mark.long),
+    ],
 )
 def test_reference_driver_passes_whatever_goes_wrong(testbed: str, name: str) -> None:
     """No schedule, single faults at every step among them, breaks what has to hold; every rare path is reached."""
