@@ -416,3 +416,12 @@ def test_what_was_left_out_keeps_from_a_pass(
     )
     _, judged, reasons = judge_driver(report, driver)
     assert (judged, reasons) == (expected, says)
+
+
+def test_a_testbed_of_which_readers_have_to_know_something_is_told_with_it() -> None:
+    """A report tells a testbed's note beside its name, and of other testbeds the name alone."""
+    checks = [check("writes", testbed="tgt").model_copy(update={"testbed_note": "I/O real"})]
+    driver = DriverReport(description=description(), verdict=Verdict.CONFORMANT, checks=checks)
+    report = Report(harness_version="0", python_version="3", seed=1, testbeds=["tgt", "files"], command="", clauses=[],
+                    drivers=[driver])  # fmt: skip
+    assert report.told_testbeds == ["tgt (I/O real)", "files"]
