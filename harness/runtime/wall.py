@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import _thread
 import contextvars
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
 from typing import Any, TypeVar, cast
 
 from harness.runtime.port import SECOND, Abandoned, Expired, HorizonExceeded, Limits, Signal, Task, seconds
@@ -346,5 +350,22 @@ class WallRuntime:
 
     def _who_waits(self) -> str:
         with self.mutex:
-            waiting = [f"{task!r} waits for {task.bell.waiting_for}" for task in self._tasks if task.bell is not None]
-        return "; ".join(waiting) or "no task waits in a port call"
+            tasks = [(task, task.bell, task.thread.ident) for task in self._tasks]
+        frames = sys._current_frames()
+        told = []
+        for task, bell, ident in tasks:
+            if bell is not None:
+                told.append(f"{task!r} waits for {bell.waiting_for}")
+            elif ident in frames:
+                told.append(f"{task!r} is outside of the port, in {_stack_in_words(frames[ident])}")
+        return "; ".join(told) or "no task is left"
+
+
+def _stack_in_words(frame: FrameType, calls: int = 4) -> str:
+    """A thread's innermost calls, the innermost first."""
+    found = reversed(traceback.extract_stack(frame, calls))
+    return " called from ".join(f"{each.name} ({_short(each.filename)}, line {each.lineno})" for each in found)
+
+
+def _short(path: str) -> str:
+    return "/".join(Path(path).parts[-2:])

@@ -12,6 +12,8 @@ import pytest
 
 from harness.driver_kit import run_job
 from harness.model import GIB, Caller
+from harness.real_targets.iscsi.session import CommandFailed, Session
+from harness.real_targets.iscsi.target import LUN
 from harness.real_targets.iscsi.testbed import IscsiTestbed
 from harness.real_targets.lio import standing
 from harness.real_targets.lio.testbed import LioTestbed
@@ -71,6 +73,19 @@ def test_stamps_are_those_of_the_lun(lio: IscsiTestbed) -> None:
     assert shown[999] == shown[1001] == 12
     assert 1000 not in shown
     assert primary.store.exported_file("volume").look(whole=True).image == {999: 12, 1001: 12, 70000: 12}
+
+
+def test_refused_command_holds_up_no_removal(lio: IscsiTestbed) -> None:
+    """A LUN is taken away while a host that was refused a command says nothing, not once LIO gave its session up."""
+    primary = lio.backend("primary")
+    run_job(primary.connect(OWNER), Job("create_volume", target="volume", size=1), "1")
+    export = primary.store.exported_file("volume").export()
+    session = Session(export.login("host-1"))
+    assert session.mapped_ranges(LUN, GIB) is None  # LIO refuses GET LBA STATUS for a disk that is not thin
+    primary.store.server.detach_file(export.name)
+    with pytest.raises(CommandFailed, match="sense 5h/25h"):  # it still has its session, and no LUN
+        session.test_unit_ready(LUN)
+    session.close()
 
 
 CHILD = """

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextvars
+import re
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -256,6 +258,28 @@ def test_main_past_its_horizon_ends_the_run() -> None:
         with pytest.raises(HorizonExceeded, match="main is not over"):
             runtime.run(main, limits)
         runtime.close()
+
+
+def test_end_at_the_horizon_tells_where_tasks_stand() -> None:
+    """Under the wall clock HorizonExceeded names what each task waits for and, outside of the port, where it stands."""
+    runtime, over = open_runtime(virtual=False), threading.Event()
+
+    def blocks_in_code_of_its_own() -> None:
+        over.wait()
+
+    def main() -> None:
+        runtime.spawn("waiting", lambda: runtime.signal("never").wait())
+        blocks_in_code_of_its_own()
+
+    with pytest.raises(HorizonExceeded, match="over after") as raised:
+        runtime.run(main, Limits(wall_s=1.0))
+    over.set()
+    runtime.close()
+    stands = (
+        r"task 'main' is outside of the port, in wait .*blocks_in_code_of_its_own \(runtime/test_tasks_and_signals.py"
+    )
+    assert re.search(stands, str(raised.value))
+    assert "task 'waiting' waits for signal 'never'" in str(raised.value)
 
 
 def test_a_closed_runtime_starts_nothing(runtime: Runtime, run: Run) -> None:

@@ -84,6 +84,7 @@ _FUNCTIONS: dict[str, tuple[object, tuple[object, ...]]] = {
     "iscsi_connect_async": (_INT, (_CONTEXT, _TEXT, COMMAND_CALLBACK, _CONTEXT)),
     "iscsi_login_async": (_INT, (_CONTEXT, COMMAND_CALLBACK, _CONTEXT)),
     "iscsi_logout_async": (_INT, (_CONTEXT, COMMAND_CALLBACK, _CONTEXT)),
+    "iscsi_nop_out_async": (_INT, (_CONTEXT, COMMAND_CALLBACK, _TEXT, _INT, _CONTEXT)),
     "iscsi_which_events": (_INT, (_CONTEXT,)),
     "iscsi_service": (_INT, (_CONTEXT, _INT)),
     "iscsi_get_error": (_TEXT, (_CONTEXT,)),

@@ -157,8 +157,7 @@ class Session:
 
         Raises `SessionLost`.
         """
-        with self._turn:
-            return self._answer(self._submit(lun, cdb, out, expect))
+        return self.together(lun, [(cdb, out, expect)])[0]
 
     def together(self, lun: int, commands: Sequence[Command]) -> list[Answer]:
         """Send commands without waiting in between; returns all answers, in the order of sending.
@@ -166,7 +165,10 @@ class Session:
         Raises `SessionLost`.
         """
         with self._turn:
-            return [self._answer(sent) for sent in [self._submit(lun, *command) for command in commands]]
+            answers = [self._answer(sent) for sent in [self._submit(lun, *command) for command in commands]]
+            if not all(answer.is_good for answer in answers):
+                self._acknowledge()
+            return answers
 
     def _submit(self, lun: int, cdb: bytes, out: bytes, expect: int) -> _Sent:
         direction = lib.DATA_OUT if out else lib.DATA_IN if expect else lib.NO_DATA
@@ -296,6 +298,14 @@ class Session:
                 with contextlib.suppress(SessionLost):
                     self._request(lambda n: self._lib.iscsi_logout_async(context, _call_back, n))
             self._destroy()
+
+    def _acknowledge(self) -> None:
+        """Tell the target that its answers have arrived: ExpStatSN, here of a NOP-Out (RFC 7143 §4.2.2.2 and §11.18).
+
+        LIO keeps a command that it refused as one under way until then, and does not let go of the LUN.
+        """
+        with contextlib.suppress(SessionLost):  # there are answers; the next command tells
+            self._request(lambda n: self._lib.iscsi_nop_out_async(self._context, _call_back, None, 0, n))
 
     def _request(self, send: Callable[[int], int]) -> None:
         """Send something and wait for its good end. Raises `SessionLost`."""
