@@ -172,9 +172,7 @@ class Session:
 
     def _submit(self, lun: int, cdb: bytes, out: bytes, expect: int) -> _Sent:
         direction = lib.DATA_OUT if out else lib.DATA_IN if expect else lib.NO_DATA
-        context = self._context
-        if context is None or self._is_lost:
-            raise SessionLost(f"the session with {self.login.target} is over")
+        context = self._living()
         task = self._lib.scsi_create_task(len(cdb), cdb, direction, len(out) or expect)
         if not task:
             raise MemoryError("no memory for a SCSI task")
@@ -217,8 +215,9 @@ class Session:
         self.carry_out("TEST UNIT READY", lun, bytes(6))
 
     def ping(self) -> None:
-        """Let the target answer something, whatever it is. Raises `SessionLost`."""
-        self.command(0, bytes(6))
+        """Let the target answer a NOP-Out (RFC 7143 §11.18). Raises `SessionLost`."""
+        with self._turn:
+            self._nop_out()
 
     def read(self, lun: int, offset: int, length: int) -> bytes:
         """READ (16) (SBC-3 §5.13); offset and length in bytes, multiples of `SECTOR`."""
@@ -300,12 +299,22 @@ class Session:
             self._destroy()
 
     def _acknowledge(self) -> None:
-        """Tell the target that its answers have arrived: ExpStatSN, here of a NOP-Out (RFC 7143 §4.2.2.2 and §11.18).
+        """Tell the target that its answers have arrived: ExpStatSN (RFC 7143 §4.2.2.2).
 
         LIO keeps a command that it refused as one under way until then, and does not let go of the LUN.
         """
         with contextlib.suppress(SessionLost):  # there are answers; the next command tells
-            self._request(lambda n: self._lib.iscsi_nop_out_async(self._context, _call_back, None, 0, n))
+            self._nop_out()
+
+    def _nop_out(self) -> None:
+        context = self._living()
+        self._request(lambda n: self._lib.iscsi_nop_out_async(context, _call_back, None, 0, n))
+
+    def _living(self) -> int:
+        """The context. Raises `SessionLost` once the session is over."""
+        if self._context is None or self._is_lost:
+            raise SessionLost(f"the session with {self.login.target} is over")
+        return self._context
 
     def _request(self, send: Callable[[int], int]) -> None:
         """Send something and wait for its good end. Raises `SessionLost`."""
