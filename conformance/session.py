@@ -6,6 +6,7 @@ Everything here is decided from the command line alone; no driver is imported.
 from __future__ import annotations
 
 import enum
+import functools
 import hashlib
 import json
 import re
@@ -247,6 +248,7 @@ def _must_be_installed(entry: EntryPoint) -> None:
         raise UsageProblem(f"--testbed {entry.name}: {lacks}; or name other testbeds")
 
 
+@functools.cache  # it reads the metadata of everything that is installed, and each check asks twice
 def is_virtual(testbed: str) -> bool:
     """Whether a testbed has the virtual clock. Raises `UsageProblem` if it can't be imported."""
     entry = testbed_entry(testbed)
