@@ -22,6 +22,8 @@ RUNNING: contextvars.ContextVar[WallRuntime | None] = contextvars.ContextVar("th
 """The runtime whose task runs here, for code that was handed none."""
 _JOIN_S = 1.0
 """How long `close` waits in all for threads to end, in seconds; what blocks elsewhere stays behind, fenced."""
+_CALLS_TOLD = 4
+"""How many calls of a stack an error tells: enough to get from the library that blocks to the code that called it."""
 
 
 class _Bell:
@@ -350,22 +352,20 @@ class WallRuntime:
 
     def _who_waits(self) -> str:
         with self.mutex:
-            tasks = [(task, task.bell, task.thread.ident) for task in self._tasks]
+            tasks = [(task, task.bell) for task in self._tasks]
         frames = sys._current_frames()
-        told = []
-        for task, bell, ident in tasks:
-            if bell is not None:
-                told.append(f"{task!r} waits for {bell.waiting_for}")
-            elif ident in frames:
-                told.append(f"{task!r} is outside of the port, in {_stack_in_words(frames[ident])}")
+        told = [_where_it_stands(task, bell, frames.get(task.thread.ident or 0)) for task, bell in tasks]
         return "; ".join(told) or "no task is left"
 
 
-def _stack_in_words(frame: FrameType, calls: int = 4) -> str:
-    """A thread's innermost calls, the innermost first."""
-    found = reversed(traceback.extract_stack(frame, calls))
-    return " called from ".join(f"{each.name} ({_short(each.filename)}, line {each.lineno})" for each in found)
-
-
-def _short(path: str) -> str:
-    return "/".join(Path(path).parts[-2:])
+def _where_it_stands(task: WallTask[Any], bell: _Bell | None, frame: FrameType | None) -> str:
+    """What a task waits for in a port call; else where its own code is, which a driver's author has to find."""
+    if bell is not None:
+        return f"{task!r} waits for {bell.waiting_for}"
+    if frame is None:
+        return f"{task!r} is not running"
+    calls = [
+        f"{call.name} ({'/'.join(Path(call.filename).parts[-2:])}, line {call.lineno})"
+        for call in reversed(traceback.extract_stack(frame, _CALLS_TOLD))
+    ]
+    return f"{task!r} is outside of the port, in {' called from '.join(calls)}"
