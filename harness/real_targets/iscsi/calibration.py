@@ -13,10 +13,10 @@ from .measure import Bench
 
 KIB, MIB = 1 << 10, 1 << 20
 READ_SIZES = (4 * KIB, 256 * KIB)
-WRITE_SIZES = (32 * KIB, 256 * KIB)
-WITH_THE_COMMAND = 8 * KIB
-"""Bytes of a write that go in its command's own PDU, and wait for no R2T: the default of MaxRecvDataSegmentLength
-(RFC 7143 §13.12), which tgt and LIO leave as it is."""
+SMALL_WRITE, WRITE_SIZES = 4 * KIB, (32 * KIB, 256 * KIB)
+IMMEDIATE_DATA = 8 * KIB
+"""Bytes of a write that go in its command's own PDU and wait for no R2T (ImmediateData, RFC 7143 §13.11): what the
+target takes in one PDU (MaxRecvDataSegmentLength, §13.12), whose default tgt and LIO leave as it is."""
 COPY_SIZES = (4 * MIB, 64 * MIB)
 SNAPSHOT_SIZES = (1 * MIB, 16 * MIB)
 CHUNK = 256 * KIB
@@ -44,7 +44,7 @@ def fit(points: Mapping[int, float]) -> Line:
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was fitted. `write` is for writes whose data wait for an R2T, `small_write_s` is what another one takes;
+    """What was fitted, in seconds. `small_write_s` is a write of `IMMEDIATE_DATA` bytes at most, `write` a larger one;
     `codecs` has the plain bytes a second that each technique takes."""
 
     round_trip_s: float
@@ -62,7 +62,7 @@ class Calibration:
             case "read":
                 return total / size * self.read.seconds(size)
             case "write":
-                return total / size * (self.small_write_s if size <= WITH_THE_COMMAND else self.write.seconds(size))
+                return total / size * (self.small_write_s if size <= IMMEDIATE_DATA else self.write.seconds(size))
             case "host copy":
                 return self.predict("read", total, size) + self.predict("write", total, size)
             case "copy":
@@ -76,14 +76,14 @@ class Calibration:
 def calibrate(bench: Bench) -> Calibration:
     """Measure what the model is fitted to."""
     return Calibration(
-        bench.round_trip(),
-        bench.attach(),
-        fit({size: bench.command("read", size) for size in READ_SIZES}),
-        bench.command("write", 4 * KIB),
-        fit({size: bench.command("write", size) for size in WRITE_SIZES}),
-        fit({size: bench.copy(size) for size in COPY_SIZES}),
-        fit({size: bench.snapshot(size) for size in SNAPSHOT_SIZES}),
-        {name: MIB / bench.compress(name, MIB, CHUNK) for name in CODECS},
+        round_trip_s=bench.round_trip(),
+        attach_s=bench.attach(),
+        read=fit({size: bench.command("read", size) for size in READ_SIZES}),
+        small_write_s=bench.command("write", SMALL_WRITE),
+        write=fit({size: bench.command("write", size) for size in WRITE_SIZES}),
+        copy=fit({size: bench.copy(size) for size in COPY_SIZES}),
+        snapshot=fit({size: bench.snapshot(size) for size in SNAPSHOT_SIZES}),
+        codecs={name: MIB / bench.compress(name, MIB, CHUNK) for name in CODECS},
     )
 
 

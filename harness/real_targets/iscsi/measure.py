@@ -1,7 +1,7 @@
 """How long things take on a real iSCSI testbed, each alone: the median of many tries, in seconds.
 
-Not the fastest: what two processes say to each other is now and then faster by half than it ever is in a row, when the
-other one happens to be awake, and no sequence of commands goes at that rate.
+Not the fastest: a command's answer comes in half of the usual time when the target happens to be awake, which is rare,
+so that no sequence of commands goes at that rate.
 
 Everything is measured as the testbed does it: commands through libiscsi, copies by the copying process without a pace,
 a snapshot's freeze with the data taken while it lasts.
@@ -58,8 +58,8 @@ class Bench:
         offsets = itertools.cycle(range(0, EXTENT, size))
         data = self._random.randbytes(size)
         if verb == "read":
-            return self._usual(lambda: self._session.read(LUN, next(offsets), size))
-        return self._usual(lambda: self._session.write(LUN, next(offsets), data))
+            return self._median(lambda: self._session.read(LUN, next(offsets), size))
+        return self._median(lambda: self._session.write(LUN, next(offsets), data))
 
     def sequence(self, verb: str, total: int, size: int) -> float:
         """`total` bytes by commands of `size` bytes, one after the other."""
@@ -72,16 +72,16 @@ class Bench:
                 if verb in ("write", "copy"):
                     self._session.write(LUN, (GIB // 2 if verb == "copy" else 0) + offset, data)
 
-        return self._usual(run)
+        return self._median(run)
 
     def round_trip(self) -> float:
         """A command without data."""
-        return self._usual(lambda: self._session.test_unit_ready(LUN))
+        return self._median(lambda: self._session.test_unit_ready(LUN))
 
     def attach(self) -> float:
         """Login and logout of a host."""
         login = self._file.export().login("calibration-2")
-        return self._usual(lambda: Session(login).close())
+        return self._median(lambda: Session(login).close())
 
     def copy(self, total: int) -> float:
         """A copying process over `total` bytes of data, from its start to its end."""
@@ -97,7 +97,7 @@ class Bench:
                         raise TargetFailed(f"the copying process ended with status {copier.returncode}")
                 target.unlink()
 
-            return self._usual(run)
+            return self._median(run)
 
     def snapshot(self, total: int) -> float:
         """A freeze of the target with `total` bytes of data taken."""
@@ -112,14 +112,14 @@ class Bench:
             image.unlink()
             image.close()
 
-        return self._usual(run)
+        return self._median(run)
 
     def compress(self, technique: str, total: int, chunk: int) -> float:
         """Compressing `total` bytes by chunks; half of each block is noise."""
         found = codec(technique)
         block = BLOCK // 2
         data = b"".join(self._random.randbytes(block) + bytes(block) for _ in range(chunk // BLOCK))
-        return self._usual(lambda: [found.compress(data) for _ in range(total // chunk)])
+        return self._median(lambda: [found.compress(data) for _ in range(total // chunk)])
 
     @contextlib.contextmanager
     def _filled(self, total: int) -> Iterator[Path]:
@@ -131,7 +131,7 @@ class Bench:
             path.unlink()
 
     @staticmethod
-    def _usual(act: Callable[[], object]) -> float:
+    def _median(act: Callable[[], object]) -> float:
         act()  # the first pays for what the others find ready
         taken: list[float] = []
         give_up = time.monotonic() + FOR_S
