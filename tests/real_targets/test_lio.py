@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import sys
@@ -80,12 +81,11 @@ def test_refused_command_holds_up_no_removal(lio: IscsiTestbed) -> None:
     primary = lio.backend("primary")
     run_job(primary.connect(OWNER), Job("create_volume", target="volume", size=1), "1")
     export = primary.store.exported_file("volume").export()
-    session = Session(export.login("host-1"))
-    assert session.mapped_ranges(LUN, GIB) is None  # LIO refuses GET LBA STATUS for a disk that is not thin
-    primary.store.server.detach_file(export.name)
-    with pytest.raises(CommandFailed, match="sense 5h/25h"):  # it still has its session, and no LUN
-        session.test_unit_ready(LUN)
-    session.close()
+    with contextlib.closing(Session(export.login("host-1"))) as session:
+        assert session.mapped_ranges(LUN, GIB) is None  # LIO refuses GET LBA STATUS for a disk that is not thin
+        primary.store.server.detach_file(export.name)
+        with pytest.raises(CommandFailed, match="sense 5h/25h"):  # it still has its session, and no LUN
+            session.test_unit_ready(LUN)
 
 
 CHILD = """
