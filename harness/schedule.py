@@ -7,7 +7,6 @@ that is replayed answers from the record.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import math
@@ -116,7 +115,15 @@ def random_source(seed: int, *names: str) -> random.Random:
 
 def later_source(seed: int, *names: str) -> Callable[[], random.Random]:
     """`random_source` that is made when it is asked for the first time: seeding one takes longer than to draw."""
-    return functools.cache(lambda: random_source(seed, *names))
+    made: random.Random | None = None
+
+    def source() -> random.Random:
+        nonlocal made
+        if made is None:
+            made = random_source(seed, *names)
+        return made
+
+    return source
 
 
 @dataclass

@@ -6,6 +6,7 @@ filler repeats, so that codecs have something to do and something that they can'
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import struct
 import zlib
@@ -36,8 +37,9 @@ def block_bytes(block: int, stamp: int) -> bytes:
     return header + _noise(stamp, noise_length) + bytes([stamp & 0xFF]) * (room - noise_length)
 
 
+@functools.lru_cache(maxsize=1024)
 def _noise(stamp: int, length: int) -> bytes:
-    """Bytes that do not compress, a function of the stamp."""
+    """Bytes that do not compress, a function of the stamp. What is made here is soon made again, to be compared."""
     return hashlib.shake_128(struct.pack(">Q", stamp)).digest(length)
 
 

@@ -8,7 +8,7 @@ from harness.load import StreamLoad
 from harness.recorder import Recorder
 from harness.runtime import Timer
 from harness.runtime.virtual import VirtualRuntime
-from harness.schedule import Fault, later_source, random_source
+from harness.schedule import Fault, later_source
 from harness.storage import BLOCK, StorageError
 from harness.testbed import Attachment, Gate, LoadSpec
 from simulated_backends.content import Crawl, runs, stored_bytes
@@ -49,7 +49,7 @@ class SimulatedAttachment:
     ) -> None:
         self.volume_id = held.id
         self.host = host
-        jitter = random_source(seed, "jitter", held.id, host, str(number))
+        jitter = later_source(seed, "jitter", held.id, host, str(number))
         self.writes = WritePath(runtime, recorder, fabric, held, host, links, route_of, jitter, call_later)
         self.gate: Gate = self.writes.gate
         self._runtime = runtime

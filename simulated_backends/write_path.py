@@ -28,7 +28,7 @@ class WritePath:
     applied once more, which changes nothing, since no other write to its block can be under way. While the backend
     suspends the volume's writes they wait where they arrive.
 
-    `jitter` is what the jitter of service times is drawn from; `call_later` is the host's clock, which its gate uses.
+    `jitter` gives what the jitter of service times is drawn from; `call_later` is the host's clock, which its gate uses.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class WritePath:
         host: str,
         links: HostLinks,
         route_of: Callable[[str, str], HostRoute],
-        jitter: random.Random,
+        jitter: Callable[[], random.Random],
         call_later: Callable[[int, Callable[[], None]], Timer],
     ) -> None:
         self.host = host
@@ -99,7 +99,7 @@ class WritePath:
         """What the disk takes for so many bytes over that path, drawn anew for each call (ns)."""
         figures = self.held.pool.figures
         bandwidth = max(1, self._fabric.leftover(path))
-        jitter = int(self._jitter.random() * figures.service_jitter_ns)
+        jitter = int(self._jitter().random() * figures.service_jitter_ns)
         return figures.service_ns + jitter + length * SECOND // bandwidth
 
     @property
@@ -181,7 +181,7 @@ class WritePath:
         return Pace(
             there_ns,
             half + rest,
-            self._jitter.random,
+            self._jitter().random,
             figures.service_jitter_ns,
             stalled_ns,
             self._log,

@@ -9,7 +9,6 @@ an event while all is well.
 
 from __future__ import annotations
 
-import functools
 import random
 import zlib
 from dataclasses import dataclass
@@ -84,8 +83,8 @@ class IscsiTarget:
         self._env = env
         self._keep_alive = keep_alive
         self._source = source
-        challenges = source.getrandbits(64)
-        self._challenges = functools.cache(lambda: random.Random(challenges))
+        self._challenge_seed = source.getrandbits(64)
+        self._challenge_source: random.Random | None = None
         self._sessions: dict[str, Session] = {}
         self._carriers: dict[str, Session] = {}
 
@@ -151,6 +150,11 @@ class IscsiTarget:
         if not host or not user:
             raise ConnectionLost(f"{self.target_name} refuses a login without InitiatorName and CHAP name")
         authenticate(user, self.initiators, self.secrets, self._challenges)
+
+    def _challenges(self) -> random.Random:
+        if self._challenge_source is None:
+            self._challenge_source = random.Random(self._challenge_seed)
+        return self._challenge_source
 
     def _new_session(self, caller: Caller) -> Session:
         # the two top bits 10b: an ISID of the "random" format, 24 bits of it drawn, 16 bits of qualifier
