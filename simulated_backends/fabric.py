@@ -73,7 +73,8 @@ class Flow:
 class Fabric:
     """Flows over links, on the event queue of a virtual runtime.
 
-    Changes at one instant are answered by one new allocation at that instant, and one wake-up is set, for the next end.
+    Changes at one instant are answered by one new allocation at its end, or when somebody asks for what it decides, and
+    one wake-up is set, for the next end. So a reader whose flows follow each other without a pause changes no rate.
     """
 
     def __init__(self, env: Agenda) -> None:
@@ -103,13 +104,15 @@ class Fabric:
         links = tuple(path)
         if size < 0:
             raise ValueError(f"a flow can't have {size} bytes")
-        if not links or len(frozenset(links)) != len(links):
-            raise ValueError("a path needs at least one link, each of them once")
-        self._announce()
         now = self.now()
         members = self._classes.get(links)
         if members is None:
+            if not links or len(frozenset(links)) != len(links):
+                raise ValueError("a path needs at least one link, each of them once")
             members = self._classes[links] = FlowClass(self._number, links, now)
+        elif not members.count:  # its last flow ended at this instant
+            members.number = self._number
+        self._announce()
         self._number += 1
         flow = Flow(self, self._number, links, size, on_end, members)
         members.add()
@@ -183,7 +186,7 @@ class Fabric:
     def _changed(self) -> None:
         if not self._stale:
             self._stale = True
-            self._env.alarm(0, self._replan)
+            self._env.alarm_last(self._replan)
 
     def _replan(self) -> None:
         self.settle()
@@ -192,9 +195,18 @@ class Fabric:
     def _allocate(self) -> None:
         self._stale = False
         now = self.now()
-        classes, self._changed_classes = self._changed_classes, {}
+        touched, self._changed_classes = self._changed_classes, {}
         links, self._changed_links = self._changed_links, {}
-        moved = self._allocation.update(classes, links, now)
+        classes: dict[FlowClass[Flow], None] = {}
+        for members in touched:
+            if not members.count:
+                del self._classes[members.path]
+                members.due = None
+                links.update(dict.fromkeys(members.path))
+            elif members.count != members.allotted:
+                members.allotted = members.count
+                classes[members] = None
+        moved = self._allocation.update(classes, links, now) if classes or links else {}
         due = self._due
         for members in moved:  # `_expect`, of classes whose service clocks stand at `now`
             ends = members.ends
@@ -211,21 +223,15 @@ class Fabric:
                 members.due = at
                 if at is not None:
                     heappush(due, (at, members.number, members))
-        for members in classes:
-            if members not in moved:
+        for members in touched:
+            if members.count and members not in moved:
                 self._expect(members, now)
 
     def _close(self, flow: Flow, moved: int) -> None:
         flow._final = moved
         members = flow._members
         members.drop()
-        if members.count:
-            self._changed_classes[members] = None
-            return
-        del self._classes[members.path]
-        self._changed_classes.pop(members, None)
-        members.due = None
-        self._changed_links.update(dict.fromkeys(members.path))
+        self._changed_classes[members] = None
 
     # ---- ends ------------------------------------------------------------------------------------------------------
 

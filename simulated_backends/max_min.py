@@ -71,10 +71,11 @@ class FlowClass(Generic[F]):
     """The flows over one path. They all run at one rate, so they share one service clock (`served`, in ticks).
 
     `number` orders the classes by age. `ends` is a heap of (service at the end, flow number, flow), `rate` is in the
-    fine unit; `due` is the time (ns) of the next end at the present rate, None if none will end.
+    fine unit; `due` is the time (ns) of the next end at the present rate, None if none will end. `allotted` is how many
+    flows the rate was worked out for.
     """
 
-    __slots__ = ("count", "due", "ends", "fixed", "mark", "number", "path", "rate", "served", "since")
+    __slots__ = ("allotted", "count", "due", "ends", "fixed", "mark", "number", "path", "rate", "served", "since")
 
     def __init__(self, number: int, path: tuple[Link, ...], now: int) -> None:
         self.number = number
@@ -85,20 +86,21 @@ class FlowClass(Generic[F]):
         self.count = 0
         self.ends: list[tuple[int, int, F]] = []
         self.due: int | None = None
+        self.allotted = 0
         self.mark = self.fixed = 0  # of the filling under way
-        for link in path:
-            link.crossing[self] = None
 
     def served_at(self, now: int) -> int:
         """The service, in ticks, that each flow of the class has had by `now` since the class began."""
         return self.served + self.rate * (now - self.since)
 
     def add(self) -> None:
-        """Count one more flow."""
-        self.count += 1
+        """Count one more flow; the first one brings the class to its links."""
         for link in self.path:
             link.flows += 1
             link.room -= self.rate + 1
+            if not self.count:
+                link.crossing[self] = None
+        self.count += 1
 
     def drop(self) -> None:
         """Count one flow less; a class without flows leaves its links."""

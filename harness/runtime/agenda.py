@@ -7,10 +7,13 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import simpy
-from simpy.events import NORMAL
+from simpy.events import NORMAL, EventPriority
 
 _COMPACT_FROM = 64
 """From so many cancelled alarms on, the queue is swept once they are the larger half of it."""
+
+_LAST = cast(EventPriority, NORMAL + 1)
+"""The priority of what waits for the rest of its instant."""
 
 
 class Alarm(simpy.Event):
@@ -43,6 +46,13 @@ class Agenda(simpy.Environment):
         """Call `action` in the hub after `ns` nanoseconds, behind what is due then already."""
         alarm = Alarm(self, action)
         heapq.heappush(self._queue, (self._now + ns, NORMAL, next(self._eid), alarm))
+        return alarm
+
+    def alarm_last(self, action: Callable[[], None]) -> Alarm:
+        """Call `action` in the hub at this instant, behind all that is due at it, even what comes to be due there only
+        later."""
+        alarm = Alarm(self, action)
+        heapq.heappush(self._queue, (self._now, _LAST, next(self._eid), alarm))
         return alarm
 
     def draw_place(self) -> int:
