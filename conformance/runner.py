@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from conformance.checks import CheckSpec, spec_of
 from conformance.clauses import CLAUSES
@@ -39,10 +39,27 @@ from harness.taskflow.ends import describe as in_words
 from harness.taskflow.errors import DriverError, OutOfMemory, TaskflowError
 from harness.testbed import Capability, Testbed
 
+T = TypeVar("T")
+
 LIMITS = Limits(wall_s=20.0)
 """What one check may use; the cell's own limits stand behind it."""
 
 
+def _uncollected(called: Callable[..., T]) -> Callable[..., T]:
+    """Keep the collector from running in a call: a finaliser at an unpredictable moment would be part of the run."""
+
+    @functools.wraps(called)
+    def call(**arguments: Any) -> T:
+        gc.disable()
+        try:
+            return called(**arguments)
+        finally:
+            gc.enable()
+
+    return call
+
+
+@_uncollected
 def run_check(
     *,
     module: str,
@@ -111,7 +128,6 @@ def _run(
     ledger: Ledger,
     result: CheckResult,
 ) -> None:
-    gc.disable()  # a finaliser that runs at an unpredictable moment would be part of the run
     bed_class, options = testbed_class(testbed), testbed_options(candidate)
     limits = limits_of(bed_class)
     repeats = Capability.DIGESTS in bed_class.offers
@@ -150,7 +166,6 @@ def _run(
     finally:
         for each in close:
             each()
-        gc.enable()
 
 
 def _note_durations(result: CheckResult, bed: Testbed, repeats: bool) -> None:
@@ -213,6 +228,7 @@ def _changed(changes: list[str]) -> Finding:
     )
 
 
+@_uncollected
 def describe(*, candidate: dict[str, Any], testbed: str = "") -> dict[str, Any]:
     """Describe a driver: its publication with defaults applied, findings, and what follows for each method.
 

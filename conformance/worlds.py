@@ -21,7 +21,6 @@ YOUNG = 1
 """The collector's generations up to this one hold all that a world was made of."""
 
 
-
 class Worlds:
     """Opens worlds one after the other, in a process that has one at a time.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import fcntl
+import gc
 import importlib
 import json
 import os
@@ -16,6 +17,7 @@ import resource
 import signal
 import sys
 import traceback
+from types import ModuleType
 from typing import Any
 
 from harness.cell_keeper import keep
@@ -59,7 +61,7 @@ class Worker:
     def _perform(self, target: str, arguments: dict[str, Any]) -> dict[str, Any]:
         try:
             module, _, name = target.partition(":")
-            value = getattr(importlib.import_module(module), name)(**arguments)
+            value = getattr(_imported(module), name)(**arguments)
             answer = {"type": "returned", "value": value, "crowded": self._is_crowded()}
             if len(json.dumps(answer)) >= self._message_bytes:
                 raise ValueError(f"{target} returned more than {self._message_bytes} bytes")
@@ -108,6 +110,18 @@ class Worker:
         except OSError:  # the driver closed our channel; the parent sees that and ends this process
             while True:
                 signal.pause()
+
+
+def _imported(name: str) -> ModuleType:
+    """Import a module of the harness. None of it will ever be rubbish: the collector has no business there."""
+    if name not in sys.modules:
+        gc.disable()
+        try:
+            importlib.import_module(name)
+        finally:
+            gc.freeze()
+            gc.enable()
+    return sys.modules[name]
 
 
 def _text(error: BaseException, limit: int = 10_000) -> str:

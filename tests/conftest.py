@@ -9,6 +9,7 @@ import time
 
 import pytest
 from _pytest.terminal import TerminalReporter
+from pyfakefs.pytest_plugin import fs as fs  # the fixture alone: the plugin is left out, see pyproject.toml
 
 from tests.proof.support import HONEST_RUN, HONEST_TEST
 
