@@ -127,9 +127,23 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Under xdist nothing is collected here, so drivers are looked at before the workers start."""
+    """Under xdist nothing is collected here, so drivers are looked at while the workers start, which takes as long.
+
+    Where there are waivers they are looked at before: the workers have to know which waivers hold for their versions.
+    """
     run = session.config.stash[KEY]
     if run.requested and run.is_controller and not session.config.option.collectonly:
+        if session.config.option.waivers is not None:
+            _describe(run)
+        else:
+            run.begin_describing()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Wait until the drivers have been looked at; no check begins before."""
+    run = session.config.stash[KEY]
+    if run.is_describing:
         _describe(run)
 
 

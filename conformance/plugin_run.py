@@ -6,6 +6,7 @@ import contextlib
 import re
 import shlex
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ class Run:
         self.gathered = Gathered()
         self.report: Report | None = None
         self._descriptions: dict[int, Description] = {}
+        self._describing: Future[None] | None = None
         self._repeated: set[str] = set()
         self._refused = False
         self.written: Path | None = None
@@ -91,8 +93,25 @@ class Run:
         """Whether xdist workers do the work."""
         return self.config.pluginmanager.hasplugin("dsession")
 
+    def begin_describing(self) -> None:
+        """Have the drivers describe themselves while something else goes on; `describe_drivers` tells how it ended."""
+        pool = ThreadPoolExecutor(1, "describing")
+        self._describing = pool.submit(self._describe_drivers)
+        pool.shutdown(wait=False)
+
+    @property
+    def is_describing(self) -> bool:
+        """Whether `begin_describing` was called, and nobody has asked yet how it ended."""
+        return self._describing is not None
+
     def describe_drivers(self) -> None:
         """Have each driver describe itself. Raises `UsageProblem`, or `CellError` where the harness failed."""
+        if self._describing is not None:
+            begun, self._describing = self._describing, None
+            begun.result()
+        self._describe_drivers()
+
+    def _describe_drivers(self) -> None:
         for driver in self.settings.drivers:
             if driver.index not in self._descriptions:
                 places = [place for place in self.settings.places if place.driver is driver]

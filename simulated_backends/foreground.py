@@ -20,7 +20,6 @@ from harness.runtime.agenda import Alarm
 from harness.runtime.virtual import VirtualRuntime
 from harness.storage import BLOCK
 from harness.testbed import LoadSpec
-from simulated_backends.batch import Batch
 from simulated_backends.streams import PacedLoad, Stream
 from simulated_backends.write_path import WritePath
 from simulated_backends.writes import ACKNOWLEDGE, OVER, Pace, Write
@@ -41,6 +40,11 @@ class Lane:
     """Where the streams of one virtual clock sleep. `batched` counts the writes that were issued in batches."""
 
     def __init__(self, runtime: VirtualRuntime, recorder: Recorder) -> None:
+        # only here: batches need NumPy, which takes as long to import as all backends, and whoever only looks at a
+        # testbed's class needs neither
+        from simulated_backends.batch import Batch
+
+        self._batch = Batch
         self.batched = 0
         self._runtime = runtime
         self._recorder = recorder
@@ -123,7 +127,7 @@ class Lane:
             self._put_off()
             return False
         self._skip_next = _WORTH
-        batch = Batch(env, self._recorder, bound, taken)
+        batch = self._batch(env, self._recorder, bound, taken)
         self.batched += batch.work()
         self._due = left + batch.pending()
         heapify(self._due)
