@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,16 +49,17 @@ class Stage:
     _indexed: int = 0
 
     @property
-    def faults(self) -> list[Event]:
+    def faults(self) -> Sequence[Event]:
         """The faults that have happened."""
         return self.events("fault")
 
-    def events(self, kind: str, **fields: Any) -> list[Event]:
+    def events(self, kind: str, **fields: Any) -> Sequence[Event]:
         """The events of a kind since the stage was set, with those fields."""
-        self._index()
-        found = self._by_kind.get(kind, [])
-        if not fields:
-            return list(found)
+        if self._indexed != len(self.lab.recorder.events):
+            self._index()
+        found = self._by_kind.get(kind, ())
+        if not fields or not found:
+            return found
         return [e for e in found if all(e.fields.get(name) == value for name, value in fields.items())]
 
     def _index(self) -> None:

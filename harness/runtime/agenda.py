@@ -95,17 +95,19 @@ class Agenda(simpy.Environment):
         queue = self._queue
         while queue:
             at, _, _, event = queue[0]
-            if not _is_stale(event):
-                if type(at) is not int:
-                    raise TypeError(f"{event!r} is due at {at!r}; times must be integer nanoseconds")
-                return at
-            heapq.heappop(queue)
-            self._stale -= 1
+            if event.__class__ is Alarm and event.action is None:
+                heapq.heappop(queue)
+                self._stale -= 1
+                continue
+            if type(at) is not int:
+                raise TypeError(f"{event!r} is due at {at!r}; times must be integer nanoseconds")
+            return at
         return None
 
     def step(self) -> None:
         """Process the next event. A failed event raises its own error, where SimPy would build a copy of it."""
-        self._now, _, _, event = heapq.heappop(self._queue)
+        at, _, _, event = heapq.heappop(self._queue)
+        self._now = at
         if event.__class__ is Alarm:
             action, event.action = event.action, None
             if action is not None:

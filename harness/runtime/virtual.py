@@ -145,9 +145,9 @@ class VirtualRuntime:
         self._limits = limits
         self.hub = greenlet.getcurrent()
         task = self.spawn("main", main)
-        env = self.env
-        while not task.is_over:
-            at = env.next_at()
+        env, next_at, step = self.env, self.env.next_at, self.env.step
+        while not task._over:
+            at = next_at()
             if at is None:
                 raise Deadlock(f"nothing is scheduled any more at {seconds(self.now()):g} s; {self._who_waits()}")
             if at != env._now:
@@ -162,7 +162,7 @@ class VirtualRuntime:
                     f"more than {limits.steps_at_one_instant} steps at {seconds(self.now()):g} s and time does not "
                     f"pass; {self._who_waits()}"
                 )
-            env.step()
+            step()
             if self._stopped_by is not None:
                 raise self._stopped_by
         self._state = "over"
