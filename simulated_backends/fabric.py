@@ -110,8 +110,6 @@ class Fabric:
             if not links or len(frozenset(links)) != len(links):
                 raise ValueError("a path needs at least one link, each of them once")
             members = self._classes[links] = FlowClass(self._number, links, now)
-        elif not members.count:  # its last flow ended at this instant
-            members.number = self._number
         self._announce()
         self._number += 1
         flow = Flow(self, self._number, links, size, on_end, members)
@@ -201,6 +199,7 @@ class Fabric:
         for members in touched:
             if not members.count:
                 del self._classes[members.path]
+                members.leave()
                 members.due = None
                 links.update(dict.fromkeys(members.path))
             elif members.count != members.allotted:

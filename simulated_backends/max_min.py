@@ -88,28 +88,31 @@ class FlowClass(Generic[F]):
         self.due: int | None = None
         self.allotted = 0
         self.mark = self.fixed = 0  # of the filling under way
+        for link in path:
+            link.crossing[self] = None
 
     def served_at(self, now: int) -> int:
         """The service, in ticks, that each flow of the class has had by `now` since the class began."""
         return self.served + self.rate * (now - self.since)
 
     def add(self) -> None:
-        """Count one more flow; the first one brings the class to its links."""
+        """Count one more flow."""
+        self.count += 1
         for link in self.path:
             link.flows += 1
             link.room -= self.rate + 1
-            if not self.count:
-                link.crossing[self] = None
-        self.count += 1
 
     def drop(self) -> None:
-        """Count one flow less; a class without flows leaves its links."""
+        """Count one flow less. A class that is left without flows may get another at the same instant."""
         self.count -= 1
         for link in self.path:
             link.flows -= 1
             link.room += self.rate + 1
-            if not self.count:
-                del link.crossing[self]
+
+    def leave(self) -> None:
+        """Leave the links; for a class that stayed without flows."""
+        for link in self.path:
+            del link.crossing[self]
 
     def next_end(self, now: int) -> int | None:
         """The time (ns) of the next flow's end at the present rate, rounded up; None if none will end."""

@@ -28,8 +28,7 @@ class WritePath:
     applied once more, which changes nothing, since no other write to its block can be under way. While the backend
     suspends the volume's writes they wait where they arrive.
 
-    `jitter` gives what the jitter of service times is drawn from; `call_later` is the
-    host's clock, which its gate uses.
+    `jitter` gives what the jitter of service times is drawn from; `call_later` is the host's clock, for its gate.
     """
 
     def __init__(

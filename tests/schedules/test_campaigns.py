@@ -73,6 +73,11 @@ def test_invariants_hold_after_any_schedule(
     assert not found["failed"], found["failed"]
 
 
+def test_a_world_is_given_back_before_the_next_one(here: Cell) -> None:
+    """Nothing of a world is kept once it is over, though the collector is off while a check runs."""
+    assert here.call("tests.schedules.worlds:kept", {}, "kept", 30.0).value == [0, 0, 0]
+
+
 def test_a_schedule_repeats_itself(here: Cell) -> None:
     """One schedule gives one digest, in the same process and in another with another hash seed."""
     text = to_text(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 from conformance.faulty_taskflows.catalogue import catalogue
+from conformance.lab import Lab
 from conformance.runner import LIMITS, run_check, testbed_class
 from conformance.schedules.campaign import Campaign
 from conformance.schedules.plan import from_text, to_text
@@ -24,15 +27,7 @@ def judged(texts: list[str], publication: dict[str, Any], testbed: str = "iscsi-
     if flaw and not _broken:
         next(each for each in catalogue() if each.name == flaw).apply()
         _broken.append(flaw)
-    spec = CandidateSpec.for_driver("reference").to_dict() | {"config": {"publication": publication}}
-    worlds = Worlds(
-        lambda seed: testbed_class(testbed)(seed=seed, options={}),
-        CandidateSpec.from_dict(spec).load(),
-        Schedule(1, "test"),
-        Ledger((), Evidence.MODELLED),
-        LIMITS,
-        True,
-    )
+    worlds = _worlds(publication, testbed)
     campaign = Campaign(worlds, "test")
     campaign.run_all(from_text(text) for text in texts)
     return {
@@ -44,6 +39,38 @@ def judged(texts: list[str], publication: dict[str, Any], testbed: str = "iscsi-
         "runs": campaign.runs,
         "digest": worlds.digest,
     }
+
+
+def kept() -> list[int]:
+    """Run some worlds with the collector off, as checks do; after each, how many of them are still there."""
+    worlds = _worlds({}, "iscsi-sim")
+    seen: list[weakref.ref[Lab]] = []
+    counts = []
+
+    def body(lab: Lab) -> None:
+        seen.append(weakref.ref(lab))
+        lab.volume()
+
+    gc.disable()
+    try:
+        for _ in range(3):
+            worlds.run("kept", body)
+            counts.append(sum(lab() is not None for lab in seen))
+    finally:
+        gc.enable()
+    return counts
+
+
+def _worlds(publication: dict[str, Any], testbed: str) -> Worlds:
+    spec = CandidateSpec.for_driver("reference").to_dict() | {"config": {"publication": publication}}
+    return Worlds(
+        lambda seed: testbed_class(testbed)(seed=seed, options={}),
+        CandidateSpec.from_dict(spec).load(),
+        Schedule(1, "test"),
+        Ledger((), Evidence.MODELLED),
+        LIMITS,
+        True,
+    )
 
 
 def check_once(flaw: str, saved: str, **arguments: Any) -> dict[str, Any]:

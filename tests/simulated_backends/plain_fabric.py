@@ -116,7 +116,8 @@ class _FlowClass:
 class Fabric:
     """Flows over links, on the event queue of a virtual runtime.
 
-    Changes at one instant are answered by one new allocation at that instant, and one wake-up is set, for the next end.
+    Changes at one instant are answered by one new allocation at its end, or when somebody asks for what it decides, and
+    one wake-up is set, for the next end. A class of flows lasts as long as flows over its path follow each other.
     """
 
     def __init__(self, env: Agenda) -> None:
@@ -191,7 +192,7 @@ class Fabric:
     def _changed(self) -> None:
         if not self._stale:
             self._stale = True
-            self._env.alarm(0, self._replan)
+            self._env.alarm_last(self._replan)
 
     def _replan(self) -> None:
         self.settle()
@@ -201,6 +202,11 @@ class Fabric:
         """Max-min fair rates by progressive filling: the link with the least share fixes its flows, then the next."""
         self._stale = False
         now = self.now()
+        for members in list(self._classes.values()):
+            if members.count == 0:
+                del self._classes[members.path]
+                for link in members.path:  # those that no class crosses any more are not seen below
+                    link.flows = link.used = 0
         free: dict[Link, int] = {}
         waiting: dict[Link, int] = {}
         open_classes = []
@@ -232,12 +238,7 @@ class Fabric:
 
     def _close(self, flow: Flow, moved: int) -> None:
         flow._final = moved
-        members = flow._members
-        members.count -= 1
-        if members.count == 0:
-            del self._classes[members.path]
-            for link in members.path:  # links that no class crosses any more are not seen by the next allocation
-                link.flows = link.used = 0
+        flow._members.count -= 1
 
     # ---- ends ------------------------------------------------------------------------------------------------------
 

@@ -173,6 +173,33 @@ def test_wake_ups_do_not_pile_up() -> None:
     assert len(env._queue) < 200
 
 
+def test_a_reader_whose_flows_follow_each_other_takes_what_one_flow_takes() -> None:
+    """Flows that begin at the instant at which the one before them ends leave the rate of another as it is."""
+
+    def ends(strides: int) -> list[tuple[str, int]]:
+        env = Agenda()
+        fabric = Fabric(env)
+        disk = Link("disk", 100)
+        found: list[tuple[str, int]] = []
+
+        def read(left: int) -> None:
+            if not left:
+                found.append(("read", int(env.now)))
+                return
+
+            def ended() -> None:
+                env.alarm(0, lambda: read(left - 1))
+
+            fabric.start([disk], 1200 // strides, ended)
+
+        read(strides)
+        fabric.start([disk], 1500, lambda: found.append(("other", int(env.now))))
+        run(env)
+        return found
+
+    assert ends(1) == ends(12) == [("read", 24 * SECOND), ("other", 27 * SECOND)]
+
+
 def test_foreground_gets_what_is_left_or_a_fair_share() -> None:
     """Foreground I/O gets an idle link whole, and beside flows what they leave but not less than an even share."""
     env = Agenda()

@@ -19,7 +19,7 @@ Step = tuple[int, str, int, int]
 steps = st.lists(
     st.tuples(
         st.integers(0, 12).map(lambda n: n * SECOND // 4),
-        st.sampled_from(["start", "start", "start", "cancel", "capacity"]),
+        st.sampled_from(["start", "start", "start", "read", "cancel", "capacity"]),
         st.integers(0, 999),
         st.integers(0, 60),
     ),
@@ -46,11 +46,19 @@ def story(module: Any, capacities: list[int], paths: list[tuple[int, ...]], step
         seen.append([(link.flows, link.used) if link.flows else None for link in links])
         seen.append([flow.number for flow in made.flows()])
 
+    def read(path: list[Any], amount: int, strides: int) -> None:
+        number = len(flows)
+
+        def ended() -> None:
+            seen.append(("end", env.now, number))
+            if strides > 1:  # a reader goes on at the same instant, but not in the call that tells it
+                env.alarm(0, lambda: read(path, amount, strides - 1))
+
+        flows.append(made.start(path, amount, ended))
+
     def act(what: str, which: int, amount: int) -> None:
-        if what == "start":
-            number = len(flows)
-            path = [links[n] for n in paths[which % len(paths)]]
-            flows.append(made.start(path, amount, lambda: seen.append(("end", env.now, number))))
+        if what in ("start", "read"):
+            read([links[n] for n in paths[which % len(paths)]], amount, 4 if what == "read" else 1)
         elif what == "cancel" and flows:
             flows[which % len(flows)].cancel()
         elif what == "capacity":
