@@ -144,7 +144,11 @@ def pytest_collection(session: pytest.Session) -> None:
     """Wait until the drivers have been looked at; no check begins before."""
     run = session.config.stash[KEY]
     if run.is_describing:
-        _describe(run)
+        try:
+            _describe(run)
+        except BaseException:
+            _end_workers(session.config)
+            raise
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -260,6 +264,17 @@ def _describe(run: Run) -> None:
     except CellError as error:
         run.gathered.errors.append(str(error))
         pytest.exit(f"harness error: {error}", returncode=ExitCode.HARNESS_ERROR)
+
+
+_WORKERS_END_S = 0.2
+"""So long a worker that is only starting may take to end (seconds of wall time), before it is killed."""
+
+
+def _end_workers(config: pytest.Config) -> None:
+    """End xdist's workers, which are only starting: asked by xdist to end, they may let it wait for seconds."""
+    manager = getattr(config.pluginmanager.getplugin("dsession"), "nodemanager", None)
+    if manager is not None:
+        manager.group.terminate(_WORKERS_END_S)
 
 
 def _is_requested(config: pytest.Config) -> bool:
