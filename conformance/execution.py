@@ -74,9 +74,11 @@ class Executor:
         self._runner = runner
         self._cells: dict[tuple[int, bool, int], Cell] = {}
         self._hangs: Counter[str] = Counter()
+        self._closed = False
 
     def close(self) -> None:
-        """End all cells."""
+        """End all cells, and start none any more. Repeating it ends those that were only starting meanwhile."""
+        self._closed = True
         while self._cells:
             self._cells.popitem()[1].close()
 
@@ -136,6 +138,8 @@ class Executor:
     def _cell(self, place: Place, repetition: int = 0) -> Cell:
         virtual = is_virtual(place.testbed)
         key = (place.driver.index, virtual, repetition)
+        if self._closed:
+            raise CellError("the run is over; no cell is started any more")
         if key not in self._cells:
             hosted = host_of_reference(str(place.driver.spec["reference"])) is not None
             limits = WALL_LIMITS if not virtual else HOSTED_LIMITS if hosted else VIRTUAL_LIMITS

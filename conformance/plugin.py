@@ -113,7 +113,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """End the cells."""
     if KEY in config.stash:
-        config.stash[KEY].executor.close()
+        config.stash[KEY].close()
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:

@@ -6,7 +6,7 @@ import contextlib
 import re
 import shlex
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -101,14 +101,21 @@ class Run:
 
     @property
     def is_describing(self) -> bool:
-        """Whether `begin_describing` was called, and nobody has asked yet how it ended."""
+        """Whether `begin_describing` was called, and `describe_drivers` has not yet told that all went well."""
         return self._describing is not None
+
+    def close(self) -> None:
+        """End the cells, and what goes on in them."""
+        self.executor.close()
+        while self._describing is not None and not self._describing.done():
+            wait([self._describing], timeout=0.05)
+            self.executor.close()
 
     def describe_drivers(self) -> None:
         """Have each driver describe itself. Raises `UsageProblem`, or `CellError` where the harness failed."""
         if self._describing is not None:
-            begun, self._describing = self._describing, None
-            begun.result()
+            self._describing.result()
+            self._describing = None
         self._describe_drivers()
 
     def _describe_drivers(self) -> None:

@@ -17,8 +17,12 @@ from harness.testbed import Testbed
 
 T = TypeVar("T")
 
-YOUNG = 1
-"""The collector's generations up to this one hold all that a world was made of."""
+YOUNG, OLD = 1, 2
+"""The collector's generations up to the first hold all of a world that nobody keeps beyond its end, up to the second
+everything."""
+
+COLLECT_ALL_EVERY = 50
+"""After so many worlds those are collected, too, that somebody kept for a while: a driver its last instance, say."""
 
 
 class Worlds:
@@ -44,6 +48,8 @@ class Worlds:
         self._limits = limits
         self._digest = hashlib.sha256() if digests else None
         self.run_ns = 0
+        self._opened = 0
+        gc.collect()
         gc.freeze()  # what stands before the first world is looked at by no later collection
 
     def run(self, name: str, body: Callable[[Lab], T]) -> T:
@@ -53,7 +59,8 @@ class Worlds:
         finally:
             # The collector is off while a check runs; between worlds it may run. The next world is then made of memory
             # that is still in the processor's cache, which spares more than a collection of what is young takes.
-            gc.collect(YOUNG)
+            self._opened += 1
+            gc.collect(YOUNG if self._opened % COLLECT_ALL_EVERY else OLD)
 
     def _run(self, name: str, body: Callable[[Lab], T]) -> T:
         seed_randomness(self.plan.source(f"random {name}").getrandbits(64))

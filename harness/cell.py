@@ -165,21 +165,23 @@ class Cell:
         raise CellError(f"no process of the cell took up {label!r}: {earlier}")
 
     def _start(self) -> CellProcess:
-        process = CellProcess(self.limits, virtual=self.virtual, hash_seed=self.hash_seed)
+        # known from now on, so that `close`, of another thread, ends it even before it is ready
+        self._process = process = CellProcess(self.limits, virtual=self.virtual, hash_seed=self.hash_seed)
         try:
             message = process.receive(time.monotonic() + self.limits.start_s)
             if message.get("type") != "ready":
                 raise Garbled(f"unexpected message {message}")
         except (ProcessEnded, Garbled, TimeoutError) as error:
+            self._process = None
             process.kill()
             said = process.stderr.text().strip() or process.describe_end()
             raise CellError(
                 f"the cell's process could not be started ({str(error) or type(error).__name__}): {said}"
             ) from None
         except BaseException:
+            self._process = None
             process.kill()
             raise
-        self._process = process
         return process
 
     def _bury(self) -> str:

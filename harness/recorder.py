@@ -180,10 +180,11 @@ class Recorder:
 
 
 def _bytes_of(events: list[tuple[int, int, str, dict[str, Any]]]) -> bytes:
-    """Events as bytes, equal ones for equal events only.
+    """Events as bytes, equal ones for equal events only; the order in which a dict was filled counts.
 
     Marshalling them takes a quarter of the time of JSON. Its first version has neither references nor interned texts,
-    which would tell equal events apart, and every Python writes it alike. What is not plain data goes by its `repr`.
+    which would tell equal events apart, and every Python writes it alike. Where an event holds anything but plain data,
+    all go through JSON and that thing by its `repr`, which tells a tuple no more from a list.
     """
     try:
         return marshal.dumps(events, 0)

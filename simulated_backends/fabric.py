@@ -106,11 +106,11 @@ class Fabric:
             raise ValueError(f"a flow can't have {size} bytes")
         now = self.now()
         members = self._classes.get(links)
-        if members is None:
-            if not links or len(frozenset(links)) != len(links):
-                raise ValueError("a path needs at least one link, each of them once")
-            members = self._classes[links] = FlowClass(self._number, links, now)
+        if members is None and (not links or len(frozenset(links)) != len(links)):
+            raise ValueError("a path needs at least one link, each of them once")
         self._announce()
+        if members is None:
+            members = self._classes[links] = FlowClass(self._number, links, now)
         self._number += 1
         flow = Flow(self, self._number, links, size, on_end, members)
         members.add()

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from harness.cell import Cell, CellLimits, CellOutcome, Kind
+from harness.cell import Cell, CellError, CellLimits, CellOutcome, Kind
+from harness.cell_process import CellProcess
 
 HERE = Path(__file__).parent
 
@@ -208,6 +209,19 @@ def test_no_answer_possible(cell: Cell, deed: str, arguments: dict[str, Any]) ->
     """A value that is no JSON, one that is too big, and a function that does not exist are told as exceptions."""
     assert do(cell, deed, **arguments).kind is Kind.RAISED
     assert_works(cell)
+
+
+def test_closed_while_it_starts(cell: Cell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cell that another thread closes while its process starts ends it, and does not go on to the call."""
+    receive = CellProcess.receive
+
+    def close_and_receive(process: CellProcess, deadline: float) -> dict[str, Any]:
+        cell.close()
+        return receive(process, deadline)
+
+    monkeypatch.setattr(CellProcess, "receive", close_and_receive)
+    with pytest.raises(CellError, match="could not be started"):
+        do(cell, "process_id")
 
 
 def test_arguments_that_are_no_json(cell: Cell) -> None:

@@ -1,4 +1,4 @@
-"""The digest of a run's record: equal for equal runs, and for no others."""
+"""The digest of a run's record: equal for equal runs, and for no others as long as events hold plain data."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from conformance.schedules.saved import choice_of, for_clause, saved_blocks
 from conformance.schedules.single_faults import FLOWS, REQUIRED
 from conformance.test_schedules import A_BATCH
 from conformance.verdicts import Ledger
+from conformance.worlds import COLLECT_ALL_EVERY
 from harness.cell import Cell, Kind
 from harness.contract import METHODS
 from harness.loading import CandidateSpec
@@ -76,6 +77,13 @@ def test_invariants_hold_after_any_schedule(
 def test_a_world_is_given_back_before_the_next_one(here: Cell) -> None:
     """Nothing of a world is kept once it is over, though the collector is off while a check runs."""
     assert here.call("tests.schedules.worlds:kept", {}, "kept", 30.0).value == [0, 0, 0]
+
+
+@pytest.mark.parametrize("how", ["raises", "keeps"])
+def test_worlds_that_somebody_kept_for_a_while_do_not_pile_up(here: Cell, how: str) -> None:
+    """Nor does what a driver or an error kept beyond the end of its world, however many there are."""
+    arguments = {"how": how, "count": 3 * COLLECT_ALL_EVERY}
+    assert max(here.call("tests.schedules.worlds:kept", arguments, "kept", 60.0).value) <= COLLECT_ALL_EVERY + 1
 
 
 def test_a_schedule_repeats_itself(here: Cell) -> None:

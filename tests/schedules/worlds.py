@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import weakref
 from typing import Any
@@ -17,6 +18,7 @@ from conformance.worlds import Worlds
 from harness.loading import CandidateSpec
 from harness.results import Evidence
 from harness.schedule import Schedule
+from harness.taskflow.errors import TaskflowError
 from tests.schedules.flaws import FLAWS
 
 _broken: list[str] = []
@@ -41,20 +43,30 @@ def judged(texts: list[str], publication: dict[str, Any], testbed: str = "iscsi-
     }
 
 
-def kept() -> list[int]:
-    """Run some worlds with the collector off, as checks do; after each, how many of them are still there."""
+def kept(how: str = "", count: int = 3) -> list[int]:
+    """Run some worlds with the collector off, as checks do; after each, how many of them are still there.
+
+    `how`: "raises" lets the body raise, "keeps" keeps each world until the next one has begun.
+    """
     worlds = _worlds({}, "iscsi-sim")
     seen: list[weakref.ref[Lab]] = []
     counts = []
 
+    last: list[Lab] = []
+
     def body(lab: Lab) -> None:
         seen.append(weakref.ref(lab))
+        if how == "keeps":
+            last[:] = [lab]
         lab.volume()
+        if how == "raises":
+            raise TaskflowError("as told")
 
     gc.disable()
     try:
-        for _ in range(3):
-            worlds.run("kept", body)
+        for _ in range(count):
+            with contextlib.suppress(TaskflowError):
+                worlds.run("kept", body)
             counts.append(sum(lab() is not None for lab in seen))
     finally:
         gc.enable()

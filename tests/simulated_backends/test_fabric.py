@@ -174,17 +174,18 @@ def test_wake_ups_do_not_pile_up() -> None:
 
 
 def test_a_reader_whose_flows_follow_each_other_takes_what_one_flow_takes() -> None:
-    """Flows that begin at the instant at which the one before them ends leave the rate of another as it is."""
+    """Flows that begin at the instant at which the one before them ends keep its place, and leave all rates."""
 
-    def ends(strides: int) -> list[tuple[str, int]]:
+    def story(strides: int) -> tuple[list[tuple[str, int]], list[str]]:
         env = Agenda()
         fabric = Fabric(env)
-        disk = Link("disk", 100)
-        found: list[tuple[str, int]] = []
+        disk, port = Link("disk", 100), Link("port", 1000)
+        ends: list[tuple[str, int]] = []
+        order: list[str] = []
 
         def read(left: int) -> None:
             if not left:
-                found.append(("read", int(env.now)))
+                ends.append(("read", int(env.now)))
                 return
 
             def ended() -> None:
@@ -193,11 +194,14 @@ def test_a_reader_whose_flows_follow_each_other_takes_what_one_flow_takes() -> N
             fabric.start([disk], 1200 // strides, ended)
 
         read(strides)
-        fabric.start([disk], 1500, lambda: found.append(("other", int(env.now))))
+        fabric.start([disk, port], 1500, lambda: ends.append(("other", int(env.now))))
+        env.alarm(
+            5 * SECOND, lambda: order.extend("read" if len(flow.path) == 1 else "other" for flow in fabric.flows())
+        )
         run(env)
-        return found
+        return ends, order
 
-    assert ends(1) == ends(12) == [("read", 24 * SECOND), ("other", 27 * SECOND)]
+    assert story(1) == story(12) == ([("read", 24 * SECOND), ("other", 27 * SECOND)], ["read", "other"])
 
 
 def test_foreground_gets_what_is_left_or_a_fair_share() -> None:
