@@ -79,8 +79,8 @@ class Executor:
     def close(self) -> None:
         """End all cells, and start none any more. Repeating it ends those that were only starting meanwhile."""
         self._closed = True
-        while self._cells:
-            self._cells.popitem()[1].close()
+        for cell in list(self._cells.values()):
+            cell.close()
 
     def run(self, call: CheckCall, *, repeat: bool) -> CheckResult:
         """Run a check; with `repeat`, once more in another process with another hash seed, to compare the digests.

@@ -193,7 +193,8 @@ class Cell:
 
     def _await_end(self, label: str, limit: float, began: float) -> CellOutcome:
         process = self._process
-        assert process is not None
+        if process is None:
+            raise CellError(f"the cell was closed before {label!r} was over")
         try:
             message = _within(process, limit, began)
         except TimeoutError:
