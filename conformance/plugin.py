@@ -271,7 +271,7 @@ _WORKERS_END_S = 0.2
 
 
 def _end_workers(config: pytest.Config) -> None:
-    """End xdist's workers, which are only starting: asked by xdist to end, they may let it wait for seconds."""
+    """End xdist's workers. They are only starting, and may let xdist, which asks more patiently, wait for seconds."""
     manager = getattr(config.pluginmanager.getplugin("dsession"), "nodemanager", None)
     if manager is not None:
         manager.group.terminate(_WORKERS_END_S)

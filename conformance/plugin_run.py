@@ -48,6 +48,9 @@ BROKE = "pytest or a plugin broke during the run (the traceback marked INTERNALE
 TERMINAL_LIMIT = 20_000
 """Characters of one text that pytest is given to show."""
 
+_LOOK_AGAIN_S = 0.05
+"""After so long (seconds of wall time) a closing run looks again for cells that were being made."""
+
 REASONS_SHOWN = 5
 """How many reasons the terminal summary shows for each driver."""
 
@@ -105,11 +108,11 @@ class Run:
         return self._describing is not None
 
     def close(self) -> None:
-        """End the cells, and what goes on in them."""
+        """End the cells, and wait for the end of what went on in them."""
         self.executor.close()
         while self._describing is not None and not self._describing.done():
-            wait([self._describing], timeout=0.05)
-            self.executor.close()
+            wait([self._describing], timeout=_LOOK_AGAIN_S)
+            self.executor.close()  # a cell whose process was just being made could not be ended before
 
     def describe_drivers(self) -> None:
         """Have each driver describe itself. Raises `UsageProblem`, or `CellError` where the harness failed."""

@@ -17,12 +17,12 @@ from harness.testbed import Testbed
 
 T = TypeVar("T")
 
-YOUNG, OLD = 1, 2
-"""The collector's generations up to the first hold all of a world that nobody keeps beyond its end, up to the second
-everything."""
+YOUNG = 1
+"""The collector's generations up to this one hold all of a world that nobody keeps beyond its end."""
 
 COLLECT_ALL_EVERY = 50
-"""After so many worlds those are collected, too, that somebody kept for a while: a driver its last instance, say."""
+"""After so many worlds all generations are collected: a world that was kept for a while, by a driver that keeps its
+last instance or by the traceback of an error, is in the oldest one."""
 
 
 class Worlds:
@@ -49,7 +49,7 @@ class Worlds:
         self._digest = hashlib.sha256() if digests else None
         self.run_ns = 0
         self._opened = 0
-        gc.collect()
+        gc.collect()  # what an earlier check has left must not be frozen
         gc.freeze()  # what stands before the first world is looked at by no later collection
 
     def run(self, name: str, body: Callable[[Lab], T]) -> T:
@@ -60,7 +60,10 @@ class Worlds:
             # The collector is off while a check runs; between worlds it may run. The next world is then made of memory
             # that is still in the processor's cache, which spares more than a collection of what is young takes.
             self._opened += 1
-            gc.collect(YOUNG if self._opened % COLLECT_ALL_EVERY else OLD)
+            if self._opened % COLLECT_ALL_EVERY:
+                gc.collect(YOUNG)
+            else:
+                gc.collect()
 
     def _run(self, name: str, body: Callable[[Lab], T]) -> T:
         seed_randomness(self.plan.source(f"random {name}").getrandbits(64))

@@ -39,7 +39,10 @@ def block_bytes(block: int, stamp: int) -> bytes:
 
 @functools.lru_cache(maxsize=1024)
 def _noise(stamp: int, length: int) -> bytes:
-    """Bytes that do not compress, a function of the stamp. What is made here is soon made again, to be compared."""
+    """Bytes that do not compress, a function of the stamp. What is made here is soon made again, to be compared.
+
+    At most 4 MiB are kept.
+    """
     return hashlib.shake_128(struct.pack(">Q", stamp)).digest(length)
 
 

@@ -44,7 +44,7 @@ class Lane:
         # testbed's class needs neither
         from simulated_backends.batch import Batch
 
-        self._batch = Batch
+        self._make_batch = Batch
         self.batched = 0
         self._runtime = runtime
         self._recorder = recorder
@@ -127,7 +127,7 @@ class Lane:
             self._put_off()
             return False
         self._skip_next = _WORTH
-        batch = self._batch(env, self._recorder, bound, taken)
+        batch = self._make_batch(env, self._recorder, bound, taken)
         self.batched += batch.work()
         self._due = left + batch.pending()
         heapify(self._due)

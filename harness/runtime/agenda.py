@@ -95,7 +95,7 @@ class Agenda(simpy.Environment):
         queue = self._queue
         while queue:
             at, _, _, event = queue[0]
-            if event.__class__ is Alarm and event.action is None:
+            if event.__class__ is Alarm and event.action is None:  # `_is_stale`, written out: it is asked at each step
                 heapq.heappop(queue)
                 self._stale -= 1
                 continue
@@ -106,8 +106,7 @@ class Agenda(simpy.Environment):
 
     def step(self) -> None:
         """Process the next event. A failed event raises its own error, where SimPy would build a copy of it."""
-        at, _, _, event = heapq.heappop(self._queue)
-        self._now = at
+        self._now, _, _, event = heapq.heappop(self._queue)
         if event.__class__ is Alarm:
             action, event.action = event.action, None
             if action is not None:

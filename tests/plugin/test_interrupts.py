@@ -43,17 +43,8 @@ def test_interrupt_while_a_driver_is_looked_at(
     for name in ("first", "second", "third"):
         (pytester.path / f"{name}.py").write_text(DRIVER)
     drivers = [option for name in ("first", "second", "third") for option in ("--driver", f"{name}:Driver")]
-    arguments = (
-        "-p",
-        "no:cacheprovider",
-        "--pyargs",
-        "conformance.test_stalls",
-        "--testbed",
-        "iscsi-sim",
-        "-n",
-        workers,
-    )
-    run = pytester.runpytest_subprocess(*arguments, *drivers, timeout=30)
+    suite = ["-p", "no:cacheprovider", "--pyargs", "conformance.test_stalls", "--testbed", "iscsi-sim"]
+    run = pytester.runpytest_subprocess(*suite, "-n", workers, *drivers, timeout=30)
     assert run.ret == ExitCode.INTERRUPTED, run.stdout.str() + run.stderr.str()
     assert [Path(path).stem for path in sorted(pytester.path.glob("*.seen"))] == ["first"]
 

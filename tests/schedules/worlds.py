@@ -50,9 +50,8 @@ def kept(how: str = "", count: int = 3) -> list[int]:
     """
     worlds = _worlds({}, "iscsi-sim")
     seen: list[weakref.ref[Lab]] = []
-    counts = []
-
     last: list[Lab] = []
+    counts = []
 
     def body(lab: Lab) -> None:
         seen.append(weakref.ref(lab))
