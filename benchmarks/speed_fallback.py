@@ -1,9 +1,9 @@
 """Fault-injection runs of a whole fallback, each from a new environment, with all its checks: runs a second a core.
 
-Two rows: every single fault at every moment of a fallback while hosts write, all in one check, as a campaign runs them;
-and one fault after the other, each a check of its own with a restarted driver. In both the time holds all that a run
-leaves behind, the collection of its garbage too: inside a check the collector does not run, and a loop that does nothing
-but run checks would not let it run between them either.
+Two rows: every single fault at every moment of a fallback while hosts write, all in one check, as a campaign runs
+them; and one fault after the other, each a check of its own with a restarted driver. In both the time holds the
+collection of what a run leaves behind: inside a check the collector does not run, and a loop that does nothing but run
+checks would not let it run between them either.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""The flows in SimGrid: `python -m benchmarks.peers.simgrid_flows COUNT PATHS`. Prints CPU seconds and ends (s).
+"""The flows in SimGrid: `python -m benchmarks.peers.simgrid_flows COUNT PATHS [OPTIM]`. Prints CPU seconds and ends.
 
-The plain max-min model: no latency, no TCP effects, no factors on bandwidth.
+The ends are in seconds. The plain max-min model: no latency, no TCP effects, no factors on bandwidth. `OPTIM` is how
+SimGrid looks for the next end, its `network/optim`: Lazy is its default.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ def main() -> None:
     """Run it."""
     count, paths = int(sys.argv[1]), int(sys.argv[2])
     cases = flow_cases(count, paths)
-    engine = Engine(["flows", *OPTIONS])
+    options = [*OPTIONS, *(f"--cfg=network/optim:{optim}" for optim in sys.argv[3:])]
+    engine = Engine(["flows", *options])
     zone = engine.netzone_root.add_netzone_full("zone")
     started = time.process_time()
     uplinks = [zone.add_link(f"uplink {n}", UPLINK) for n in range(UPLINKS)]

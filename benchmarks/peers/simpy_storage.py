@@ -24,8 +24,13 @@ class StorageFigures:
     blocks: tuple[int, ...]
 
 
-def history(figures: StorageFigures, sources: list[random.Random], jitter: random.Random, until_ns: int) -> list[Any]:
-    """Every write as a list: block, stamp, and place and time of issue and acknowledgement, in the order of issue."""
+def history(
+    figures: StorageFigures, sources: list[random.Random], jitter: random.Random, until_ns: int, resources: bool = True
+) -> list[Any]:
+    """Every write as a list: block, stamp, and place and time of issue and acknowledgement, in the order of issue.
+
+    Link and disk are Resources with room for all streams, or, without `resources`, nothing but the time they take.
+    """
     env = simpy.Environment(0)
     link = simpy.Resource(env, figures.streams)
     disk = simpy.Resource(env, figures.streams)
@@ -40,11 +45,15 @@ def history(figures: StorageFigures, sources: list[random.Random], jitter: rando
             write = [block, stamp, place(), env.now, -1, -1]
             writes.append(write)
             delay = int(jitter.random() * figures.jitter_ns)
-            with link.request() as turn:
-                yield turn
+            if resources:
+                with link.request() as turn:
+                    yield turn
+                    yield env.timeout(half + figures.link_ns)
+                with disk.request() as turn:
+                    yield turn
+                    yield env.timeout(figures.service_ns + delay)
+            else:
                 yield env.timeout(half + figures.link_ns)
-            with disk.request() as turn:
-                yield turn
                 yield env.timeout(figures.service_ns + delay)
             content[block] = stamp
             yield env.timeout(half + rest)
