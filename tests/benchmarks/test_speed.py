@@ -46,7 +46,7 @@ def test_flows_end_when_chunks_do() -> None:
 def test_snapshots_do_not_change_what_is_read() -> None:
     """What is read through 100 snapshots is what is read through one."""
     blocks = [n * 7919 % 1000 for n in range(3000)]
-    one, many = speed_stamps.layered(blocks, 1), speed_stamps.layered(blocks, 100)
+    (*_, one), (*_, many) = speed_stamps.layered(blocks, 1), speed_stamps.layered(blocks, 100)
     assert speed_stamps.reads(one, blocks) == speed_stamps.reads(many, blocks)
 
 

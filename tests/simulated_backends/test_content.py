@@ -1,7 +1,8 @@
-"""Layers of stamps against plain dictionaries."""
+"""Shared stamps against plain dictionaries."""
 
 from __future__ import annotations
 
+import random
 from itertools import pairwise
 
 from hypothesis import given, settings
@@ -12,37 +13,66 @@ from harness.storage import BLOCK
 from simulated_backends.content import Content, Crawl, runs, stamps_in, stored_bytes
 
 BLOCKS = 24
-STEPS = st.lists(
-    st.one_of(
-        st.tuples(st.just("write"), st.integers(0, 9), st.integers(0, BLOCKS - 1)),
-        st.tuples(st.just("zero"), st.integers(0, 9), st.integers(0, BLOCKS - 1)),
-        st.tuples(st.just("freeze"), st.integers(0, 9), st.just(0)),
-    ),
-    max_size=120,
-)
+DEEDS = ("write", "write", "write", "zero", "write all", "freeze", "freeze", "drop", "look", "look", "look all")
 
 
-@settings(deadline=None)
-@given(STEPS, st.integers(0, BLOCKS), st.integers(0, BLOCKS))
-def test_content_is_a_dictionary_that_can_be_frozen(steps: list[tuple[str, int, int]], low: int, high: int) -> None:
-    """However often contents are shared and written, each shows what a dictionary of its own would show."""
+@settings(deadline=None, max_examples=300)
+@given(st.integers(0, 2**32), st.integers(0, 150), st.integers(2, BLOCKS), st.integers(2, 8))
+def test_content_is_a_dictionary_that_can_be_frozen(seed: int, steps: int, blocks: int, contents_at_most: int) -> None:
+    """However often contents are shared, written and dropped, each shows what a dictionary of its own would show."""
+    draw = random.Random(seed)
     contents = [Content()]
     models: list[dict[int, int]] = [{}]
-    for stamp, (what, which, block) in enumerate(steps, 1):
-        chosen = which % len(contents)
-        if what == "freeze":
-            contents.append(contents[chosen].freeze())
-            models.append(dict(models[chosen]))
-        elif what == "write":
-            contents[chosen].write(block, stamp)
-            models[chosen][block] = stamp
-        else:
-            contents[chosen].write(block, 0)
-            models[chosen].pop(block, None)
+    for stamp in range(1, steps + 1):
+        chosen, block = draw.randrange(len(contents)), draw.randrange(blocks)
+        content, model = contents[chosen], models[chosen]
+        match draw.choice(DEEDS):
+            case "freeze" if len(contents) < contents_at_most:
+                contents.append(content.freeze())
+                models.append(dict(model))
+            case "drop" if len(contents) > 1:
+                del contents[chosen], models[chosen], content
+            case "look":
+                assert content.stamp(block) == model.get(block, 0)
+            case "look all":
+                _compare(content, model, draw.randrange(blocks), blocks)
+            case "write all":
+                some = range(block, min(block + 3, blocks))
+                content.write_all(some, [stamp] * len(some))
+                model.update(dict.fromkeys(some, stamp))
+            case "zero":
+                content.write(block, 0)
+                model.pop(block, None)
+            case _:
+                content.write(block, stamp)
+                model[block] = stamp
     for content, model in zip(contents, models, strict=True):
-        assert content.image() == model
-        assert content.between(low, high) == {b: s for b, s in model.items() if low <= b < high}
-        assert [content.stamp(b) for b in range(BLOCKS)] == [model.get(b, 0) for b in range(BLOCKS)]
+        _compare(content, model, 0, blocks)
+
+
+def test_many_look_ups_change_nothing_that_old_copies_show() -> None:
+    """Copies show what they showed at first, however often they are read, and whoever was read before."""
+    for read_first in range(12):
+        content, copies, models = Content(), [], []
+        model: dict[int, int] = {}
+        for stamp in range(1, 49):
+            content.write(stamp * 5 % 7, stamp)
+            model[stamp * 5 % 7] = stamp
+            if stamp % 4 == 0:
+                copies.append(content.freeze())
+                models.append(dict(model))
+        for _ in range(50):
+            for block in range(8):
+                assert copies[read_first].stamp(block) == models[read_first].get(block, 0)
+        content.write_all(range(8), [99] * 8)
+        for copy, expected in zip(copies, models, strict=True):
+            _compare(copy, expected, 0, 8)
+
+
+def _compare(content: Content, model: dict[int, int], first: int, end: int) -> None:
+    assert content.between(first, end) == {b: s for b, s in model.items() if first <= b < end}
+    assert [content.stamp(b) for b in range(end)] == [model.get(b, 0) for b in range(end)]
+    assert content.image() == model
 
 
 @settings(deadline=None)
