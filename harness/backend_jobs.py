@@ -113,15 +113,17 @@ class JobEngine:
         )
 
     def abort(self, identity: ConnectionIdentity, handle: str) -> None:
-        """Abort an activity within the caller's reach; returns once it is over."""
+        """Abort an activity within the caller's reach; returns once it is over.
+
+        What the backend has accepted it carries out, whatever becomes of the caller meanwhile.
+        """
         activity = self._reach(identity, handle)
         if activity.state.is_terminal:
             return
         if not activity.abortable:
             raise ActivityNotAbortable(f"activity {handle!r} can't be aborted")
+        self._stop(activity, "aborted by its caller")  # before it is recorded, as in `start`
         self._recorder.emit("activity.aborting", backend=self._store.name, handle=handle, verb=activity.verb)
-        self._runtime.sleep(self._profile.loss.abort_latency_ns)
-        self._cancel(activity, "aborted by its caller")
         activity.over.wait()
 
     def forget(self, identity: ConnectionIdentity, handle: str) -> None:
