@@ -151,6 +151,26 @@ def test_a_preempted_nexus_loses_its_copies(iscsi: World) -> None:
     iscsi.run(body)
 
 
+@pytest.mark.parametrize("loss", ["connection.break", "connection.half_open", "session.logout"])
+@pytest.mark.parametrize("after_s", [1, 44, 46])
+def test_a_preemption_reaches_every_nexus_that_the_target_has(iscsi: World, loss: str, after_s: int) -> None:
+    """A copy is aborted exactly if its session stands at the target still, whatever the initiator knows of it."""
+
+    def body() -> None:
+        iscsi.store.create_volume("volume", 100)
+        iscsi.start(iscsi.connect(), "copy", source="volume", target="copy")
+        iscsi.testbed.inject(Fault(loss, caller="host-a"))
+        iscsi.runtime.sleep(after_s * SECOND)
+        stands = iscsi.primary.inspect().connections == 1
+        assert stands is (loss != "session.logout" and after_s < 45)
+        iscsi.testbed.inject(Fault("reservation.preempt", caller="host-a"))
+        iscsi.runtime.sleep(iscsi.testbed.profile.loss.abort_latency_ns + 1)
+        ended = iscsi.recorder.find("activity.ended", state="aborted")
+        assert len(ended) == stands and (iscsi.primary.inspect().find("copy") is None) is stands
+
+    iscsi.run(body)
+
+
 def test_a_preemption_may_concern_one_backend(iscsi: World) -> None:
     """A preemption at another backend leaves the copies of this one alone."""
 
