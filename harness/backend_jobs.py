@@ -188,11 +188,15 @@ class JobEngine:
     def stop_all(self, reason: str, scopes: Collection[HandleScope] = tuple(HandleScope)) -> None:
         """End every activity of those scopes at once, as a power failure or a reset does. Does not block.
 
-        Connection-specific ones count as aborted and can't be referenced from now on (SPC-4 section 5.17.5); of the
-        others the backend remembers that they failed.
+        Connection-specific ones count as aborted (SPC-4 section 5.17.5) and can't be referenced from now on, nor can
+        those that were over already; of the others the backend remembers that they failed.
         """
         for activity in self.table.all():
-            if activity.state.is_terminal or activity.scope not in scopes:
+            if activity.scope not in scopes:
+                continue
+            if activity.state.is_terminal:
+                if activity.scope is HandleScope.CONNECTION:
+                    self.table.discard(activity)
                 continue
             activity.cancel_reason = reason
             if activity.transfer is not None:

@@ -103,6 +103,25 @@ def test_a_reset_ends_all_copies_and_nothing_else(iscsi: World) -> None:
     iscsi.run(body)
 
 
+def test_a_reset_frees_every_list_identifier(iscsi: World) -> None:
+    """After a reset a list identifier names a new copy, though the one before was over."""
+
+    def body() -> None:
+        iscsi.volume()
+        manager = CopyManager(iscsi.primary.engine)
+        manager.extended_copy(HERE, 7, copy("a"), "1")
+        iscsi.runtime.sleep(5 * SECOND)
+        assert manager.receive_copy_status(HERE, 7).status is CopyOperationStatus.DONE
+        manager.reset()
+        assert iscsi.primary.inspect().activities == ()
+        manager.extended_copy(HERE, 7, copy("b"), "2")
+        iscsi.runtime.sleep(5 * SECOND)
+        assert manager.receive_copy_status(HERE, 7).status is CopyOperationStatus.DONE
+        assert [o.id for o in iscsi.primary.inspect().objects] == ["a", "b", "volume"]
+
+    iscsi.run(body)
+
+
 def test_a_driver_sees_a_copy_by_its_list_identifier(iscsi: World) -> None:
     """The handle of a connection-specific job names the nexus and the list identifier; a repeated request meets it."""
 
