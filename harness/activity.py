@@ -68,7 +68,7 @@ class Activity:
 
     `transfer` is the bulk work under way, if any; `task` what executes the activity; `over` a signal that is set once
     the activity has reached its end and writes nothing any more; `orphaned` says that its connection is gone, so that
-    nobody can reference it.
+    nobody can reference it; `fails_at` is the share of its bytes (0…1) at which a fault lets it fail.
     """
 
     handle: str
@@ -88,6 +88,7 @@ class Activity:
     poll_after: float = 0.1
     transfer: Any = None
     cancel_reason: str | None = None
+    fails_at: float | None = None
     over: Any = None
     task: Any = None
 

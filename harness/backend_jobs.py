@@ -234,6 +234,7 @@ class JobEngine:
             activity.state = ActivityState.RUNNING
             self._faults.hit(activity)
             self._carry_out(job, activity)
+            self._faults.finish(activity)
         except TransferCancelled as error:
             self._end(activity, ActivityState.ABORTED, error=str(error), code=error.code)
         except StorageError as error:

@@ -201,3 +201,20 @@ def test_a_preemption_may_concern_one_backend(iscsi: World) -> None:
         assert iscsi.wait(connection, handle).state is ActivityState.DONE
 
     iscsi.run(body)
+
+
+def test_a_fault_does_not_outlive_the_copy_that_it_hit(iscsi: World) -> None:
+    """A copy that was hit but failed before it had begun leaves nothing to the next one with its list identifier."""
+
+    def body() -> None:
+        iscsi.volume()
+        manager = CopyManager(iscsi.primary.engine)
+        iscsi.testbed.inject(Fault("job.fail", backend="primary", verb="copy", fraction=0.5))
+        manager.extended_copy(HERE, 7, copy("volume"), "1")
+        iscsi.runtime.sleep(5 * SECOND)
+        assert manager.receive_copy_status(HERE, 7).status is CopyOperationStatus.ERRORS
+        manager.extended_copy(HERE, 7, copy("a"), "2")
+        iscsi.runtime.sleep(5 * SECOND)
+        assert manager.receive_copy_status(HERE, 7).status is CopyOperationStatus.DONE
+
+    iscsi.run(body)
