@@ -26,6 +26,9 @@ GRACE_RETRY_NS = 5 * SECOND
 COPY_VERBS = frozenset({"copy", "snapshot", "replicate"})
 """The verbs whose work is one copy."""
 
+_CLAIM_SOURCE = frozenset({"delete", "extend_volume", "move", "revert"})
+_CLAIM_TARGET = COPY_VERBS | {"create_volume"}
+
 
 class GraceWait:
     """A copy that waits before it is asked for again, as a client does that gets NFS4ERR_GRACE.
@@ -158,12 +161,12 @@ class NfsJobEngine(JobEngine):
                 self._cancel(activity, why)
 
     def _in_the_way(self, job: Job) -> list[Activity]:
-        """Running jobs that hang on the state of a client that is only tolerated, and that touch the job's objects."""
+        """Running jobs that hang on the state of a client that is only tolerated, and that collide with the job."""
         found: list[Activity] = []
         if not self._server.times.courtesy_ns:
             return found
         for activity in self.table.all():
-            if activity.state.is_terminal or activity.target not in (job.source, job.target):
+            if activity.state.is_terminal or not _collide(activity, job):
                 continue
             if not (activity.orphaned or self.is_native(activity)):
                 continue
@@ -172,3 +175,15 @@ class NfsJobEngine(JobEngine):
             if record is not None and record.courtesy:
                 found.append(activity)
         return found
+
+
+def _collide(activity: Activity, job: Job) -> bool:
+    """Whether one of the two claims an object that the other names."""
+    return _claimed(activity) in (job.source, job.target) or _claimed(job) in (activity.source, activity.target)
+
+
+def _claimed(work: Activity | Job) -> str | None:
+    """The object that work makes, removes or changes, so that nothing else may be under way on it; None for none."""
+    if work.verb in _CLAIM_SOURCE:
+        return work.source
+    return work.target if work.verb in _CLAIM_TARGET else None
