@@ -199,13 +199,17 @@ class JobEngine:
                 if activity.scope is HandleScope.CONNECTION:
                     self.table.discard(activity)
                 continue
-            activity.cancel_reason = reason
-            if activity.transfer is not None:
-                activity.transfer.fail(reason)
-            activity.task.abandon()
             activity.orphaned = activity.orphaned or activity.scope is HandleScope.CONNECTION
             state = ActivityState.ABORTED if activity.scope is HandleScope.CONNECTION else ActivityState.FAILED
-            self._end(activity, state, error=reason, code="restarted")
+            self.end_at_once(activity, state, reason)
+
+    def end_at_once(self, activity: Activity, state: ActivityState, reason: str) -> None:
+        """End an activity where it is, at this instant. Does not block."""
+        activity.cancel_reason = reason
+        if activity.transfer is not None:
+            activity.transfer.fail(reason)
+        activity.task.abandon()
+        self._end(activity, state, error=reason, code="restarted")
 
     def plan_fault(self, fault: Fault) -> None:
         """Let the next job of the fault's verb fail (`job.fail`, `job.unsupported`)."""

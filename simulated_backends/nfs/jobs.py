@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness.activity import Activity, ConnectionIdentity
+from harness.activity import Activity, ActivityState, ConnectionIdentity
 from harness.backend_jobs import JobEngine
 from harness.job_queue import JobQueue
 from harness.recorder import Recorder
@@ -140,6 +140,8 @@ class NfsJobEngine(JobEngine):
         for activity in self.table.all():
             if activity.transfer is not None:
                 activity.transfer.fail(reason)
+            elif activity.verb == "write" and activity.state is ActivityState.RUNNING:  # moves bytes without a transfer
+                self.end_at_once(activity, ActivityState.FAILED, reason)
 
     # ---- the server's announcements --------------------------------------------------------------------------------
 
