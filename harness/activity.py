@@ -66,9 +66,10 @@ class ConnectionIdentity:
 class Activity:
     """One entry of the handle table.
 
+    `target` and `source` are the objects that its job names; what has no target of its own has its source for one.
     `transfer` is the bulk work under way, if any; `task` what executes the activity; `over` a signal that is set once
     the activity has reached its end and writes nothing any more; `orphaned` says that its connection is gone, so that
-    nobody can reference it.
+    nobody can reference it; `fails_at` is the share of its bytes (0…1) at which a fault lets it fail.
     """
 
     handle: str
@@ -77,6 +78,7 @@ class Activity:
     request_id: str
     verb: str
     target: str
+    source: str = ""
     state: ActivityState = ActivityState.QUEUED
     progress: float | None = 0.0
     result: Any = None
@@ -88,6 +90,7 @@ class Activity:
     poll_after: float = 0.1
     transfer: Any = None
     cancel_reason: str | None = None
+    fails_at: float | None = None
     over: Any = None
     task: Any = None
 

@@ -77,6 +77,7 @@ class JobEngine:
             identity, job.scope, request_id, job.verb, job.target or job.source, handle
         )
         if is_new:
+            activity.source = job.source
             activity.abortable = self._queue is None or self._queue.is_abortable(activity)
             activity.over = self._runtime.signal(f"activity {activity.handle} is over")
             activity.poll_after = max(0.005, self._profile.whole_copy_ns / SECOND / _POLL_STEPS)
@@ -113,15 +114,17 @@ class JobEngine:
         )
 
     def abort(self, identity: ConnectionIdentity, handle: str) -> None:
-        """Abort an activity within the caller's reach; returns once it is over."""
+        """Abort an activity within the caller's reach; returns once it is over.
+
+        What the backend has accepted it carries out, whatever becomes of the caller meanwhile.
+        """
         activity = self._reach(identity, handle)
         if activity.state.is_terminal:
             return
         if not activity.abortable:
             raise ActivityNotAbortable(f"activity {handle!r} can't be aborted")
+        self._stop(activity, "aborted by its caller")  # before it is recorded, as in `start`
         self._recorder.emit("activity.aborting", backend=self._store.name, handle=handle, verb=activity.verb)
-        self._runtime.sleep(self._profile.loss.abort_latency_ns)
-        self._cancel(activity, "aborted by its caller")
         activity.over.wait()
 
     def forget(self, identity: ConnectionIdentity, handle: str) -> None:
@@ -186,19 +189,27 @@ class JobEngine:
     def stop_all(self, reason: str, scopes: Collection[HandleScope] = tuple(HandleScope)) -> None:
         """End every activity of those scopes at once, as a power failure or a reset does. Does not block.
 
-        Connection-specific ones count as aborted and can't be referenced from now on (SPC-4 section 5.17.5); of the
-        others the backend remembers that they failed.
+        Connection-specific ones count as aborted (SPC-4 section 5.17.5) and can't be referenced from now on, nor can
+        those that were over already; of the others the backend remembers that they failed.
         """
         for activity in self.table.all():
-            if activity.state.is_terminal or activity.scope not in scopes:
+            if activity.scope not in scopes:
                 continue
-            activity.cancel_reason = reason
-            if activity.transfer is not None:
-                activity.transfer.fail(reason)
-            activity.task.abandon()
+            if activity.state.is_terminal:
+                if activity.scope is HandleScope.CONNECTION:
+                    self.table.discard(activity)
+                continue
             activity.orphaned = activity.orphaned or activity.scope is HandleScope.CONNECTION
             state = ActivityState.ABORTED if activity.scope is HandleScope.CONNECTION else ActivityState.FAILED
-            self._end(activity, state, error=reason, code="restarted")
+            self.end_at_once(activity, state, reason)
+
+    def end_at_once(self, activity: Activity, state: ActivityState, reason: str) -> None:
+        """End an activity where it is, at this instant. Does not block."""
+        activity.cancel_reason = reason
+        if activity.transfer is not None:
+            activity.transfer.fail(reason)
+        activity.task.abandon()
+        self._end(activity, state, error=reason, code="restarted")
 
     def plan_fault(self, fault: Fault) -> None:
         """Let the next job of the fault's verb fail (`job.fail`, `job.unsupported`)."""
@@ -228,6 +239,7 @@ class JobEngine:
             activity.state = ActivityState.RUNNING
             self._faults.hit(activity)
             self._carry_out(job, activity)
+            self._faults.finish(activity)
         except TransferCancelled as error:
             self._end(activity, ActivityState.ABORTED, error=str(error), code=error.code)
         except StorageError as error:

@@ -125,6 +125,13 @@ class IscsiTarget:
         """See `simulated_backends.backend.SessionLayer.known`; sessions that carry foreground I/O don't count."""
         return len(self._sessions)
 
+    def nexuses_of(self, initiator_name: str) -> tuple[str, ...]:
+        """The I_T nexuses of an initiator's drivers whose sessions stand here, in the order of their logins.
+
+        A session whose connection is lost stands until the target notices, and as long as it is kept after that.
+        """
+        return tuple([nexus for nexus, session in self._sessions.items() if session.initiator_name == initiator_name])
+
     def open_carrier(self, host: str) -> bool:
         """Log in a host's session for foreground I/O, under the one ISID that its initiator has for this target.
 

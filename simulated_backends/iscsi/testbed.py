@@ -86,9 +86,7 @@ class IscsiTestbed(SimulatedTestbed):
 
     def host_session(self, host: str, backend: str) -> CarrierSession:
         """One session for each host and target, under an ISID that stays the same."""
-        target = self.backend(backend).sessions
-        assert isinstance(target, IscsiTarget)
-        return CarrierSession(target, self.recorder, host, backend)
+        return CarrierSession(self._target(backend), self.recorder, host, backend)
 
     def session_layer(self, backend: str, env: Agenda, loaded: SimulatedProfile) -> IscsiTarget:
         """One target for each backend."""
@@ -111,7 +109,12 @@ class IscsiTestbed(SimulatedTestbed):
     def _preempt(self, fault: Fault) -> None:
         for name, manager in zip(self.families, self._managers, strict=True):
             if fault.backend in ("", name):
-                manager.preempt_and_abort(fault.caller)
+                manager.preempt_and_abort(self._target(name).nexuses_of(fault.caller))
+
+    def _target(self, backend: str) -> IscsiTarget:
+        target = self.backend(backend).sessions
+        assert isinstance(target, IscsiTarget)
+        return target
 
     def mint_identity(self, backend: str) -> Callable[[], str]:
         """NAA identifiers (format 6h), as a logical unit shows them in VPD page 83h."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,17 +127,16 @@ class CopyManager:
         """Discard what is held for that nexus; its copies go on (section 5.17.5)."""
         self._lists.pop(nexus, None)
 
-    def preempt_and_abort(self, initiator_name: str) -> None:
-        """PERSISTENT RESERVE OUT, PREEMPT AND ABORT, against the registrations of an initiator. Does not block.
+    def preempt_and_abort(self, nexuses: Iterable[str]) -> None:
+        """PERSISTENT RESERVE OUT, PREEMPT AND ABORT, against the registrations of those nexuses. Does not block.
 
         All commands of the preempted I_T nexuses are aborted, and the copy operations that they have begun (SPC-4, the
         subclause "Preempting and aborting" of persistent reservations, and section 5.17.5). The nexuses themselves
         stand: the status of those copies can still be asked for, and is 60h. Registrations, and the reservation that
         keeps the preempted initiator's later writes out, are not modelled.
         """
-        for nexus in self._lists:
-            if nexus.startswith(f"{initiator_name},i,0x"):
-                self._engine.stop_started_on(nexus, "its I_T nexus was preempted", (HandleScope.CONNECTION,))
+        for nexus in nexuses:
+            self._engine.stop_started_on(nexus, "its I_T nexus was preempted", (HandleScope.CONNECTION,))
 
     def reset(self, reason: str = "logical unit reset") -> None:
         """Power on, hard reset or logical unit reset: all copies end, nothing is held any more. Does not block."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness.activity import Activity, ConnectionIdentity
+from harness.activity import Activity, ActivityState, ConnectionIdentity
 from harness.backend_jobs import JobEngine
 from harness.job_queue import JobQueue
 from harness.recorder import Recorder
@@ -25,6 +25,9 @@ GRACE_RETRY_NS = 5 * SECOND
 
 COPY_VERBS = frozenset({"copy", "snapshot", "replicate"})
 """The verbs whose work is one copy."""
+
+_CLAIM_SOURCE = frozenset({"delete", "extend_volume", "move", "revert"})
+_CLAIM_TARGET = COPY_VERBS | {"create_volume"}
 
 
 class GraceWait:
@@ -137,6 +140,8 @@ class NfsJobEngine(JobEngine):
         for activity in self.table.all():
             if activity.transfer is not None:
                 activity.transfer.fail(reason)
+            elif activity.verb == "write" and activity.state is ActivityState.RUNNING:  # moves bytes without a transfer
+                self.end_at_once(activity, ActivityState.FAILED, reason)
 
     # ---- the server's announcements --------------------------------------------------------------------------------
 
@@ -158,12 +163,12 @@ class NfsJobEngine(JobEngine):
                 self._cancel(activity, why)
 
     def _in_the_way(self, job: Job) -> list[Activity]:
-        """Running jobs that hang on the state of a client that is only tolerated, and that touch the job's objects."""
+        """Running jobs that hang on the state of a client that is only tolerated, and that collide with the job."""
         found: list[Activity] = []
         if not self._server.times.courtesy_ns:
             return found
         for activity in self.table.all():
-            if activity.state.is_terminal or activity.target not in (job.source, job.target):
+            if activity.state.is_terminal or not _collide(activity, job):
                 continue
             if not (activity.orphaned or self.is_native(activity)):
                 continue
@@ -172,3 +177,15 @@ class NfsJobEngine(JobEngine):
             if record is not None and record.courtesy:
                 found.append(activity)
         return found
+
+
+def _collide(activity: Activity, job: Job) -> bool:
+    """Whether one of the two claims an object that the other names."""
+    return _claimed(activity) in (job.source, job.target) or _claimed(job) in (activity.source, activity.target)
+
+
+def _claimed(work: Activity | Job) -> str | None:
+    """The object that work makes, removes or changes, so that nothing else may be under way on it; None for none."""
+    if work.verb in _CLAIM_SOURCE:
+        return work.source
+    return work.target if work.verb in _CLAIM_TARGET else None

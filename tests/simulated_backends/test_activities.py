@@ -84,6 +84,34 @@ def test_an_aborted_job_leaves_nothing(world: World) -> None:
     world.run(body)
 
 
+@pytest.mark.parametrize("scope", [HandleScope.CONNECTION, HandleScope.USER])
+@pytest.mark.parametrize("fault", ["caller.crash", "caller.pause"])
+@pytest.mark.parametrize("on", ["activity.aborting", ""], ids=["as it is accepted", "under way"])
+def test_an_accepted_abort_needs_its_caller_no_more(world: World, fault: str, scope: HandleScope, on: str) -> None:
+    """An abort ends the job after the backend's latency, though the caller dies or stands still meanwhile."""
+
+    def caller() -> None:
+        connection = world.connect()
+        handle = world.start(connection, "copy", source="volume", target="copy", scope=scope)
+        world.runtime.sleep(SECOND - world.runtime.now())
+        connection.abort(handle)
+
+    def body() -> None:
+        world.store.create_volume("volume", 10)
+        trigger = {"on": on} if on else {"at_ns": SECOND + SECOND // 20}
+        for_ns = 30 * SECOND if fault == "caller.pause" else 0
+        world.testbed.inject(Fault(fault, caller="host-a", for_ns=for_ns, **trigger))  # type: ignore[arg-type]
+        task = world.runtime.spawn("caller", caller)
+        world.runtime.sleep(20 * SECOND)
+        assert not task.is_over or fault == "caller.crash"
+        (aborting,), (ended,) = (world.recorder.find(f"activity.{kind}") for kind in ("aborting", "ended"))
+        assert ended.at_ns - aborting.at_ns == world.testbed.profile.loss.abort_latency_ns
+        assert ended.fields["state"] == "aborted"
+        assert world.primary.inspect().find("copy") is None
+
+    world.run(body)
+
+
 def test_orphans_end_within_their_bound(world: World) -> None:
     """What a broken connection leaves behind ends by the profile's policy: it is stopped, or it finishes unseen."""
 

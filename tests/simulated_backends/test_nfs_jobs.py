@@ -7,9 +7,11 @@ from worlds import World
 
 from harness.activity import ActivityState, HandleScope
 from harness.contract import ActivityUnknown
-from harness.model import Caller
+from harness.model import BackupChunk, Caller
 from harness.runtime import SECOND
 from harness.schedule import Fault
+from harness.stamps import block_bytes
+from harness.storage import BLOCK
 from harness.testbed import Connection, Job
 from simulated_backends.nfs.testbed import NfsTestbed
 from simulated_backends.profiles import ProfileError
@@ -243,6 +245,31 @@ def test_a_restart_fails_whatever_moves_bytes(verb: str) -> None:
         status = world.connect().status(handle)
         assert status.state is ActivityState.FAILED and "restarted" in (status.error or "")
         assert world.primary.inspect().objects == before and world.sibling.inspect().objects == ()
+
+    world.run(body)
+
+
+def test_a_restart_fails_a_restore() -> None:
+    """A restore under way fails at a restart of its server as well, and writes nothing more."""
+    world = NfsJobs()
+
+    def body() -> None:
+        world.store.create_volume("volume", 1)
+        data = block_bytes(0, 1) * 64
+        chunks = tuple(BackupChunk(offset, len(data), "none", data) for offset in range(0, 1 << 26, len(data)))
+        handle = world.start(world.connect(), "write", target="volume", chunks=chunks, scope=HandleScope.SOURCE)
+        world.runtime.sleep(SECOND // 20)
+        assert world.states() == ["running"]
+        written = dict(world.store.image("volume"))
+        world.bed.restart_server("primary")
+        assert world.states() == ["failed"]
+        status = world.connect().status(handle)
+        assert status.state is ActivityState.FAILED and "restarted" in (status.error or "")
+        world.runtime.sleep(10 * SECOND)
+        assert 0 < len(written) < (1 << 26) // BLOCK and world.store.image("volume") == written
+        world.start(world.connect(), "write", target="volume", chunks=chunks, scope=HandleScope.SOURCE)
+        world.runtime.sleep(10 * SECOND)
+        assert world.states() == ["failed", "done"] and len(world.store.image("volume")) == (1 << 26) // BLOCK
 
     world.run(body)
 

@@ -103,6 +103,25 @@ def test_a_reset_ends_all_copies_and_nothing_else(iscsi: World) -> None:
     iscsi.run(body)
 
 
+def test_a_reset_frees_every_list_identifier(iscsi: World) -> None:
+    """After a reset a list identifier names a new copy, though the one before was over."""
+
+    def body() -> None:
+        iscsi.volume()
+        manager = CopyManager(iscsi.primary.engine)
+        manager.extended_copy(HERE, 7, copy("a"), "1")
+        iscsi.runtime.sleep(5 * SECOND)
+        assert manager.receive_copy_status(HERE, 7).status is CopyOperationStatus.DONE
+        manager.reset()
+        assert iscsi.primary.inspect().activities == ()
+        manager.extended_copy(HERE, 7, copy("b"), "2")
+        iscsi.runtime.sleep(5 * SECOND)
+        assert manager.receive_copy_status(HERE, 7).status is CopyOperationStatus.DONE
+        assert [o.id for o in iscsi.primary.inspect().objects] == ["a", "b", "volume"]
+
+    iscsi.run(body)
+
+
 def test_a_driver_sees_a_copy_by_its_list_identifier(iscsi: World) -> None:
     """The handle of a connection-specific job names the nexus and the list identifier; a repeated request meets it."""
 
@@ -151,6 +170,26 @@ def test_a_preempted_nexus_loses_its_copies(iscsi: World) -> None:
     iscsi.run(body)
 
 
+@pytest.mark.parametrize("loss", ["connection.break", "connection.half_open", "session.logout"])
+@pytest.mark.parametrize("after_s", [1, 44, 46])
+def test_a_preemption_reaches_every_nexus_that_the_target_has(iscsi: World, loss: str, after_s: int) -> None:
+    """A copy is aborted exactly if its session stands at the target still, whatever the initiator knows of it."""
+
+    def body() -> None:
+        iscsi.store.create_volume("volume", 100)
+        iscsi.start(iscsi.connect(), "copy", source="volume", target="copy")
+        iscsi.testbed.inject(Fault(loss, caller="host-a"))
+        iscsi.runtime.sleep(after_s * SECOND)
+        stands = iscsi.primary.inspect().connections == 1
+        assert stands is (loss != "session.logout" and after_s < 45)
+        iscsi.testbed.inject(Fault("reservation.preempt", caller="host-a"))
+        iscsi.runtime.sleep(iscsi.testbed.profile.loss.abort_latency_ns + 1)
+        ended = iscsi.recorder.find("activity.ended", state="aborted")
+        assert len(ended) == stands and (iscsi.primary.inspect().find("copy") is None) is stands
+
+    iscsi.run(body)
+
+
 def test_a_preemption_may_concern_one_backend(iscsi: World) -> None:
     """A preemption at another backend leaves the copies of this one alone."""
 
@@ -160,5 +199,22 @@ def test_a_preemption_may_concern_one_backend(iscsi: World) -> None:
         handle = iscsi.start(connection, "copy", source="volume", target="copy")
         iscsi.testbed.inject(Fault("reservation.preempt", caller="host-a", backend="sibling"))
         assert iscsi.wait(connection, handle).state is ActivityState.DONE
+
+    iscsi.run(body)
+
+
+def test_a_fault_does_not_outlive_the_copy_that_it_hit(iscsi: World) -> None:
+    """A copy that was hit but failed before it had begun leaves nothing to the next one with its list identifier."""
+
+    def body() -> None:
+        iscsi.volume()
+        manager = CopyManager(iscsi.primary.engine)
+        iscsi.testbed.inject(Fault("job.fail", backend="primary", verb="copy", fraction=0.5))
+        manager.extended_copy(HERE, 7, copy("volume"), "1")
+        iscsi.runtime.sleep(5 * SECOND)
+        assert manager.receive_copy_status(HERE, 7).status is CopyOperationStatus.ERRORS
+        manager.extended_copy(HERE, 7, copy("a"), "2")
+        iscsi.runtime.sleep(5 * SECOND)
+        assert manager.receive_copy_status(HERE, 7).status is CopyOperationStatus.DONE
 
     iscsi.run(body)
