@@ -93,9 +93,6 @@ class NfsServer:
         known = self._confirmed.get(owner.owner_id)
         if update:
             return self._updated(owner, known)
-        unconfirmed = self._unconfirmed.get(owner.owner_id)
-        if unconfirmed is not None:
-            self._drop_unconfirmed(unconfirmed)
         if known is not None:
             if known.owner == owner:
                 return known
@@ -103,6 +100,9 @@ class NfsServer:
                 if known.has_state and not known.courtesy:
                     raise NfsError("NFS4ERR_CLID_INUSE", f"{owner.owner_id} is in use by another principal")
                 self.release(known.client_id, "another principal took the owner")
+        unconfirmed = self._unconfirmed.get(owner.owner_id)
+        if unconfirmed is not None:
+            self._drop_unconfirmed(unconfirmed)
         client_id = self._source.getrandbits(64)
         while client_id in self._clients:
             client_id = self._source.getrandbits(64)

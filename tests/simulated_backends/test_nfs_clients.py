@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable
 
@@ -118,6 +119,19 @@ def test_another_principal_is_refused_whatever_its_verifier(verifier: int) -> No
     session = desk.session()
     refused("NFS4ERR_CLID_INUSE", lambda: desk.server.exchange_id(ClientOwner("host-a", verifier, "host/b")))
     assert desk.server.sequence(session.id) is session and desk.released == []
+
+
+@pytest.mark.parametrize("asks_in_vain", [ClientOwner("host-a", 3, "host/b"), OWNER])
+def test_only_a_new_record_replaces_an_unconfirmed_one(asks_in_vain: ClientOwner) -> None:
+    """A restarted client can confirm its new client id though another principal is refused, or its old request is sent
+    again, meanwhile."""
+    desk = Desk()
+    old = desk.session()
+    new = desk.server.exchange_id(ClientOwner("host-a", 2, "host/a"))
+    with contextlib.suppress(NfsError):
+        assert desk.server.exchange_id(asks_in_vain).client_id == old.client_id
+    assert desk.server.create_session(new.client_id, "alice").client_id == new.client_id
+    assert desk.released == [(old.client_id, "the client restarted")]
 
 
 def test_a_new_verifier_releases_the_old_state_once_confirmed() -> None:
