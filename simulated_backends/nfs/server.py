@@ -276,14 +276,14 @@ class NfsServer:
     def restart(self, after_ns: int = 0) -> None:
         """The server restarts: it forgets every client id, session and stateid (RFC 8881 section 8.4.2).
 
-        It serves again after `after_ns`. Clients that had state may reclaim files in the grace period, which begins
-        then; copies can't be reclaimed (RFC 7862 section 4.8).
+        It serves again after `after_ns`. Clients that had state, or may still reclaim from before an earlier restart,
+        may reclaim files in the grace period, which begins then; copies can't be reclaimed (RFC 7862 section 4.8).
         """
         owners = [owner_id for owner_id, record in self._confirmed.items() if record.has_state]
         for client_id in list(self._clients):
             self.release(client_id, "the server restarted")
-        self._grace.begin(owners, self._now() + after_ns + self.times.grace_ns)
-        self._recorder.emit("nfs.restarted", backend=self._name, clients=len(owners), grace_ns=self.grace_left_ns)
+        clients = self._grace.begin(owners, self._now() + after_ns + self.times.grace_ns)
+        self._recorder.emit("nfs.restarted", backend=self._name, clients=clients, grace_ns=self.grace_left_ns)
 
     # ---- the session layer of a backend ----------------------------------------------------------------------------
 

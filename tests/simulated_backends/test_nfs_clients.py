@@ -330,6 +330,39 @@ def test_grace_ends_once_everybody_has_reclaimed() -> None:
     assert [event.at_ns for event in desk.recorder.find("nfs.grace_ended")] == [10]
 
 
+@pytest.mark.parametrize("came_back", [False, True])
+def test_a_restart_within_grace_takes_no_claim_away(came_back: bool) -> None:
+    """Who has not reclaimed when the server restarts again is waited for anew, and may reclaim then."""
+    desk = Desk()
+    desk.session()
+    desk.server.restart()
+    if came_back:
+        desk.session()
+    desk.until(LEASE - 1)
+    desk.server.restart()
+    assert [event.fields["clients"] for event in desk.recorder.find("nfs.restarted")] == [1, 1]
+    stranger = desk.session(ClientOwner("host-b", 1, "host/b"))
+    desk.server.reclaim_complete(stranger.id)
+    refused("NFS4ERR_GRACE", lambda: desk.server.open_file(stranger.id, "file"))
+    assert desk.server.grace_left_ns == LEASE
+    again = desk.session()
+    desk.server.open_file(again.id, "file", reclaim=True)
+    desk.server.reclaim_complete(again.id)
+    desk.server.open_file(stranger.id, "file")
+
+
+def test_a_claim_ends_with_the_grace_period() -> None:
+    """Who did not come back in a whole grace period is not waited for after the next restart."""
+    desk = Desk()
+    desk.session()
+    desk.server.restart()
+    desk.until(LEASE)
+    desk.server.restart()
+    assert not desk.server.in_grace
+    again = desk.session()
+    refused("NFS4ERR_NO_GRACE", lambda: desk.server.open_file(again.id, "file", reclaim=True))
+
+
 def test_a_server_that_nobody_held_state_of_needs_no_grace() -> None:
     """After a restart without clients that could reclaim anything new state is taken at once."""
     desk = Desk()
