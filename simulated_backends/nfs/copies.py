@@ -191,12 +191,12 @@ class CopyService:
         """OFFLOAD_CANCEL (RFC 7862 section 15.8); nothing is written any more when it returns, the stateid is gone.
 
         Must not interfere with a copy that another user started (section 4.1.2): NFS4ERR_BAD_STATEID, as for an
-        unknown one. Raises NFS4ERR_COMPLETE_ALREADY for a copy that is over.
+        unknown one. Raises NFS4ERR_COMPLETE_ALREADY for a copy that is over, whose stateid ends as well (section 4.8).
         """
         offload = self._find(session_id, stateid)
+        self._forget(offload)
         if offload.complete is not None:
             raise NfsError("NFS4ERR_COMPLETE_ALREADY", f"the copy {stateid} is over")
-        self._forget(offload)
         offload.cancel("OFFLOAD_CANCEL")
 
     def offload(self, owner: StateOwner, request: CopyRequest, into: VolumeStore) -> Offload:

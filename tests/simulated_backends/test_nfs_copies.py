@@ -65,7 +65,30 @@ def test_a_poll_counts_bytes_and_then_tells_the_outcome() -> None:
         world.runtime.sleep(world.whole_ns)
         assert world.copies.offload_status(session, stateid) == OffloadStatus(stateid, 2**30, "")
         assert world.store.image("copy") == expected
-        world.refused("NFS4ERR_COMPLETE_ALREADY", lambda: world.copies.offload_cancel(session, stateid))
+
+    world.run(body)
+
+
+@pytest.mark.parametrize("cancels", [False, True])
+def test_a_copy_that_is_over_is_returned_by_a_cancel(cancels: bool) -> None:
+    """OFFLOAD_CANCEL of a copy that is over says so and ends its stateid, which stands until then; the copy stays."""
+    world = Nfs()
+
+    def body() -> None:
+        world.volume()
+        session = world.session()
+        record = world.server.find(world.server.sequence(session).client_id)
+        stateid = world.begin(session)
+        world.runtime.sleep(2 * world.whole_ns)
+        assert record is not None
+        if cancels:
+            world.refused("NFS4ERR_COMPLETE_ALREADY", lambda: world.copies.offload_cancel(session, stateid))
+            world.refused("NFS4ERR_BAD_STATEID", lambda: world.copies.offload_cancel(session, stateid))
+            assert not record.stateids and world.copies.offloads() == ()
+        else:
+            world.runtime.sleep(2 * world.server.times.lease_ns)
+            assert record.stateids == {stateid}
+        assert [(o.id, o.complete) for o in world.primary.inspect().objects] == [("copy", True), ("volume", True)]
 
     world.run(body)
 
