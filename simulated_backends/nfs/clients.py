@@ -49,7 +49,7 @@ class ClientRecord:
 
     `confirmed` by a CREATE_SESSION; `opens` and `stateids` are its state: files and copies. `renewed_ns` is when its
     lease was last renewed, as far as no session of it does so all the time. A `courtesy` client's lease has expired,
-    but nobody has needed what it holds yet.
+    but nobody has needed what it holds yet (RFC 8881 section 8.4.3).
     """
 
     client_id: int

@@ -31,8 +31,8 @@ class LeaseTimes:
 
     `lease_ns`: the lease of a client, and the inactivity timer of a session, which may not be shorter (RFC 8881
     section 2.10.12). `grace_ns`: how long reclaims are taken after a restart, at least the lease before it (section
-    8.4.2.1). `courtesy_ns`: how long the state of an expired client is kept at most while nobody needs it; 0: not at
-    all.
+    8.4.2.1). `courtesy_ns`: how long the state of an expired client is kept at most while nobody needs it (section
+    8.4.3); 0: not at all.
     """
 
     lease_ns: int
