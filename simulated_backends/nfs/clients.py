@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from harness.runtime.agenda import Alarm
@@ -49,7 +50,8 @@ class ClientRecord:
 
     `confirmed` by a CREATE_SESSION; `opens` and `stateids` are its state: files and copies. `renewed_ns` is when its
     lease was last renewed, as far as no session of it does so all the time. A `courtesy` client's lease has expired,
-    but nobody has needed what it holds yet (RFC 8881 section 8.4.3).
+    but nobody has needed what it holds yet (RFC 8881 section 8.4.3). `when_heard` is what waits for a client that can't
+    be heard.
     """
 
     client_id: int
@@ -61,6 +63,7 @@ class ClientRecord:
     sessions: dict[str, Session] = field(default_factory=dict)
     opens: set[str] = field(default_factory=set)
     stateids: set[str] = field(default_factory=set)
+    when_heard: list[Callable[[], None]] = field(default_factory=list)
     timer: Alarm | None = None
 
     @property

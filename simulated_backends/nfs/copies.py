@@ -70,7 +70,8 @@ class OffloadStatus:
 
 
 Callback = Callable[[OffloadStatus], bool]
-"""CB_OFFLOAD (RFC 7862 section 16.1): called at the copy's end; True is the client's reply. It must not block."""
+"""CB_OFFLOAD (RFC 7862 section 16.1): called at the copy's end, or as soon after it as the client can be heard; True is
+the client's reply. It must not block."""
 
 
 class Offload:
@@ -151,7 +152,7 @@ class CopyService:
     ) -> CopyReply:
         """COPY (RFC 7862 section 15.2). A source that is being written may show any mix of the changes.
 
-        `synchronous` blocks until the copy is made; otherwise it is asynchronous and `callback`, if the session has a
+        `synchronous` blocks until the copy is made; otherwise it is asynchronous and `callback`, if the client has a
         back channel, is told its end. `into` is another server's storage. Raises `OffloadNoReqs`, NFS4ERR_GRACE, and
         what the copy fails with.
         """
@@ -257,7 +258,11 @@ class CopyService:
     def _watch(self, offload: Offload, callback: Callback | None) -> None:
         with contextlib.suppress(StorageError):  # told like a success, by its code; a cancelled copy is told to nobody
             offload.wait()
-        if offload.stateid in self._offloads and callback is not None and callback(_status(offload)):
+        if callback is not None and offload.stateid in self._offloads:
+            self._server.when_heard(offload.owner.client_id, lambda: self._call_back(offload, callback))
+
+    def _call_back(self, offload: Offload, callback: Callback) -> None:
+        if callback(_status(offload)):
             self._forget(offload)
 
     def _told(self, offload: Offload) -> None:

@@ -13,6 +13,7 @@ as section 8.4.2.1 permits where no reclaim can conflict with them.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -231,6 +232,14 @@ class NfsServer:
         """Whether the session still stands."""
         return session_id in self._sessions
 
+    def when_heard(self, client_id: int, action: Callable[[], None]) -> None:
+        """Call `action` as soon as that client can be heard, unless it is released before; it must not block."""
+        record = self._clients[client_id]
+        if record.is_heard:
+            action()
+        else:
+            record.when_heard.append(action)
+
     def lease_left_ns(self, client_id: int) -> int:
         """How long (ns) the client's lease still lasts if it is not renewed from now on; 0 once it has expired."""
         record = self._clients.get(client_id)
@@ -354,6 +363,9 @@ class NfsServer:
         for session in list(record.sessions.values()):
             if session.silent_since is not None and self._now() >= session.silent_since + self.times.lease_ns:
                 self._destroy(record, session)
+        actions, record.when_heard = record.when_heard, []
+        for action in actions:
+            action()
 
     def _maybe_unheard(self, record: ClientRecord) -> None:
         if record.is_heard or record.courtesy:

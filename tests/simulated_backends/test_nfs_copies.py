@@ -9,6 +9,7 @@ from worlds import SPREAD, World
 
 from harness.model import Caller
 from harness.runtime import SECOND
+from harness.schedule import Fault
 from harness.storage import CopyRequest, ObjectUnknown, PoolFull, TransferFailed
 from simulated_backends.nfs.copies import CopyService, OffloadNoReqs, OffloadStatus, scattered
 from simulated_backends.nfs.errors import NfsError
@@ -119,6 +120,51 @@ def test_the_reply_to_cb_offload_ends_the_stateid(replies: bool, fails: bool) ->
             world.refused("NFS4ERR_BAD_STATEID", lambda: world.copies.offload_status(session, stateid))
         else:
             assert world.copies.offload_status(session, stateid) == status
+
+    world.run(body)
+
+
+@pytest.mark.parametrize("returns", [True, False])
+@pytest.mark.parametrize("loss", ["silent", "session destroyed", "partition"])
+def test_cb_offload_waits_for_its_client(loss: str, returns: bool) -> None:
+    """A client that can't be reached at the copy's end is told once it is back; until then, or until its state is
+    released, the stateid stands."""
+    world = Nfs()
+    told: list[OffloadStatus] = []
+
+    def callback(status: OffloadStatus) -> bool:
+        told.append(status)
+        return True
+
+    def body() -> None:
+        world.volume()
+        connection = world.connect(user="alice")
+        session = connection.identity.connection_id  # type: ignore[attr-defined]
+        stateid, lease_ns = world.begin(session, callback=callback), world.server.times.lease_ns
+        if loss == "partition":
+            for_ns = lease_ns // 2 if returns else 2 * lease_ns
+            world.testbed.inject(Fault("partition", caller="host-a", for_ns=for_ns))
+        elif loss == "session destroyed":
+            world.server.destroy_session(session)
+        else:
+            world.server.fell_silent(session)
+        world.runtime.sleep(2 * world.whole_ns)
+        (offload,) = world.copies.offloads()
+        assert told == [] and (offload.stateid, offload.complete) == (stateid, "")
+        if not returns:
+            world.runtime.sleep(lease_ns)
+        elif loss == "partition":
+            world.runtime.sleep(lease_ns // 2)
+        elif loss == "session destroyed":
+            session = world.session()
+        else:
+            world.server.sequence(session)
+        assert told == ([OffloadStatus(stateid, 2**30, "")] if returns else []) and world.copies.offloads() == ()
+        if returns:
+            world.refused("NFS4ERR_BAD_STATEID", lambda: world.copies.offload_status(session, stateid))
+            world.server.fell_silent(session)
+            world.server.sequence(session)
+            assert len(told) == 1
 
     world.run(body)
 
