@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from harness.runtime.agenda import Alarm
 
@@ -75,6 +76,16 @@ class ClientRecord:
     def has_state(self) -> bool:
         """Whether the client holds anything that another may not take from it while its lease lasts."""
         return bool(self.sessions or self.opens or self.stateids)
+
+
+class StateListener(Protocol):
+    """Who has to know when the server lets state go. Calls must not block."""
+
+    def session_destroyed(self, session_id: str) -> None:
+        """The session is gone, for whatever reason."""
+
+    def client_released(self, client_id: int, why: str) -> None:
+        """The client's state is gone: its copy stateids are no longer known (RFC 7862 section 4.8)."""
 
 
 def stop_timer(holder: ClientRecord | Session) -> None:

@@ -139,6 +139,7 @@ class CopyService:
         self._offloads: dict[str, Offload] = {}
         self._foreground: list[Transfer] = []
         server.listeners.append(self)
+        server.restart_listeners.append(self.stop_all)
 
     def copy(
         self,

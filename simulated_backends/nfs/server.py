@@ -15,13 +15,12 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from harness.contract import ConnectionLost
 from harness.model import Caller
 from harness.recorder import Recorder
 from harness.runtime.agenda import Agenda
-from simulated_backends.nfs.clients import ClientOwner, ClientRecord, Session, StateOwner, stop_timer
+from simulated_backends.nfs.clients import ClientOwner, ClientRecord, Session, StateListener, StateOwner, stop_timer
 from simulated_backends.nfs.errors import NfsError
 from simulated_backends.nfs.grace import Grace
 
@@ -45,26 +44,18 @@ class LeaseTimes:
             raise ValueError(f"grace_ns is {self.grace_ns}; it must be at least the lease, {self.lease_ns}")
 
 
-class StateListener(Protocol):
-    """Who has to know when the server lets state go. Calls must not block."""
-
-    def session_destroyed(self, session_id: str) -> None:
-        """The session is gone, for whatever reason."""
-
-    def client_released(self, client_id: int, why: str) -> None:
-        """The client's state is gone: its copy stateids are no longer known (RFC 7862 section 4.8)."""
-
-
 class NfsServer:
     """The clients of one server; implements `simulated_backends.backend.SessionLayer`.
 
     A connection is a session of its host's client; the caller's user is the RPC principal on it. `source` draws client
-    ids, verifiers and session ids. Operations raise `NfsError` with the status that the RFC gives.
+    ids, verifiers and session ids. Operations raise `NfsError` with the status that the RFC gives. `restart_listeners`
+    are called with the reason when the server goes down, before it forgets its clients; they must not block.
     """
 
     def __init__(self, env: Agenda, recorder: Recorder, name: str, times: LeaseTimes, source: random.Random) -> None:
         self.times = times
         self.listeners: list[StateListener] = []
+        self.restart_listeners: list[Callable[[str], None]] = []
         self._env = env
         self._recorder = recorder
         self._name = name
@@ -289,6 +280,8 @@ class NfsServer:
         may reclaim files in the grace period, which begins then; copies can't be reclaimed (RFC 7862 section 4.8).
         """
         owners = [owner_id for owner_id, record in self._confirmed.items() if record.has_state]
+        for listener in self.restart_listeners:
+            listener("the server restarted")
         for client_id in list(self._clients):
             self.release(client_id, "the server restarted")
         clients = self._grace.begin(owners, self._now() + after_ns + self.times.grace_ns)

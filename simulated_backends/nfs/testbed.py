@@ -121,9 +121,7 @@ class NfsTestbed(SimulatedTestbed):
         """Restart a server at this instant: its connections break, its transfers fail, its grace period begins."""
         for connection in self.backend(backend).connections_of(""):
             connection.break_()
-        reason = "the server restarted"
-        self.engines[backend].fail_transfers(reason)
-        self.copies[backend].stop_all(reason)
+        self.engines[backend].fail_transfers("the server restarted")
         self.servers[backend].restart()
 
     @staticmethod

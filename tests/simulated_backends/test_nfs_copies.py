@@ -347,9 +347,10 @@ def test_a_clone_is_whole_or_not_there() -> None:
     world.run(body)
 
 
+@pytest.mark.parametrize("kind", ["server.restart", "backend.restart"])
 @pytest.mark.parametrize("form", ["COPY", "CLONE"])
-def test_a_restart_ends_operations_under_way(form: str) -> None:
-    """A synchronous COPY or a CLONE that a restart of the server interrupts raises, and its target is gone."""
+def test_a_restart_ends_operations_under_way(form: str, kind: str) -> None:
+    """A synchronous COPY or a CLONE raises when the server restarts, alone or with its machine; its target is gone."""
     world = Nfs(synchronous_copy_bytes=2**30)
 
     def body() -> None:
@@ -364,7 +365,7 @@ def test_a_restart_ends_operations_under_way(form: str) -> None:
 
         task = world.runtime.spawn(form, operate)
         world.runtime.sleep(world.whole_ns // 2)
-        world.runtime.call_later(0, lambda: world.bed.restart_server("primary"))
+        world.testbed.inject(Fault(kind, backend="primary", at_ns=world.runtime.now()))
         with pytest.raises(TransferFailed):
             task.wait()
         assert not world.is_there()
