@@ -281,7 +281,7 @@ class NfsServer:
         """
         owners = [owner_id for owner_id, record in self._confirmed.items() if record.has_state]
         for listener in self.restart_listeners:
-            listener("the server restarted")
+            listener(f"the server {self._name} restarted")
         for client_id in list(self._clients):
             self.release(client_id, "the server restarted")
         clients = self._grace.begin(owners, self._now() + after_ns + self.times.grace_ns)

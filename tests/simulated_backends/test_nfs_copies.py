@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from worlds import SPREAD, World
 
+from harness.activity import ActivityState, HandleScope
 from harness.model import Caller
 from harness.runtime import SECOND
 from harness.schedule import Fault
@@ -369,6 +371,48 @@ def test_a_restart_ends_operations_under_way(form: str, kind: str) -> None:
         with pytest.raises(TransferFailed):
             task.wait()
         assert not world.is_there()
+
+    world.run(body)
+
+
+@pytest.mark.parametrize("kind", ["server.restart", "backend.restart"])
+@pytest.mark.parametrize("struck", ["primary", "sibling", "stranger"])
+def test_a_copy_to_another_server_ends_with_either(struck: str, kind: str) -> None:
+    """A COPY between servers, in the foreground or not, or of a job, fails with a restart of the one that reads or of
+    the one that writes, nothing of it is left, and its stateid is unknown; a third server is no part of it."""
+    world = Nfs(synchronous_copy_bytes=2**30)
+    told: list[OffloadStatus] = []
+
+    def copy(target: str, **form: Any) -> str | None:
+        request = CopyRequest("volume", target, "volume", point_in_time=False)
+        return world.copies.copy(session(), request, world.sibling.store, **form).stateid
+
+    def session() -> str:
+        return world.session("host-b")
+
+    def body() -> None:
+        world.volume()
+        stateid = copy("asynchronous", callback=lambda status: bool(told.append(status)))  # type: ignore[func-returns-value]
+        task = world.runtime.spawn("COPY", lambda: copy("synchronous", synchronous=True))
+        handle = world.start(
+            world.connect(), "replicate", source="volume", target="job", destination="sibling", scope=HandleScope.USER
+        )
+        world.runtime.sleep(world.whole_ns // 2)
+        assert len(world.sibling.inspect().objects) == 3 and stateid is not None
+        fault = Fault(kind, backend=struck, at_ns=world.runtime.now(), for_ns=SECOND if "backend" in kind else 0)
+        world.testbed.inject(fault)
+        if struck == "stranger":
+            task.wait()
+            assert world.wait(world.connect(), handle).state is ActivityState.DONE
+            assert world.copies.offload_status(session(), stateid).complete == "" and len(told) == 1
+            return
+        with pytest.raises(TransferFailed):
+            task.wait()
+        world.runtime.sleep(5 * world.whole_ns)
+        assert world.sibling.inspect().objects == () and told == [] and world.copies.offloads() == ()
+        status = world.connect().status(handle)
+        assert status.state is ActivityState.FAILED and struck in (status.error or "")
+        world.refused("NFS4ERR_BAD_STATEID", lambda: world.copies.offload_status(session(), stateid))
 
     world.run(body)
 
