@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from harness.runtime.agenda import Alarm
 
@@ -49,7 +51,8 @@ class ClientRecord:
 
     `confirmed` by a CREATE_SESSION; `opens` and `stateids` are its state: files and copies. `renewed_ns` is when its
     lease was last renewed, as far as no session of it does so all the time. A `courtesy` client's lease has expired,
-    but nobody has needed what it holds yet.
+    but nobody has needed what it holds yet (RFC 8881 section 8.4.3). `when_heard` is what waits for a client that can't
+    be heard.
     """
 
     client_id: int
@@ -61,6 +64,7 @@ class ClientRecord:
     sessions: dict[str, Session] = field(default_factory=dict)
     opens: set[str] = field(default_factory=set)
     stateids: set[str] = field(default_factory=set)
+    when_heard: list[Callable[[], None]] = field(default_factory=list)
     timer: Alarm | None = None
 
     @property
@@ -72,6 +76,16 @@ class ClientRecord:
     def has_state(self) -> bool:
         """Whether the client holds anything that another may not take from it while its lease lasts."""
         return bool(self.sessions or self.opens or self.stateids)
+
+
+class StateListener(Protocol):
+    """Who has to know when the server lets state go. Calls must not block."""
+
+    def session_destroyed(self, session_id: str) -> None:
+        """The session is gone, for whatever reason."""
+
+    def client_released(self, client_id: int, why: str) -> None:
+        """The client's state is gone: its copy stateids are no longer known (RFC 7862 section 4.8)."""
 
 
 def stop_timer(holder: ClientRecord | Session) -> None:

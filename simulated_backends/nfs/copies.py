@@ -70,16 +70,25 @@ class OffloadStatus:
 
 
 Callback = Callable[[OffloadStatus], bool]
-"""CB_OFFLOAD (RFC 7862 section 16.1): called at the copy's end; True is the client's reply. It must not block."""
+"""CB_OFFLOAD (RFC 7862 section 16.1): called at the copy's end, or as soon after it as the client can be heard; True is
+the client's reply. It must not block."""
 
 
 class Offload:
     """An asynchronous copy as the server holds it; implements `harness.storage.Transfer` for those who wait for it, and
-    `simulated_backends.transfers.Pausable` for the server's operator."""
+    `simulated_backends.transfers.Pausable` for the server's operator. It goes to the storage `into`."""
 
-    def __init__(self, owner: StateOwner, stateid: str, transfer: Transfer, ended: Callable[[Offload], None]) -> None:
+    def __init__(
+        self,
+        owner: StateOwner,
+        stateid: str,
+        transfer: Transfer,
+        into: VolumeStore,
+        ended: Callable[[Offload], None],
+    ) -> None:
         self.owner = owner
         self.stateid = stateid
+        self.into = into
         self.total = transfer.total
         self.complete: str | None = None
         self._transfer = transfer
@@ -125,7 +134,11 @@ class Offload:
 
 
 class CopyService:
-    """The copy operations of one server over its storage. `source` draws stateids."""
+    """The copy operations of one server over its storage. `source` draws stateids.
+
+    A copy to another server is asked for here, where its source is, and its stateid belongs to the client of this
+    server: COPY_NOTIFY to the source and COPY to the destination (RFC 7862 section 4) are one operation of this model.
+    """
 
     def __init__(
         self, runtime: Runtime, server: NfsServer, store: SimulatedStore, rules: CopyRules, source: random.Random
@@ -136,7 +149,7 @@ class CopyService:
         self._rules = rules
         self._source = source
         self._offloads: dict[str, Offload] = {}
-        self._foreground: list[Transfer] = []
+        self._foreground: list[tuple[Transfer, VolumeStore]] = []
         server.listeners.append(self)
 
     def copy(
@@ -151,7 +164,7 @@ class CopyService:
     ) -> CopyReply:
         """COPY (RFC 7862 section 15.2). A source that is being written may show any mix of the changes.
 
-        `synchronous` blocks until the copy is made; otherwise it is asynchronous and `callback`, if the session has a
+        `synchronous` blocks until the copy is made; otherwise it is asynchronous and `callback`, if the client has a
         back channel, is told its end. `into` is another server's storage. Raises `OffloadNoReqs`, NFS4ERR_GRACE, and
         what the copy fails with.
         """
@@ -163,7 +176,7 @@ class CopyService:
             raise OffloadNoReqs(synchronous and possible, self._rules.consecutive)
         live = replace(request, point_in_time=False)
         if synchronous:
-            return CopyReply(None, self._wait_for(self._store.begin_copy(live, into or self._store)))
+            return CopyReply(None, self._wait_for(live, into or self._store))
         offload = self._begin(owner, live, into or self._store, self._told)
         self._runtime.spawn(f"copy {offload.stateid}", lambda: self._watch(offload, callback))
         return CopyReply(offload.stateid, 0)
@@ -177,7 +190,7 @@ class CopyService:
         self._server.check_grace()
         if into is not None and into is not self._store:
             raise NfsError("NFS4ERR_XDEV", f"{request.target} would be on {into.name}; a clone stays where it is")
-        self._wait_for(self._store.begin_copy(replace(request, point_in_time=True), self._store))
+        self._wait_for(replace(request, point_in_time=True), self._store)
 
     def offload_status(self, session_id: str, stateid: str) -> OffloadStatus:
         """OFFLOAD_STATUS (RFC 7862 section 15.9). Raises NFS4ERR_BAD_STATEID for an unknown stateid.
@@ -191,12 +204,12 @@ class CopyService:
         """OFFLOAD_CANCEL (RFC 7862 section 15.8); nothing is written any more when it returns, the stateid is gone.
 
         Must not interfere with a copy that another user started (section 4.1.2): NFS4ERR_BAD_STATEID, as for an
-        unknown one. Raises NFS4ERR_COMPLETE_ALREADY for a copy that is over.
+        unknown one. Raises NFS4ERR_COMPLETE_ALREADY for a copy that is over, whose stateid ends as well (section 4.8).
         """
         offload = self._find(session_id, stateid)
+        self._forget(offload)
         if offload.complete is not None:
             raise NfsError("NFS4ERR_COMPLETE_ALREADY", f"the copy {stateid} is over")
-        self._forget(offload)
         offload.cancel("OFFLOAD_CANCEL")
 
     def offload(self, owner: StateOwner, request: CopyRequest, into: VolumeStore) -> Offload:
@@ -207,13 +220,18 @@ class CopyService:
         self._server.check_grace()
         return self._begin(owner, request, into, self._forget)
 
-    def stop_all(self, reason: str) -> None:
-        """The server goes down: every copy ends as it stands, and its stateid with it."""
+    def server_restarts(self, store: VolumeStore, reason: str) -> None:
+        """The server of that storage goes down: every copy from or to there ends as it stands, its stateid with it.
+
+        The stateid is state of the destination (RFC 7862 section 4.8), and what that one reads with of the source.
+        """
         for offload in list(self._offloads.values()):
-            self._forget(offload)
-            offload.fail(reason)
-        for transfer in list(self._foreground):
-            transfer.fail(reason)
+            if store in (self._store, offload.into):
+                self._forget(offload)
+                offload.fail(reason)
+        for transfer, into in list(self._foreground):
+            if store in (self._store, into):
+                transfer.fail(reason)
 
     def offloads(self) -> tuple[Offload, ...]:
         """The copies whose stateids stand, in the order of their start; for inspection and faults."""
@@ -239,25 +257,30 @@ class CopyService:
         stateid = f"{self._source.getrandbits(96):024x}"
         while stateid in self._offloads:
             stateid = f"{self._source.getrandbits(96):024x}"
-        offload = self._offloads[stateid] = Offload(owner, stateid, transfer, ended)
+        offload = self._offloads[stateid] = Offload(owner, stateid, transfer, into, ended)
         record = self._server.find(owner.client_id)
         if record is not None:
             record.stateids.add(stateid)
         return offload
 
-    def _wait_for(self, transfer: Transfer) -> int:
-        """Wait for an operation that answers once it is done; returns the bytes copied."""
-        self._foreground.append(transfer)
+    def _wait_for(self, request: CopyRequest, into: VolumeStore) -> int:
+        """Carry out an operation that answers once it is done; returns the bytes copied."""
+        transfer = self._store.begin_copy(request, into)
+        self._foreground.append((transfer, into))
         try:
             transfer.wait()
         finally:
-            self._foreground.remove(transfer)
+            self._foreground.remove((transfer, into))
         return transfer.moved()
 
     def _watch(self, offload: Offload, callback: Callback | None) -> None:
         with contextlib.suppress(StorageError):  # told like a success, by its code; a cancelled copy is told to nobody
             offload.wait()
-        if offload.stateid in self._offloads and callback is not None and callback(_status(offload)):
+        if callback is not None and offload.stateid in self._offloads:
+            self._server.when_heard(offload.owner.client_id, lambda: self._call_back(offload, callback))
+
+    def _call_back(self, offload: Offload, callback: Callback) -> None:
+        if callback(_status(offload)):
             self._forget(offload)
 
     def _told(self, offload: Offload) -> None:

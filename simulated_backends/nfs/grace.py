@@ -28,14 +28,19 @@ class Grace:
         """How long (ns) it lasts at most from now on."""
         return self._until_ns - self._now() if self.is_on else 0
 
-    def begin(self, owners: Iterable[str], until_ns: int) -> None:
-        """The server has restarted; `owners` name the clients that had state, `until_ns` is the instant of its end."""
-        self._missing = dict.fromkeys(owners)
+    def begin(self, owners: Iterable[str], until_ns: int) -> int:
+        """The server has restarted; `owners` name the clients that had state, `until_ns` is the instant of its end.
+
+        Who could still reclaim from before an earlier restart may do so now. Returns how many clients it waits for.
+        """
+        pending = self._missing if self.is_on else {}
+        self._missing = pending | dict.fromkeys(owners)
         self._reclaimers = frozenset(self._missing)
         self._until_ns = until_ns
+        return len(self._missing)
 
     def may_reclaim(self, owner: str) -> bool:
-        """Whether that client had state before the restart."""
+        """Whether that client had state before the restart, or before one whose grace period the restart cut short."""
         return owner in self._reclaimers
 
     def complete(self, owner: str) -> bool:

@@ -13,14 +13,14 @@ as section 8.4.2.1 permits where no reclaim can conflict with them.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 from harness.contract import ConnectionLost
 from harness.model import Caller
 from harness.recorder import Recorder
 from harness.runtime.agenda import Agenda
-from simulated_backends.nfs.clients import ClientOwner, ClientRecord, Session, StateOwner, stop_timer
+from simulated_backends.nfs.clients import ClientOwner, ClientRecord, Session, StateListener, StateOwner, stop_timer
 from simulated_backends.nfs.errors import NfsError
 from simulated_backends.nfs.grace import Grace
 
@@ -31,8 +31,8 @@ class LeaseTimes:
 
     `lease_ns`: the lease of a client, and the inactivity timer of a session, which may not be shorter (RFC 8881
     section 2.10.12). `grace_ns`: how long reclaims are taken after a restart, at least the lease before it (section
-    8.4.2.1). `courtesy_ns`: how long the state of an expired client is kept at most while nobody needs it; 0: not at
-    all.
+    8.4.2.1). `courtesy_ns`: how long the state of an expired client is kept at most while nobody needs it (section
+    8.4.3); 0: not at all.
     """
 
     lease_ns: int
@@ -44,26 +44,18 @@ class LeaseTimes:
             raise ValueError(f"grace_ns is {self.grace_ns}; it must be at least the lease, {self.lease_ns}")
 
 
-class StateListener(Protocol):
-    """Who has to know when the server lets state go. Calls must not block."""
-
-    def session_destroyed(self, session_id: str) -> None:
-        """The session is gone, for whatever reason."""
-
-    def client_released(self, client_id: int, why: str) -> None:
-        """The client's state is gone: its copy stateids are no longer known (RFC 7862 section 4.8)."""
-
-
 class NfsServer:
     """The clients of one server; implements `simulated_backends.backend.SessionLayer`.
 
     A connection is a session of its host's client; the caller's user is the RPC principal on it. `source` draws client
-    ids, verifiers and session ids. Operations raise `NfsError` with the status that the RFC gives.
+    ids, verifiers and session ids. Operations raise `NfsError` with the status that the RFC gives. `restart_listeners`
+    are called with the reason when the server goes down, before it forgets its clients; they must not block.
     """
 
     def __init__(self, env: Agenda, recorder: Recorder, name: str, times: LeaseTimes, source: random.Random) -> None:
         self.times = times
         self.listeners: list[StateListener] = []
+        self.restart_listeners: list[Callable[[str], None]] = []
         self._env = env
         self._recorder = recorder
         self._name = name
@@ -93,9 +85,6 @@ class NfsServer:
         known = self._confirmed.get(owner.owner_id)
         if update:
             return self._updated(owner, known)
-        unconfirmed = self._unconfirmed.get(owner.owner_id)
-        if unconfirmed is not None:
-            self._drop_unconfirmed(unconfirmed)
         if known is not None:
             if known.owner == owner:
                 return known
@@ -103,6 +92,9 @@ class NfsServer:
                 if known.has_state and not known.courtesy:
                     raise NfsError("NFS4ERR_CLID_INUSE", f"{owner.owner_id} is in use by another principal")
                 self.release(known.client_id, "another principal took the owner")
+        unconfirmed = self._unconfirmed.get(owner.owner_id)
+        if unconfirmed is not None:
+            self._drop_unconfirmed(unconfirmed)
         client_id = self._source.getrandbits(64)
         while client_id in self._clients:
             client_id = self._source.getrandbits(64)
@@ -231,6 +223,14 @@ class NfsServer:
         """Whether the session still stands."""
         return session_id in self._sessions
 
+    def when_heard(self, client_id: int, action: Callable[[], None]) -> None:
+        """Call `action` as soon as that client can be heard, unless it is released before; it must not block."""
+        record = self._clients[client_id]
+        if record.is_heard:
+            action()
+        else:
+            record.when_heard.append(action)
+
     def lease_left_ns(self, client_id: int) -> int:
         """How long (ns) the client's lease still lasts if it is not renewed from now on; 0 once it has expired."""
         record = self._clients.get(client_id)
@@ -276,14 +276,16 @@ class NfsServer:
     def restart(self, after_ns: int = 0) -> None:
         """The server restarts: it forgets every client id, session and stateid (RFC 8881 section 8.4.2).
 
-        It serves again after `after_ns`. Clients that had state may reclaim files in the grace period, which begins
-        then; copies can't be reclaimed (RFC 7862 section 4.8).
+        It serves again after `after_ns`. Clients that had state, or may still reclaim from before an earlier restart,
+        may reclaim files in the grace period, which begins then; copies can't be reclaimed (RFC 7862 section 4.8).
         """
         owners = [owner_id for owner_id, record in self._confirmed.items() if record.has_state]
+        for listener in self.restart_listeners:
+            listener(f"the server {self._name} restarted")
         for client_id in list(self._clients):
             self.release(client_id, "the server restarted")
-        self._grace.begin(owners, self._now() + after_ns + self.times.grace_ns)
-        self._recorder.emit("nfs.restarted", backend=self._name, clients=len(owners), grace_ns=self.grace_left_ns)
+        clients = self._grace.begin(owners, self._now() + after_ns + self.times.grace_ns)
+        self._recorder.emit("nfs.restarted", backend=self._name, clients=clients, grace_ns=self.grace_left_ns)
 
     # ---- the session layer of a backend ----------------------------------------------------------------------------
 
@@ -354,6 +356,9 @@ class NfsServer:
         for session in list(record.sessions.values()):
             if session.silent_since is not None and self._now() >= session.silent_since + self.times.lease_ns:
                 self._destroy(record, session)
+        actions, record.when_heard = record.when_heard, []
+        for action in actions:
+            action()
 
     def _maybe_unheard(self, record: ClientRecord) -> None:
         if record.is_heard or record.courtesy:

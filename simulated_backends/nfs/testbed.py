@@ -93,6 +93,7 @@ class NfsTestbed(SimulatedTestbed):
         stateids = random_source(self.seed, "stateids", store.name)
         self.servers[store.name] = sessions
         copies = self.copies[store.name] = CopyService(self.runtime, sessions, store, rules, stateids)
+        sessions.restart_listeners.append(lambda reason: self._stop_copies(store, reason))
         assert issubclass(self.engine_class, NfsJobEngine)
         engine = self.engines[store.name] = self.engine_class(
             self.runtime,
@@ -121,10 +122,12 @@ class NfsTestbed(SimulatedTestbed):
         """Restart a server at this instant: its connections break, its transfers fail, its grace period begins."""
         for connection in self.backend(backend).connections_of(""):
             connection.break_()
-        reason = "the server restarted"
-        self.engines[backend].fail_transfers(reason)
-        self.copies[backend].stop_all(reason)
+        self.engines[backend].fail_transfers(f"the server {backend} restarted")
         self.servers[backend].restart()
+
+    def _stop_copies(self, store: SimulatedStore, reason: str) -> None:
+        for copies in self.copies.values():
+            copies.server_restarts(store, reason)
 
     @staticmethod
     def _times(loaded: SimulatedProfile) -> LeaseTimes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Callable
 
@@ -118,6 +119,19 @@ def test_another_principal_is_refused_whatever_its_verifier(verifier: int) -> No
     session = desk.session()
     refused("NFS4ERR_CLID_INUSE", lambda: desk.server.exchange_id(ClientOwner("host-a", verifier, "host/b")))
     assert desk.server.sequence(session.id) is session and desk.released == []
+
+
+@pytest.mark.parametrize("asks_in_vain", [ClientOwner("host-a", 3, "host/b"), OWNER])
+def test_only_a_new_record_replaces_an_unconfirmed_one(asks_in_vain: ClientOwner) -> None:
+    """A restarted client can confirm its new client id though another principal is refused, or its old request is sent
+    again, meanwhile."""
+    desk = Desk()
+    old = desk.session()
+    new = desk.server.exchange_id(ClientOwner("host-a", 2, "host/a"))
+    with contextlib.suppress(NfsError):
+        assert desk.server.exchange_id(asks_in_vain).client_id == old.client_id
+    assert desk.server.create_session(new.client_id, "alice").client_id == new.client_id
+    assert desk.released == [(old.client_id, "the client restarted")]
 
 
 def test_a_new_verifier_releases_the_old_state_once_confirmed() -> None:
@@ -314,6 +328,39 @@ def test_grace_ends_once_everybody_has_reclaimed() -> None:
     assert not desk.server.in_grace and desk.server.grace_left_ns == 0
     desk.server.open_file(first.id, "file")
     assert [event.at_ns for event in desk.recorder.find("nfs.grace_ended")] == [10]
+
+
+@pytest.mark.parametrize("came_back", [False, True])
+def test_a_restart_within_grace_takes_no_claim_away(came_back: bool) -> None:
+    """Who has not reclaimed when the server restarts again is waited for anew, and may reclaim then."""
+    desk = Desk()
+    desk.session()
+    desk.server.restart()
+    if came_back:
+        desk.session()
+    desk.until(LEASE - 1)
+    desk.server.restart()
+    assert [event.fields["clients"] for event in desk.recorder.find("nfs.restarted")] == [1, 1]
+    stranger = desk.session(ClientOwner("host-b", 1, "host/b"))
+    desk.server.reclaim_complete(stranger.id)
+    refused("NFS4ERR_GRACE", lambda: desk.server.open_file(stranger.id, "file"))
+    assert desk.server.grace_left_ns == LEASE
+    again = desk.session()
+    desk.server.open_file(again.id, "file", reclaim=True)
+    desk.server.reclaim_complete(again.id)
+    desk.server.open_file(stranger.id, "file")
+
+
+def test_a_claim_ends_with_the_grace_period() -> None:
+    """Who did not come back in a whole grace period is not waited for after the next restart."""
+    desk = Desk()
+    desk.session()
+    desk.server.restart()
+    desk.until(LEASE)
+    desk.server.restart()
+    assert not desk.server.in_grace
+    again = desk.session()
+    refused("NFS4ERR_NO_GRACE", lambda: desk.server.open_file(again.id, "file", reclaim=True))
 
 
 def test_a_server_that_nobody_held_state_of_needs_no_grace() -> None:

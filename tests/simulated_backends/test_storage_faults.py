@@ -56,8 +56,10 @@ def test_writes_go_on_after_a_restart(world: World) -> None:
     world.run(body)
 
 
-def test_a_copy_to_a_backend_without_power_waits_for_it(world: World) -> None:
-    """A copy to another backend stands still while that one restarts, and is whole in the end."""
+def test_a_copy_to_an_array_without_power_waits_for_it() -> None:
+    """A copy to another array stands still while that one restarts, and is whole in the end; between NFS servers it is
+    state of the destination's, and ends."""
+    world = World("iscsi-sim")
 
     def body() -> None:
         expected = world.fill(world.volume())
