@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
 from harness.gate import WriteGate
 from harness.recorder import Recorder
@@ -17,6 +19,8 @@ from simulated_backends.pool import Pool
 from simulated_backends.route import HostRoute, PathLost
 from simulated_backends.stored_object import HeldObject
 from simulated_backends.writes import ACKNOWLEDGE, ARRIVE, AT_GATE, OVER, RETURN, SEND, Pace, Write
+
+T = TypeVar("T")
 
 
 class WritePath:
@@ -272,22 +276,40 @@ class WritePath:
             medium = self.held.pool.medium
             self._runtime.sleep(self.service_ns((medium.disk_read, medium.disk_write), BLOCK))
 
-    def _flush(self) -> None:
+    def _flush(self, until_ns: int) -> None:
         """SYNCHRONIZE CACHE, or COMMIT: what is in the volume's write cache goes to the disk at the disk's rate.
 
-        Raises `Expired` if the host has lost its session for good.
+        Raises `Expired` if the host has lost its session for good, or at `until_ns`; the disk goes on with it then.
         """
+        runtime = self._runtime
         while True:
             held = self.held
             figures, disk = held.pool.figures, (held.pool.medium.disk_write,)
             route = self.route
             try:
-                session = route.ready()
+                session = self._until(until_ns, route, route.ready)
             except PathLost as error:
                 raise Expired(str(error)) from None
             bandwidth = max(1, self._fabric.leftover(disk))
             dirty = len(held.dirty)
-            self._runtime.sleep(figures.round_trip_ns + figures.service_ns + dirty * BLOCK * SECOND // bandwidth)
-            if route.carry(session):
+            flush_ns = figures.round_trip_ns + figures.service_ns + dirty * BLOCK * SECOND // bandwidth
+            left_ns = until_ns - runtime.clock()
+            if flush_ns > left_ns:
+                runtime.call_later(flush_ns, held.dirty.clear)
+                runtime.sleep(max(0, left_ns))
+                raise Expired
+            runtime.sleep(flush_ns)
+            if self._until(until_ns, route, partial(route.carry, session)):
                 held.dirty.clear()
                 return
+
+    def _until(self, until_ns: int, route: HostRoute, cross: Callable[[], T]) -> T:
+        """Let a message cross, or raise `Expired` at that instant of the host's clock."""
+        if route.is_clear:
+            return cross()
+        crossing = self._runtime.spawn(f"flush of {self.held.id} from {self.host}", cross)
+        self._runtime.blocking_task(crossing).take_along(crossing)
+        try:
+            return crossing.wait(max(0, until_ns - self._runtime.clock()))
+        finally:
+            crossing.abandon()

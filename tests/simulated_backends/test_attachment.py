@@ -86,6 +86,25 @@ def test_a_stalled_drain_times_out_once(world: World) -> None:
     world.run(body)
 
 
+def test_all_owners_of_a_gate_see_it_drain(world: World) -> None:
+    """Owners that hold while a write is under way are quiesced together, when it is acknowledged."""
+
+    def body() -> None:
+        attachment = world.volume()
+        writer = world.runtime.spawn("writer", lambda: attachment.write(1, 11))
+        world.runtime.sleep(1)
+        owners = ("one", "two", "three")
+        holds = [world.runtime.spawn(o, lambda o=o: attachment.gate.hold(o, 5 * SECOND, 60 * SECOND)) for o in owners]
+        for hold in holds:
+            hold.wait()
+        assert writer.is_over
+        quiesced = world.recorder.find("gate.quiesced")
+        assert [event.fields["owner"] for event in quiesced] == list(owners)
+        assert len({event.at_ns for event in quiesced}) == 1
+
+    world.run(body)
+
+
 def test_a_detached_volume_takes_no_writes(world: World) -> None:
     """Detaching waits for the writes under way; later ones are refused, as are those to a deleted volume."""
 

@@ -83,18 +83,41 @@ def test_a_hold_flushes_what_is_dirty(make_world: Callable[..., World]) -> None:
     world.run(body)
 
 
-def test_a_flush_that_takes_too_long_is_no_quiesce(world: World) -> None:
-    """A hold whose flush is kept back by the network expires, and is given back."""
+@pytest.mark.parametrize("after_ns", [0, 100_000])
+def test_a_flush_that_takes_too_long_is_no_quiesce(world: World, after_ns: int) -> None:
+    """A hold whose flush meets a cut network, at its beginning or its end, expires in time, and is given back."""
 
     def body() -> None:
         attachment = world.volume()
         attachment.write(1, 11)
-        world.testbed.inject(Fault("partition", caller="host-a", for_ns=3 * SECOND))
+        began_ns = world.runtime.now()
+        world.testbed.inject(Fault("partition", caller="host-a", at_ns=began_ns + after_ns, for_ns=100 * SECOND))
         with pytest.raises(Expired):
-            attachment.gate.hold("test", SECOND, 60 * SECOND)
-        assert not attachment.gate.holding
+            attachment.gate.hold("test", 3 * SECOND, 60 * SECOND)
+        assert world.runtime.now() == began_ns + 3 * SECOND
+        assert not attachment.gate.holding and not world.recorder.find("gate.expired")
+        world.runtime.sleep(200 * SECOND)
         attachment.gate.hold("test", SECOND, 60 * SECOND)
         attachment.gate.release("test")
+
+    world.run(body)
+
+
+def test_a_disk_too_slow_for_a_hold_goes_on_with_the_flush(make_world: Callable[..., World]) -> None:
+    """A hold expires in time where its flush takes longer; what the disk was told to write is written all the same."""
+    world = make_world(write_cache_bytes=1000 * BLOCK, disk_write_bytes_per_s=BLOCK * 100, service_jitter_ns=0)
+
+    def body() -> None:
+        attachment = world.volume()
+        world.fill(attachment, tuple(range(300)))
+        began_ns = world.runtime.now()
+        with pytest.raises(Expired):
+            attachment.gate.hold("test", SECOND, 60 * SECOND)
+        assert world.runtime.now() == began_ns + SECOND
+        with pytest.raises(Expired):
+            attachment.gate.hold("test", SECOND, 60 * SECOND)
+        world.runtime.sleep(2 * SECOND)
+        attachment.gate.hold("test", SECOND, 60 * SECOND)
 
     world.run(body)
 
