@@ -22,8 +22,9 @@ class HeldObject:
     transfers out of it, `changing` names the transfer that is about to change or remove it, `partial` shows what has
     arrived of an object that is not complete. `bad` are blocks that can't be read; `reading` has `fail_at` of each
     transfer that reads the object's blocks. `dirty` are blocks that are in the write cache and not on the disk,
-    `moved_away` those whose content at the newest copy-on-write snapshot was moved away for it (None: no snapshot).
-    `suspension` holds the writes of hosts while there is one.
+    `flushing` counts those that flushes under way are bringing there, `moved_away` are those whose content at the
+    newest copy-on-write snapshot was moved away for it (None: no snapshot). `suspension` holds the writes of hosts
+    while there is one.
     """
 
     id: str
@@ -44,6 +45,7 @@ class HeldObject:
     bad: set[int] = field(default_factory=set)
     reading: list[Callable[[int, str], None]] = field(default_factory=list)
     dirty: set[int] = field(default_factory=set)
+    flushing: int = 0
     moved_away: set[int] | None = None
     suspension: Suspension | None = None
 
@@ -79,6 +81,18 @@ class HeldObject:
         self.content.write_all(blocks, stamps)
         if self.bad:
             self.bad.difference_update(blocks)
+
+    def begin_flush(self) -> set[int]:
+        """A flush begins; returns the blocks that it brings to the disk. Those that are written later are not its."""
+        flushed, self.dirty = self.dirty, set()
+        self.flushing += len(flushed)
+        return flushed
+
+    def end_flush(self, flushed: set[int], is_done: bool) -> None:
+        """A flush of those blocks is over; they are still dirty unless it was done."""
+        self.flushing -= len(flushed)
+        if not is_done:
+            self.dirty |= flushed
 
     def resume(self) -> None:
         """Let the writes of hosts go on, if they are held."""

@@ -291,16 +291,19 @@ class WritePath:
             except PathLost as error:
                 raise Expired(str(error)) from None
             bandwidth = max(1, self._fabric.leftover(disk))
-            dirty = len(held.dirty)
-            flush_ns = figures.round_trip_ns + figures.service_ns + dirty * BLOCK * SECOND // bandwidth
+            flushed, is_flushed = held.begin_flush(), False
+            flush_ns = figures.round_trip_ns + figures.service_ns + held.flushing * BLOCK * SECOND // bandwidth
             left_ns = until_ns - runtime.clock()
             if flush_ns > left_ns:
-                runtime.call_later(flush_ns, held.dirty.clear)
+                runtime.call_later(flush_ns, partial(held.end_flush, flushed, True))
                 runtime.sleep(max(0, left_ns))
                 raise Expired
-            runtime.sleep(flush_ns)
-            if self._until(until_ns, route, partial(route.carry, session)):
-                held.dirty.clear()
+            try:
+                runtime.sleep(flush_ns)
+                is_flushed = self._until(until_ns, route, partial(route.carry, session))
+            finally:
+                held.end_flush(flushed, is_flushed)
+            if is_flushed:
                 return
 
     def _until(self, until_ns: int, route: HostRoute, cross: Callable[[], T]) -> T:
