@@ -208,7 +208,7 @@ class _StreamedBackups(JobEngine):
             raise ObjectBusy(f"{job.source} is being {held.changing}")
         stream = self._stream(job.source, held.bytes, codec(job.technique).name, sink, behind)
         held.readers += 1
-        held.reading.append(stream.fail_at)
+        held.read_by(stream.fail_at)
         activity.transfer = stream
         self._faults.arm(activity)
         try:
@@ -218,7 +218,7 @@ class _StreamedBackups(JobEngine):
         finally:
             stream.cancel("it is over")
             held.readers -= 1
-            held.reading = [fail_at for fail_at in held.reading if fail_at != stream.fail_at]
+            held.unread_by(stream.fail_at)
 
     def _stream(self, source: str, size: int, technique: str, sink: Any, store: CountingStore) -> _Stream:
         medium, node = self._store.medium, self.way.node()

@@ -67,7 +67,7 @@ class BulkTransfers:
         path = self._path_to(into)
         name = f"copy of {source.id} to {request.target} on {into.pool.name}"
         transfer = self._fill(source, target, into, request.point_in_time, name, reads=not shares)
-        return _started(transfer.run(lambda size, ended: self._work(path, size, ended, shares)), source)
+        return transfer.run(lambda size, ended: self._work(path, size, ended, shares))
 
     def begin_move(self, volume_id: str, into: HeldObjects, live: bool) -> BulkTransfer:
         """See `harness.storage.VolumeStore.begin_move`.
@@ -111,8 +111,8 @@ class BulkTransfers:
         transfer = BulkTransfer(self._runtime, name, volume.bytes, cut_over, let_go)
         arriving.partial = lambda: arrived(seen(), transfer.moved(), rank)
         path = self._path_to(into)
-        volume.reading.append(transfer.fail_at)
-        return _started(transfer.run(lambda size, ended: self._fabric.start(path, size, ended)), volume)
+        volume.read_by(transfer.fail_at, rank)
+        return transfer.run(lambda size, ended: self._fabric.start(path, size, ended))
 
     def begin_revert(self, volume_id: str, snapshot_id: str) -> BulkTransfer:
         """See `harness.storage.VolumeStore.begin_revert`; the content changes at the end, as a whole.
@@ -141,9 +141,9 @@ class BulkTransfers:
         transfer = BulkTransfer(self._runtime, name, snapshot.bytes, finish, let_go)
         quick = snapshot.lineage == volume.lineage
         if not quick:
-            snapshot.reading.append(transfer.fail_at)
+            snapshot.read_by(transfer.fail_at)
         path = self._path_to(self._objects)
-        return _started(transfer.run(lambda size, ended: self._work(path, size, ended, quick)), snapshot)
+        return transfer.run(lambda size, ended: self._work(path, size, ended, quick))
 
     def begin_read(self, source: str, point_in_time: bool, chunk_bytes: int) -> StreamReader:
         """See `harness.storage.VolumeStore.begin_read`. Raises `ObjectBusy` while the source moves or is reverted."""
@@ -168,9 +168,7 @@ class BulkTransfers:
             held.readers -= 1
             _unread(held, transfer, crawl)
 
-        held.reading.append(transfer.fail_at)
-        for block in sorted(held.bad):
-            transfer.fail_at(block * BLOCK, held.medium_error(block))
+        held.read_by(transfer.fail_at)
         return StreamReader(transfer, chunk_bytes, look, release)
 
     # ---- parts -----------------------------------------------------------------------------------------------------
@@ -218,7 +216,7 @@ class BulkTransfers:
         transfer = BulkTransfer(self._runtime, name, source.bytes, finish, discard)
         target.partial = lambda: arrived(seen(), transfer.moved(), rank)
         if reads:
-            source.reading.append(transfer.fail_at)
+            source.read_by(transfer.fail_at, rank)
         return transfer
 
     def _work(self, path: Path, size: int, ended: Callable[[], None], quick: bool) -> Work:
@@ -234,14 +232,7 @@ class BulkTransfers:
         return (here.disk_read, here.port_out, *lines, there.port_in, there.disk_write)
 
 
-def _started(transfer: BulkTransfer, source: HeldObject) -> BulkTransfer:
-    first_bad = source.first_bad()
-    if first_bad is not None and transfer.fail_at in source.reading:
-        transfer.fail_at(first_bad * BLOCK, source.medium_error(first_bad))
-    return transfer
-
-
 def _unread(held: HeldObject, transfer: BulkTransfer | StreamTransfer, crawl: Crawl | None = None) -> None:
     """The transfer does not read the object any more, nor crawl over it."""
-    held.reading = [r for r in held.reading if r != transfer.fail_at]
+    held.unread_by(transfer.fail_at)
     held.crawls = [c for c in held.crawls if c is not crawl]

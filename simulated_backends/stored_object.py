@@ -13,6 +13,13 @@ from simulated_backends.pool import Pool
 from simulated_backends.suspension import Suspension
 
 
+class Reader(NamedTuple):
+    """A transfer that reads an object's blocks in the order of their rank, and what lets it fail at a position."""
+
+    fail_at: Callable[[int, str], None]
+    rank: Rank
+
+
 @dataclass(eq=False)
 class HeldObject:
     """A volume or snapshot as its backend holds it.
@@ -20,11 +27,10 @@ class HeldObject:
     A volume that moves stays this object and changes its `pool`, so that attached hosts follow. `lineage` numbers
     what shares blocks on the medium; `provisioned` GiB is what the object counts against the pool. `readers` counts
     transfers out of it, `changing` names the transfer that is about to change or remove it, `partial` shows what has
-    arrived of an object that is not complete. `bad` are blocks that can't be read; `reading` has `fail_at` of each
-    transfer that reads the object's blocks. `dirty` are blocks that are in the write cache and not on the disk,
-    `flushing` counts those that flushes under way are bringing there, `moved_away` are those whose content at the
-    newest copy-on-write snapshot was moved away for it (None: no snapshot). `suspension` holds the writes of hosts
-    while there is one.
+    arrived of an object that is not complete. `bad` are blocks that can't be read, `reading` the transfers that read
+    the object's blocks. `dirty` are blocks that are in the write cache and not on the disk, `flushing` counts those
+    that flushes under way are bringing there, `moved_away` are those whose content at the newest copy-on-write snapshot
+    was moved away for it (None: no snapshot). `suspension` holds the writes of hosts while there is one.
     """
 
     id: str
@@ -43,7 +49,7 @@ class HeldObject:
     partial: Callable[[], dict[int, int]] | None = None
     crawls: list[Crawl] = field(default_factory=list)
     bad: set[int] = field(default_factory=set)
-    reading: list[Callable[[int, str], None]] = field(default_factory=list)
+    reading: list[Reader] = field(default_factory=list)
     dirty: set[int] = field(default_factory=set)
     flushing: int = 0
     moved_away: set[int] | None = None
@@ -103,8 +109,19 @@ class HeldObject:
     def spoil(self, block: int) -> None:
         """A block can't be read from now on, until it is written; transfers that get to it fail."""
         self.bad.add(block)
-        for fail_at in tuple(self.reading):
-            fail_at(block * BLOCK, self.medium_error(block))
+        for reader in tuple(self.reading):
+            self._fail(reader, block)
+
+    def read_by(self, fail_at: Callable[[int, str], None], rank: Rank = ascending) -> None:
+        """A transfer begins to read the object's blocks; it fails at the first bad one that it gets to."""
+        reader = Reader(fail_at, rank)
+        self.reading.append(reader)
+        for block in sorted(self.bad):
+            self._fail(reader, block)
+
+    def unread_by(self, fail_at: Callable[[int, str], None]) -> None:
+        """That transfer does not read the object any more."""
+        self.reading = [reader for reader in self.reading if reader.fail_at != fail_at]
 
     def medium_error(self, block: int) -> str:
         """What a reader of a bad block is told."""
@@ -137,6 +154,9 @@ class HeldObject:
     def described(self) -> StoredObject:
         """The object as the storage port shows it."""
         return StoredObject(self.id, self.kind, self.size, self.complete, self.parent, self.identity)
+
+    def _fail(self, reader: Reader, block: int) -> None:
+        reader.fail_at(reader.rank(block) * BLOCK, self.medium_error(block))
 
 
 def arrived(image: dict[int, int], moved: int, rank: Rank = ascending) -> dict[int, int]:

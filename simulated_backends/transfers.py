@@ -86,7 +86,7 @@ class BulkTransfer:
         Returns the transfer itself.
         """
         self._begin = begin
-        self._work = begin(self.total, self._ended)
+        self.resume()
         return self
 
     def moved(self) -> int:
@@ -95,7 +95,7 @@ class BulkTransfer:
 
     def fail_at(self, position: int, reason: str) -> None:
         """Fail once `position` bytes are moved, unless that is past already."""
-        if self._over.is_over or self._begin is None or self.moved() > position:
+        if self._over.is_over or self.moved() > position:
             return
         if self._failing is not None and self._failing[0] <= position:
             return

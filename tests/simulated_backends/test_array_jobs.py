@@ -12,6 +12,7 @@ from harness.activity import ActivityState, HandleScope
 from harness.contract import ActivityNotAbortable, ActivityUnknown
 from harness.runtime import SECOND
 from harness.schedule import Fault
+from harness.storage import BLOCKS_PER_GIB
 from simulated_backends.profiles import ProfileError
 
 USER = HandleScope.USER
@@ -128,7 +129,8 @@ def test_a_paused_job_can_be_aborted_or_fail(world: World) -> None:
         world.runtime.sleep(SECOND // 10)
         world.testbed.inject(Fault("job.pause", backend="primary", for_ns=60 * SECOND))
         paused_ns = world.runtime.now()
-        world.testbed.inject(Fault("medium.error", backend="primary", volume="volume", fraction=0.5))
+        fraction = world.block_at(0.5) / BLOCKS_PER_GIB
+        world.testbed.inject(Fault("medium.error", backend="primary", volume="volume", fraction=fraction))
         status = world.wait(connection, handle)
         assert (status.state, status.progress) == (ActivityState.FAILED, pytest.approx(0.5, abs=0.01))
         assert world.runtime.now() > paused_ns + 60 * SECOND

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from worlds import SPREAD, World
 
@@ -9,8 +12,13 @@ from harness.activity import ActivityState, HandleScope
 from harness.contract import ActivityUnknown, ConnectionLost
 from harness.runtime import SECOND
 from harness.schedule import Fault
-from harness.storage import BLOCK, BLOCKS_PER_GIB, PoolFull, TransferFailed
+from harness.storage import BLOCK, BLOCKS_PER_GIB, PoolFull, Transfer, TransferFailed
 from simulated_backends.attachment import MediumError
+
+
+def medium_error(block: int, **fault: Any) -> Fault:
+    """A fault that lets a block of the volume go bad."""
+    return Fault("medium.error", backend="primary", volume="volume", fraction=block / BLOCKS_PER_GIB, **fault)
 
 
 def test_a_restart_ends_jobs_and_sessions_and_keeps_volumes(world: World) -> None:
@@ -102,17 +110,16 @@ def test_a_copy_fails_where_the_medium_does(world: World, before: bool) -> None:
 
     def body() -> None:
         world.fill(world.volume())
-        fault = Fault("medium.error", backend="primary", volume="volume", fraction=0.5)
+        block = world.block_at(0.5)
         if before:
-            world.testbed.inject(fault)
+            world.testbed.inject(medium_error(block))
         began = world.runtime.now()
         copy = world.copy("volume", "copy")
         if not before:
             world.runtime.sleep(SECOND // 4)
-            world.testbed.inject(Fault("medium.error", backend="primary", volume="volume", fraction=0.75))
-            world.testbed.inject(fault)
-            world.testbed.inject(Fault("medium.error", backend="primary", volume="volume", fraction=0.001))
-        with pytest.raises(TransferFailed, match=f"MEDIUM ERROR.*block {BLOCKS_PER_GIB // 2}"):
+            for fraction in (0.75, 0.5, 1 / 64):
+                world.testbed.inject(medium_error(world.block_at(fraction)))
+        with pytest.raises(TransferFailed, match=f"MEDIUM ERROR.*block {block} "):
             copy.wait()
         assert copy.moved() == copy.total // 2
         spent = world.runtime.now() - began
@@ -149,13 +156,61 @@ def test_a_block_that_went_bad_behind_a_copy_does_not_matter(world: World) -> No
         expected = world.fill(world.volume())
         copy = world.copy("volume", "copy")
         world.sleep_until(copy, 0.5)
-        world.testbed.inject(Fault("medium.error", backend="primary", volume="volume", fraction=0.25))
+        world.testbed.inject(medium_error(world.block_at(0.25)))
         copy.wait()
         assert world.store.image("copy") == expected
         with pytest.raises(TransferFailed):
             world.copy("volume", "again").wait()
 
     world.run(body)
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.3, 0.6, 0.9])
+@pytest.mark.parametrize("verb", ["copy", "move"])
+def test_a_bad_block_matters_as_long_as_it_was_not_read(
+    make_world: Callable[..., World], fraction: float, verb: str
+) -> None:
+    """What goes bad under a copy or a move of a live volume ends it if it would still have seen the block written."""
+
+    def begin(world: World) -> Transfer:
+        if verb == "copy":
+            return world.copy("volume", "copy", point_in_time=False)
+        return world.store.begin_move("volume", world.sibling.store, live=False)
+
+    def is_read(block: int) -> bool:
+        world = make_world()
+
+        def body() -> bool:
+            attachment = world.volume()
+            world.fill(attachment)
+            transfer = begin(world)
+            world.sleep_until(transfer, 0.5)
+            world.store.find("volume").write(block, 9999)  # type: ignore[union-attr]
+            transfer.wait()
+            image = world.store.image("copy") if verb == "copy" else world.sibling.store.image("volume")
+            return image.get(block, 0) != 9999
+
+        return world.run(body)
+
+    def is_done(block: int) -> bool:
+        world = make_world()
+
+        def body() -> bool:
+            world.fill(world.volume())
+            transfer = begin(world)
+            world.sleep_until(transfer, 0.5)
+            world.testbed.inject(medium_error(block))
+            try:
+                transfer.wait()
+            except TransferFailed:
+                assert transfer.moved() > transfer.total // 2
+                return False
+            return True
+
+        return world.run(body)
+
+    block = int(fraction * BLOCKS_PER_GIB)
+    assert is_done(block) is is_read(block)
 
 
 def test_hosts_and_backups_meet_a_bad_block(world: World) -> None:
@@ -165,7 +220,7 @@ def test_hosts_and_backups_meet_a_bad_block(world: World) -> None:
         attachment = world.volume()
         world.fill(attachment)
         block = SPREAD[10]
-        world.testbed.inject(Fault("medium.error", backend="primary", volume="volume", fraction=block / BLOCKS_PER_GIB))
+        world.testbed.inject(medium_error(block))
         with pytest.raises(MediumError, match=f"block {block} "):
             attachment.read((block - 1) * BLOCK, 3 * BLOCK)
         reader = world.store.begin_read("volume", True, 1 << 20)
