@@ -168,7 +168,7 @@ class BulkTransfers:
             held.readers -= 1
             _unread(held, transfer, crawl)
 
-        held.read_by(transfer.fail_at)
+        held.read_by(transfer.fail_at, is_live=not point_in_time)
         return StreamReader(transfer, chunk_bytes, look, release)
 
     # ---- parts -----------------------------------------------------------------------------------------------------
@@ -216,7 +216,7 @@ class BulkTransfers:
         transfer = BulkTransfer(self._runtime, name, source.bytes, finish, discard)
         target.partial = lambda: arrived(seen(), transfer.moved(), rank)
         if reads:
-            source.read_by(transfer.fail_at, rank)
+            source.read_by(transfer.fail_at, rank, not point_in_time)
         return transfer
 
     def _work(self, path: Path, size: int, ended: Callable[[], None], quick: bool) -> Work:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from harness.model import GIB
 from harness.storage import BLOCK, Image, ObjectBusy, ObjectUnknown, StoredObject
@@ -13,11 +13,19 @@ from simulated_backends.pool import Pool
 from simulated_backends.suspension import Suspension
 
 
-class Reader(NamedTuple):
-    """A transfer that reads an object's blocks in the order of their rank, and what lets it fail at a position."""
+class FailAt(Protocol):
+    """What lets a transfer fail at a position in bytes, unless `still` says then that it need not."""
 
-    fail_at: Callable[[int, str], None]
+    def __call__(self, position: int, reason: str, still: Callable[[], bool] | None) -> None:
+        """See `harness.storage.Transfer.fail_at`."""
+
+
+class Reader(NamedTuple):
+    """A transfer that reads an object's blocks in the order of their rank, live or as they were when it began."""
+
+    fail_at: FailAt
     rank: Rank
+    is_live: bool
 
 
 @dataclass(eq=False)
@@ -112,14 +120,17 @@ class HeldObject:
         for reader in tuple(self.reading):
             self._fail(reader, block)
 
-    def read_by(self, fail_at: Callable[[int, str], None], rank: Rank = ascending) -> None:
-        """A transfer begins to read the object's blocks; it fails at the first bad one that it gets to."""
-        reader = Reader(fail_at, rank)
+    def read_by(self, fail_at: FailAt, rank: Rank = ascending, is_live: bool = True) -> None:
+        """A transfer begins to read the object's blocks; it fails at the first that is bad when it gets there.
+
+        One that does not read the live object fails as well where the block was written in the meantime.
+        """
+        reader = Reader(fail_at, rank, is_live)
         self.reading.append(reader)
         for block in sorted(self.bad):
             self._fail(reader, block)
 
-    def unread_by(self, fail_at: Callable[[int, str], None]) -> None:
+    def unread_by(self, fail_at: FailAt) -> None:
         """That transfer does not read the object any more."""
         self.reading = [reader for reader in self.reading if reader.fail_at != fail_at]
 
@@ -156,7 +167,8 @@ class HeldObject:
         return StoredObject(self.id, self.kind, self.size, self.complete, self.parent, self.identity)
 
     def _fail(self, reader: Reader, block: int) -> None:
-        reader.fail_at(reader.rank(block) * BLOCK, self.medium_error(block))
+        still = (lambda: block in self.bad) if reader.is_live else None
+        reader.fail_at(reader.rank(block) * BLOCK, self.medium_error(block), still)
 
 
 def arrived(image: dict[int, int], moved: int, rank: Rank = ascending) -> dict[int, int]:

@@ -213,6 +213,30 @@ def test_a_bad_block_matters_as_long_as_it_was_not_read(
     assert is_done(block) is is_read(block)
 
 
+def test_a_block_that_is_written_in_time_does_not_end_a_copy(world: World) -> None:
+    """A copy of a live volume goes past a bad block that was written again, and fails at the next one; so do reads."""
+
+    def body() -> None:
+        attachment = world.volume()
+        expected = world.fill(attachment)
+        good, bad = world.block_at(0.5), world.block_at(0.75)
+        world.testbed.inject(medium_error(good))
+        copy = world.copy("volume", "copy", point_in_time=False)
+        reader = iter(world.store.begin_read("volume", False, 1 << 20))
+        world.sleep_until(copy, 0.25)
+        world.testbed.inject(medium_error(bad))
+        for block in (good, bad):
+            attachment.write(block, world.recorder.next_stamp())
+        world.testbed.inject(medium_error(bad))
+        with pytest.raises(TransferFailed, match=f"block {bad} "):
+            copy.wait()
+        assert copy.moved() == copy.total * 3 // 4
+        attachment.write(bad, world.recorder.next_stamp())
+        assert len(list(reader)) == len(expected)
+
+    world.run(body)
+
+
 def test_hosts_and_backups_meet_a_bad_block(world: World) -> None:
     """Reading the block fails, as do a backup and a host copy that get to it; writing it makes it good again."""
 
