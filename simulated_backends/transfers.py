@@ -51,13 +51,13 @@ class TimedWork:
 
 @runtime_checkable
 class Pausable(Protocol):
-    """A transfer that can stand still and go on where it was. Neither call blocks; repeating one is harmless."""
+    """A transfer that can stand still and go on where it was. Neither call blocks; pauses nest."""
 
     def pause(self) -> None:
         """Move nothing more for now."""
 
     def resume(self) -> None:
-        """Go on."""
+        """Take one pause back; go on once there is none left."""
 
 
 class Obstacles:
@@ -103,6 +103,7 @@ class BulkTransfer:
         self._begin: Callable[[int, Callable[[], None]], Work] | None = None
         self._work: Work | None = None
         self._before = 0
+        self._pauses = 0
         self._obstacles = Obstacles()
 
     def run(self, begin: Callable[[int, Callable[[], None]], Work]) -> BulkTransfer:
@@ -111,7 +112,7 @@ class BulkTransfer:
         Returns the transfer itself.
         """
         self._begin = begin
-        self.resume()
+        self._go_on()
         return self
 
     def moved(self) -> int:
@@ -125,25 +126,19 @@ class BulkTransfer:
         before = self._obstacles.next
         self._obstacles.add(position, reason, still)
         if self._obstacles.next != before and self._work is not None:
-            self.pause()
-            self.resume()
+            self._halt()
+            self._go_on()
 
     def pause(self) -> None:
         """See `Pausable.pause`."""
-        if self._work is not None and not self._over.is_over:
-            self._before = self.moved()
-            self._work.cancel()
-            self._work = None
+        self._pauses += 1
+        self._halt()
 
     def resume(self) -> None:
         """See `Pausable.resume`."""
-        if self._work is not None or self._begin is None or self._over.is_over:
-            return
-        obstacle = self._obstacles.next
-        if obstacle is None:
-            self._work = self._begin(self.total - self._before, self._ended)
-        else:
-            self._work = self._begin(obstacle - self._before, self._meet)
+        self._pauses -= 1
+        if not self._pauses:
+            self._go_on()
 
     def wait(self) -> None:
         """See `harness.storage.Transfer.wait`."""
@@ -157,13 +152,28 @@ class BulkTransfer:
         """See `harness.storage.Transfer.fail`."""
         self._stop(TransferFailed(f"{self._name} failed: {reason}"))
 
+    def _halt(self) -> None:
+        if self._work is not None and not self._over.is_over:
+            self._before = self.moved()
+            self._work.cancel()
+            self._work = None
+
+    def _go_on(self) -> None:
+        if self._work is not None or self._begin is None or self._over.is_over:
+            return
+        obstacle = self._obstacles.next
+        if obstacle is None:
+            self._work = self._begin(self.total - self._before, self._ended)
+        else:
+            self._work = self._begin(obstacle - self._before, self._meet)
+
     def _meet(self) -> None:
         reason = self._obstacles.met(self.moved() + 1)
         if reason is not None:
             self.fail(reason)
         else:
-            self.pause()
-            self.resume()
+            self._halt()
+            self._go_on()
 
     def _ended(self) -> None:
         if not self._over.is_over:

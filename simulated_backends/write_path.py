@@ -64,7 +64,7 @@ class WritePath:
         self._log = recorder.writes(held.id)
         self._jitter = jitter
         self._idle: Signal[None] | None = None
-        self._stall: tuple[int, int] | None = None
+        self._stalls: list[tuple[int, int]] = []
         self._reply_faults: list[Fault] = []
 
     def write(self, block: int, stamp: int, count: int = 1) -> None:
@@ -120,7 +120,8 @@ class WritePath:
     def stall(self, for_ns: int) -> None:
         """Leave the writes that are under way now unacknowledged for `for_ns` nanoseconds."""
         now = self._runtime.now()
-        self._stall = (now, now + for_ns)
+        self._stalls = [(began_ns, end_ns) for began_ns, end_ns in self._stalls if end_ns > now]
+        self._stalls.append((now, now + for_ns))
 
     def hit_reply(self, fault: Fault) -> None:
         """Let the acknowledgement of the next write be lost or late."""
@@ -152,7 +153,7 @@ class WritePath:
             return self._arrive(write)
         if write.phase == RETURN:
             return self._return(write)
-        return self._acknowledge(write)
+        return self._answer(write)
 
     def drop(self, write: Write) -> None:
         """Count a write as over, acknowledged or not. Harmless when it is."""
@@ -179,7 +180,7 @@ class WritePath:
         half, rest = divmod(figures.round_trip_ns, 2)
         bandwidth = max(1, self._fabric.leftover(self._path_to(pool)))
         there_ns = half + figures.service_ns + BLOCK * SECOND // bandwidth
-        stalled_ns = -1 if self._stall is None else self._stall[0]
+        stalled_ns = self._stalls[-1][0] if self._stalls else -1
         if stalled_ns >= self._runtime.now():
             return None
         return Pace(
@@ -238,12 +239,14 @@ class WritePath:
         if not write.route.carry(write.session):
             write.phase = SEND
             return 0
-        if self._stall is not None and write.sent_ns <= self._stall[0]:
-            write.phase = ACKNOWLEDGE
-            return max(0, self._stall[1] - self._runtime.now())
-        return self._acknowledge(write)
+        return self._answer(write)
 
-    def _acknowledge(self, write: Write) -> int:
+    def _answer(self, write: Write) -> int:
+        if self._stalls and write.sent_ns <= self._stalls[-1][0]:
+            stalled_ns = max(end_ns for began_ns, end_ns in self._stalls if write.sent_ns <= began_ns)
+            if stalled_ns > self._runtime.now():
+                write.phase = ACKNOWLEDGE
+                return stalled_ns - self._runtime.now()
         for more in range(write.count):
             self._log.acknowledge(write.row + more)
         self.drop(write)

@@ -10,7 +10,7 @@ from worlds import World
 
 from harness.activity import ActivityState, HandleScope
 from harness.contract import ActivityNotAbortable, ActivityUnknown
-from harness.runtime import SECOND
+from harness.runtime import SECOND, nanoseconds
 from harness.schedule import Fault
 from harness.storage import BLOCKS_PER_GIB
 from simulated_backends.profiles import ProfileError
@@ -88,6 +88,26 @@ def test_some_jobs_can_be_paused(world: World) -> None:
         assert world.store.image("copy") == expected
         (fault,), (over,) = world.recorder.find("fault"), world.recorder.find("fault.over")
         assert fault.fields["jobs"] == 1 and over.at_ns - fault.at_ns == 60 * SECOND
+
+    world.run(body)
+
+
+@pytest.mark.parametrize(("first_s", "second_s"), [(60, 5), (5, 60)])
+def test_pauses_of_a_job_nest(world: World, first_s: int, second_s: int) -> None:
+    """A job that is paused twice goes on when both pauses are over, and is as late as that."""
+
+    def body() -> None:
+        world.volume()
+        connection = world.connect()
+        began_ns = world.runtime.now()
+        handle = world.start(connection, "copy", source="volume", target="copy", scope=USER)
+        for at_s, for_s in ((0.1, first_s), (2.1, second_s)):
+            at_ns = began_ns + nanoseconds(at_s)
+            world.testbed.inject(Fault("job.pause", backend="primary", for_ns=for_s * SECOND, at_ns=at_ns))
+        assert world.wait(connection, handle).state is ActivityState.DONE
+        (ended,) = world.recorder.find("activity.ended")
+        paused_ns = nanoseconds(max(first_s, 2 + second_s))
+        assert ended.at_ns - began_ns == pytest.approx(world.testbed.profile.whole_copy_ns + paused_ns, rel=1e-3)
 
     world.run(body)
 

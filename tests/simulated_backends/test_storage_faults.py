@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -100,6 +101,24 @@ def test_a_full_pool_takes_nothing_new(world: World) -> None:
         attachment.write(2, 22)
         world.store.create_volume("other", 1)
         assert world.store.image("volume") == {1: 12, 2: 22}
+
+    world.run(body)
+
+
+@pytest.mark.parametrize("times_s", [(0, 5), (5, 0), (20, 5), (5, 20)])
+def test_a_pool_is_full_until_the_last_fault_is_over(world: World, times_s: tuple[int, int]) -> None:
+    """Of two faults that fill a pool the end of one changes nothing while the other lasts (0 s: for good)."""
+
+    def body() -> None:
+        attachment = world.volume()
+        for for_s in times_s:
+            world.testbed.inject(Fault("pool.full", backend="primary", for_ns=for_s * SECOND))
+        world.runtime.sleep(10 * SECOND)
+        with pytest.raises(PoolFull):
+            attachment.write(1, 11)
+        world.runtime.sleep(20 * SECOND)
+        with pytest.raises(PoolFull) if 0 in times_s else contextlib.nullcontext():
+            attachment.write(1, 12)
 
     world.run(body)
 
