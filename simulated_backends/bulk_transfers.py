@@ -57,7 +57,7 @@ class BulkTransfers:
         snaps = sharing and request.makes == "snapshot" and source.kind == "volume"
         shares = snaps or request.linked
         into.check_new(request.target, 0 if snaps else size)
-        target = into.add(request.target, request.makes, size, lineage=source.lineage if shares else None)
+        target = into.add(request.target, request.makes, size, source if shares else None)
         if snaps:
             into.provision(target, 0)
             if figures.snapshot_kind == "copy-on-write":
@@ -110,6 +110,7 @@ class BulkTransfers:
         name = f"move of {volume_id} from {here} to {there}"
         transfer = BulkTransfer(self._runtime, name, volume.bytes, cut_over, let_go)
         arriving.partial = lambda: arrived(seen(), transfer.moved(), rank)
+        arriving.starve = lambda: _starve(transfer, seen(), rank, into)
         path = self._path_to(into)
         volume.read_by(transfer.fail_at, rank)
         return transfer.run(lambda size, ended: self._fabric.start(path, size, ended))
@@ -206,7 +207,7 @@ class BulkTransfers:
                 target.content = source.content.freeze()
                 for block, stamp in crawl.kept.items():
                     target.content.write(block, stamp)
-            target.partial = None
+            target.partial = target.starve = None
             target.complete = True
 
         def discard() -> None:
@@ -216,6 +217,7 @@ class BulkTransfers:
         transfer = BulkTransfer(self._runtime, name, source.bytes, finish, discard)
         target.partial = lambda: arrived(seen(), transfer.moved(), rank)
         if reads:
+            target.starve = lambda: _starve(transfer, seen(), rank, into)
             source.read_by(transfer.fail_at, rank, not point_in_time)
         return transfer
 
@@ -236,3 +238,11 @@ def _unread(held: HeldObject, transfer: BulkTransfer | StreamTransfer, crawl: Cr
     """The transfer does not read the object any more, nor crawl over it."""
     held.unread_by(transfer.fail_at)
     held.crawls = [c for c in held.crawls if c is not crawl]
+
+
+def _starve(transfer: BulkTransfer, image: dict[int, int], rank: Rank, into: HeldObjects) -> None:
+    """Let a transfer of that image fail at the next block that takes room, unless there is some again by then."""
+    moved, pool = transfer.moved(), into.pool
+    ahead = min((rank(block) * BLOCK for block in image if (rank(block) + 1) * BLOCK > moved), default=None)
+    if ahead is not None and pool.figures.is_thin:
+        transfer.fail_at(max(moved, ahead), f"the pool of {pool.name} is full", lambda: pool.is_full)

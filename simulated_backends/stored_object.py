@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from harness.model import GIB
-from harness.storage import BLOCK, Image, ObjectBusy, ObjectUnknown, StoredObject
+from harness.storage import BLOCK, Image, ObjectBusy, ObjectUnknown, PoolFull, StoredObject
 from simulated_backends.content import Content, Crawl, Rank, ascending
 from simulated_backends.pool import Pool
 from simulated_backends.suspension import Suspension
@@ -33,12 +33,13 @@ class HeldObject:
     """A volume or snapshot as its backend holds it.
 
     A volume that moves stays this object and changes its `pool`, so that attached hosts follow. `lineage` numbers
-    what shares blocks on the medium; `provisioned` GiB is what the object counts against the pool. `readers` counts
-    transfers out of it, `changing` names the transfer that is about to change or remove it, `partial` shows what has
-    arrived of an object that is not complete. `bad` are blocks that can't be read, `reading` the transfers that read
-    the object's blocks. `dirty` are blocks that are in the write cache and not on the disk, `flushing` counts those
-    that flushes under way are bringing there, `moved_away` are those whose content at the newest copy-on-write snapshot
-    was moved away for it (None: no snapshot). `suspension` holds the writes of hosts while there is one.
+    what shares blocks on the medium, `kin` are the objects of one lineage (None: only this one); `provisioned` GiB is
+    what the object counts against the pool. `readers` counts transfers out of it, `changing` names the transfer that is
+    about to change or remove it, `partial` shows what has arrived of an object that is not complete, `starve` tells
+    what fills it that the pool is full. `bad` are blocks that can't be read, `reading` the transfers that read the
+    object's blocks. `dirty` are blocks that are in the write cache and not on the disk, `flushing` counts those that
+    flushes under way are bringing there, `moved_away` are those whose content at the newest copy-on-write snapshot was
+    moved away for it (None: no snapshot). `suspension` holds the writes of hosts while there is one.
     """
 
     id: str
@@ -49,12 +50,14 @@ class HeldObject:
     identity: str
     provisioned: int
     parent: str | None = None
+    kin: list[HeldObject] | None = None
     complete: bool = True
     content: Content = field(default_factory=Content)
     readers: int = 0
     changing: str | None = None
     gone: bool = False
     partial: Callable[[], dict[int, int]] | None = None
+    starve: Callable[[], None] | None = None
     crawls: list[Crawl] = field(default_factory=list)
     bad: set[int] = field(default_factory=set)
     reading: list[Reader] = field(default_factory=list)
@@ -79,6 +82,21 @@ class HeldObject:
         """Raises `ObjectBusy` while a transfer of the object is under way."""
         if self.busy_with is not None:
             raise ObjectBusy(f"{self.id} {self.busy_with}")
+
+    def sharers(self, block: int) -> list[HeldObject]:
+        """The other objects that show the same block on the medium."""
+        if not self.kin:
+            return []
+        stamp = self.content.stamp(block)
+        return [other for other in self.kin if other is not self and other.content.stamp(block) == stamp]
+
+    def check_room(self, block: int) -> None:
+        """Raises `PoolFull` if writing the block takes a new one of a full pool, as for a shared block it does."""
+        pool = self.pool
+        if not pool.is_full:
+            return
+        if self.sharers(block) if self.content.stamp(block) else pool.figures.is_thin:
+            raise PoolFull(f"the pool of {pool.name} is full: no room for block {block} of {self.id}")
 
     def write(self, block: int, stamp: int) -> None:
         """Change one block; those who crawl over the object are told first. Raises `ObjectUnknown` once it is gone."""

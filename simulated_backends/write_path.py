@@ -12,7 +12,7 @@ from harness.recorder import Recorder
 from harness.runtime import SECOND, Expired, Signal, Timer
 from harness.runtime.virtual import VirtualRuntime
 from harness.schedule import Fault
-from harness.storage import BLOCK, ObjectUnknown, PoolFull
+from harness.storage import BLOCK, ObjectUnknown
 from simulated_backends.fabric import Fabric, Path
 from simulated_backends.host_links import HostLinks
 from simulated_backends.pool import Pool
@@ -174,7 +174,7 @@ class WritePath:
             return None
         if not self.is_attached or held.gone or self.gate.holding or self._reply_faults:
             return None
-        if held.suspension is not None or held.moved_away is not None or (pool.is_full and pool.figures.is_thin):
+        if held.suspension is not None or held.moved_away is not None or pool.is_full:
             return None
         figures = pool.figures
         half, rest = divmod(figures.round_trip_ns, 2)
@@ -263,11 +263,11 @@ class WritePath:
         return (self._links.port_out, pool.medium.port_in, pool.medium.disk_write)
 
     def _apply(self, block: int, stamp: int) -> None:
-        """Put an arrived block into the volume and its write cache; raises `PoolFull` in a thin pool without room."""
+        """Put an arrived block into the volume and its write cache; raises `PoolFull` without room."""
         held = self.held
         pool = held.pool
-        if pool.is_full and pool.figures.is_thin and not held.content.stamp(block):
-            raise PoolFull(f"the pool of {pool.name} is full: no room for block {block} of {held.id}")
+        if pool.is_full:
+            held.check_room(block)
         held.write(block, stamp)
         if len(held.dirty) * BLOCK < pool.figures.write_cache_bytes:  # else the cache destages as fast as it is filled
             held.dirty.add(block)
