@@ -135,8 +135,8 @@ class BulkTransfers:
 
         def finish() -> None:
             let_go()
-            volume.bad.clear()
             volume.replace(snapshot.content.freeze())
+            volume.bad = set(snapshot.bad) if quick else set()
 
         name = f"revert of {volume_id} to {snapshot_id}"
         transfer = BulkTransfer(self._runtime, name, snapshot.bytes, finish, let_go)
@@ -187,6 +187,8 @@ class BulkTransfers:
         target.complete = False
         source.readers += 1
         frozen = source.content.freeze() if point_in_time else None
+        if frozen is not None:
+            target.content = frozen  # what it shares, it shares from now on
         rank = self._copy_order(target.id, source.bytes // BLOCK)
         crawl = Crawl(lambda: transfer.moved(), rank)
         if frozen is None:
@@ -201,9 +203,7 @@ class BulkTransfers:
 
         def finish() -> None:
             let_go()
-            if frozen is not None:
-                target.content = frozen
-            else:
+            if frozen is None:
                 target.content = source.content.freeze()
                 for block, stamp in crawl.kept.items():
                     target.content.write(block, stamp)
@@ -219,6 +219,8 @@ class BulkTransfers:
         if reads:
             target.starve = lambda: _starve(transfer, seen(), rank, into)
             source.read_by(transfer.fail_at, rank, not point_in_time)
+        else:
+            target.bad.update(source.bad)
         return transfer
 
     def _work(self, path: Path, size: int, ended: Callable[[], None], quick: bool) -> Work:

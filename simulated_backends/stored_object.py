@@ -133,10 +133,14 @@ class HeldObject:
             suspension.end()
 
     def spoil(self, block: int) -> None:
-        """A block can't be read from now on, until it is written; transfers that get to it fail."""
-        self.bad.add(block)
-        for reader in tuple(self.reading):
-            self._fail(reader, block)
+        """A block can't be read from now on, until it is written; transfers that get to it fail.
+
+        The same goes for the objects that share it, each until its own is written.
+        """
+        for held in (self, *self.sharers(block)):
+            held.bad.add(block)
+            for reader in tuple(held.reading):
+                held._fail(reader, block)
 
     def read_by(self, fail_at: FailAt, rank: Rank = ascending, is_live: bool = True) -> None:
         """A transfer begins to read the object's blocks; it fails at the first that is bad when it gets there.

@@ -10,7 +10,8 @@ from worlds import SPREAD, World
 
 from harness.schedule import Fault
 from harness.stamps import block_bytes
-from harness.storage import CopyRequest, PoolFull, StorageError, TransferFailed
+from harness.storage import BLOCK, BLOCKS_PER_GIB, CopyRequest, PoolFull, StorageError, TransferFailed
+from simulated_backends.attachment import MediumError
 
 FULL = Fault("pool.full", backend="primary")
 
@@ -105,5 +106,60 @@ def test_a_copy_goes_on_if_the_pool_has_room_in_time(make_world: Callable[..., W
             copy.wait()
         assert copy.moved() == copy.total // 2
         assert world.primary.inspect().find("copy") is None
+
+    world.run(body)
+
+
+@pytest.mark.parametrize("makes", ["snapshot", "link"])
+@pytest.mark.parametrize("when", ["before", "under way", "after"])
+def test_a_bad_block_is_bad_for_all_who_share_it(make_world: Callable[..., World], makes: str, when: str) -> None:
+    """Whoever shares a block can't read it either when it goes bad, until he writes his own; a copy has its own."""
+    world = make_world(provisioning="thin", snapshot_kind="redirect-on-write", snapshots_depend_on_volume=False)
+
+    def body() -> None:
+        attachment = world.volume()
+        expected = world.fill(attachment)
+        world.copy("volume", "copy").wait()
+        kind, linked = ("snapshot", False) if makes == "snapshot" else ("volume", True)
+        request = CopyRequest("volume", "shared", kind, point_in_time=True, linked=linked)
+        fraction = SPREAD[10] / BLOCKS_PER_GIB
+        fault = Fault("medium.error", backend="primary", volume="volume", fraction=fraction)
+        if when == "before":
+            world.testbed.inject(fault)
+        transfer = world.store.begin_copy(request, world.store)
+        if when == "under way":
+            world.testbed.inject(fault)
+        transfer.wait()
+        if when == "after":
+            world.testbed.inject(fault)
+        attachment.write(SPREAD[10], world.recorder.next_stamp())
+        world.copy("volume", "second copy").wait()
+        with pytest.raises(TransferFailed, match=f"block {SPREAD[10]} of shared"):
+            world.copy("shared", "third copy").wait()
+        world.copy("copy", "fourth copy").wait()
+        assert world.store.image("fourth copy") == expected
+
+    world.run(body)
+
+
+def test_a_block_that_is_shared_no_more_goes_bad_alone(make_world: Callable[..., World]) -> None:
+    """What was overwritten since a snapshot goes bad in the volume only; a revert to the snapshot puts it right."""
+    world = make_world(provisioning="thin", snapshot_kind="redirect-on-write")
+
+    def body() -> None:
+        attachment = world.volume()
+        expected = world.fill(attachment)
+        world.copy("volume", "snapshot", "snapshot").wait()
+        attachment.write(SPREAD[10], world.recorder.next_stamp())
+        for block in (SPREAD[10], SPREAD[20]):
+            fraction = block / BLOCKS_PER_GIB
+            world.testbed.inject(Fault("medium.error", backend="primary", volume="volume", fraction=fraction))
+        with pytest.raises(TransferFailed, match=f"block {SPREAD[20]} of snapshot"):
+            world.store.begin_copy(CopyRequest("snapshot", "copy", "volume", True), world.sibling.store).wait()
+        world.store.begin_revert("volume", "snapshot").wait()
+        assert len(attachment.read(SPREAD[10] * BLOCK, BLOCK)) == BLOCK
+        with pytest.raises(MediumError):
+            attachment.read(SPREAD[20] * BLOCK, BLOCK)
+        assert world.store.image("volume") == expected
 
     world.run(body)
