@@ -13,8 +13,8 @@ class WriteGate:
     """One host's gate for one volume (Q-1 to Q-6).
 
     A writer brackets each write with `enter` and `leave`. `flush` is called once a hold has drained, to push what a
-    write cache still holds; it may block, and raise `Expired`. `call_later` is that of the host's clock, by which the
-    limit of a hold counts; by default the runtime's.
+    write cache still holds; it may block until the instant (ns, by `Runtime.clock`) that it is given, and raise
+    `Expired`. `call_later` is that of the host's clock, by which the limit of a hold counts; by default the runtime's.
     """
 
     def __init__(
@@ -23,7 +23,7 @@ class WriteGate:
         recorder: Recorder,
         volume_id: str,
         host: str,
-        flush: Callable[[], None] | None = None,
+        flush: Callable[[int], None] | None = None,
         call_later: Callable[[int, Callable[[], None]], Timer] | None = None,
     ) -> None:
         self._runtime = runtime
@@ -74,7 +74,9 @@ class WriteGate:
         """Count a write as acknowledged."""
         with self._guard:
             self._in_flight -= 1
-            drained = self._drained if self._in_flight == 0 else None
+            drained = None
+            if self._in_flight == 0:
+                drained, self._drained = self._drained, None
         if drained is not None:
             drained.set(None)
 
@@ -89,7 +91,7 @@ class WriteGate:
         Raises `Expired` if drain and flush take longer than `within_ns`; the hold is given back then.
         """
         self._runtime.checkpoint()
-        began_ns = self._runtime.now()
+        until_ns = self._runtime.clock() + within_ns
         timer = self._call_later(limit_ns, lambda: self._expire(owner))
         with self._guard:
             if self._opened is None:
@@ -97,15 +99,15 @@ class WriteGate:
             self._owners[owner] = timer
             drained = None
             if self._in_flight:
-                drained = self._drained = self._runtime.signal(f"writes of {self.volume_id} at {self.host} drain")
+                drained = self._drained = self._drained or self._runtime.signal(
+                    f"writes of {self.volume_id} at {self.host} drain"
+                )
         self._recorder.emit("gate.hold", volume=self.volume_id, host=self.host, owner=owner)
         try:
             if drained is not None:
                 drained.wait(within_ns)
             if self._flush is not None:
-                self._flush()
-                if self._runtime.now() - began_ns > within_ns:
-                    raise Expired
+                self._flush(until_ns)
         except Expired:
             self._give_back(owner, "gate.timeout")
             raise Expired(

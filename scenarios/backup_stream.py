@@ -28,6 +28,7 @@ from harness.testbed import CodecFigure, Job
 from simulated_backends.fabric import Fabric, Flow, Link, Path
 from simulated_backends.host_links import HostLinks
 from simulated_backends.nfs.jobs import NfsJobEngine
+from simulated_backends.transfers import Obstacles
 from simulated_backends.volume_store import SimulatedStore
 
 SEGMENTS = 32
@@ -98,7 +99,7 @@ class _Stream:
     _done: int = 0
     _flows: list[Flow] = field(default_factory=list)
     _error: StorageError | None = None
-    _failing: tuple[int, str] | None = None
+    _obstacles: Obstacles = field(default_factory=Obstacles)
     _waiting: Signal[None] | None = None
     _over: Signal[None] = field(init=False)
 
@@ -121,10 +122,10 @@ class _Stream:
         """See `harness.storage.Transfer.fail`."""
         self._stop(TransferFailed(f"{self.name} failed: {reason}"))
 
-    def fail_at(self, position: int, reason: str) -> None:
-        """Fail with the segment that gets to the byte at `position`, unless that is past already."""
-        if position >= self._done and (self._failing is None or position < self._failing[0]):
-            self._failing = (position, reason)
+    def fail_at(self, position: int, reason: str, still: Callable[[], bool] | None = None) -> None:
+        """Fail with the segment that gets to the byte at `position`, unless it is past already or `still` denies it."""
+        if position >= self._done:
+            self._obstacles.add(position, reason, still)
 
     def run(self) -> None:
         """Read it all; blocks until the last byte is stored. Raises what the transfer was stopped with."""
@@ -134,8 +135,9 @@ class _Stream:
             size = min(step, self.total - first)
             self._move(size, on_the_way)
             self._done = first + size
-            if self._failing is not None and self._failing[0] < self._done:
-                self.fail(self._failing[1])
+            reason = self._obstacles.met(self._done)
+            if reason is not None:
+                self.fail(reason)
                 self._check()
             on_the_way = size
         if self.stored:
@@ -208,7 +210,7 @@ class _StreamedBackups(JobEngine):
             raise ObjectBusy(f"{job.source} is being {held.changing}")
         stream = self._stream(job.source, held.bytes, codec(job.technique).name, sink, behind)
         held.readers += 1
-        held.reading.append(stream.fail_at)
+        held.read_by(stream.fail_at, is_live=not job.point_in_time)
         activity.transfer = stream
         self._faults.arm(activity)
         try:
@@ -218,7 +220,7 @@ class _StreamedBackups(JobEngine):
         finally:
             stream.cancel("it is over")
             held.readers -= 1
-            held.reading = [fail_at for fail_at in held.reading if fail_at != stream.fail_at]
+            held.unread_by(stream.fail_at)
 
     def _stream(self, source: str, size: int, technique: str, sink: Any, store: CountingStore) -> _Stream:
         medium, node = self._store.medium, self.way.node()

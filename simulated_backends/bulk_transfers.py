@@ -57,7 +57,7 @@ class BulkTransfers:
         snaps = sharing and request.makes == "snapshot" and source.kind == "volume"
         shares = snaps or request.linked
         into.check_new(request.target, 0 if snaps else size)
-        target = into.add(request.target, request.makes, size, lineage=source.lineage if shares else None)
+        target = into.add(request.target, request.makes, size, source if shares else None)
         if snaps:
             into.provision(target, 0)
             if figures.snapshot_kind == "copy-on-write":
@@ -67,7 +67,7 @@ class BulkTransfers:
         path = self._path_to(into)
         name = f"copy of {source.id} to {request.target} on {into.pool.name}"
         transfer = self._fill(source, target, into, request.point_in_time, name, reads=not shares)
-        return _started(transfer.run(lambda size, ended: self._work(path, size, ended, shares)), source)
+        return transfer.run(lambda size, ended: self._work(path, size, ended, shares))
 
     def begin_move(self, volume_id: str, into: HeldObjects, live: bool) -> BulkTransfer:
         """See `harness.storage.VolumeStore.begin_move`.
@@ -110,9 +110,10 @@ class BulkTransfers:
         name = f"move of {volume_id} from {here} to {there}"
         transfer = BulkTransfer(self._runtime, name, volume.bytes, cut_over, let_go)
         arriving.partial = lambda: arrived(seen(), transfer.moved(), rank)
+        arriving.starve = lambda: _starve(transfer, seen(), rank, into)
         path = self._path_to(into)
-        volume.reading.append(transfer.fail_at)
-        return _started(transfer.run(lambda size, ended: self._fabric.start(path, size, ended)), volume)
+        volume.read_by(transfer.fail_at, rank)
+        return transfer.run(lambda size, ended: self._fabric.start(path, size, ended))
 
     def begin_revert(self, volume_id: str, snapshot_id: str) -> BulkTransfer:
         """See `harness.storage.VolumeStore.begin_revert`; the content changes at the end, as a whole.
@@ -134,16 +135,16 @@ class BulkTransfers:
 
         def finish() -> None:
             let_go()
-            volume.bad.clear()
             volume.replace(snapshot.content.freeze())
+            volume.bad = set(snapshot.bad) if quick else set()
 
         name = f"revert of {volume_id} to {snapshot_id}"
         transfer = BulkTransfer(self._runtime, name, snapshot.bytes, finish, let_go)
         quick = snapshot.lineage == volume.lineage
         if not quick:
-            snapshot.reading.append(transfer.fail_at)
+            snapshot.read_by(transfer.fail_at)
         path = self._path_to(self._objects)
-        return _started(transfer.run(lambda size, ended: self._work(path, size, ended, quick)), snapshot)
+        return transfer.run(lambda size, ended: self._work(path, size, ended, quick))
 
     def begin_read(self, source: str, point_in_time: bool, chunk_bytes: int) -> StreamReader:
         """See `harness.storage.VolumeStore.begin_read`. Raises `ObjectBusy` while the source moves or is reverted."""
@@ -168,9 +169,7 @@ class BulkTransfers:
             held.readers -= 1
             _unread(held, transfer, crawl)
 
-        held.reading.append(transfer.fail_at)
-        for block in sorted(held.bad):
-            transfer.fail_at(block * BLOCK, held.medium_error(block))
+        held.read_by(transfer.fail_at, is_live=not point_in_time)
         return StreamReader(transfer, chunk_bytes, look, release)
 
     # ---- parts -----------------------------------------------------------------------------------------------------
@@ -188,6 +187,8 @@ class BulkTransfers:
         target.complete = False
         source.readers += 1
         frozen = source.content.freeze() if point_in_time else None
+        if frozen is not None:
+            target.content = frozen  # what it shares, it shares from now on
         rank = self._copy_order(target.id, source.bytes // BLOCK)
         crawl = Crawl(lambda: transfer.moved(), rank)
         if frozen is None:
@@ -202,13 +203,11 @@ class BulkTransfers:
 
         def finish() -> None:
             let_go()
-            if frozen is not None:
-                target.content = frozen
-            else:
+            if frozen is None:
                 target.content = source.content.freeze()
                 for block, stamp in crawl.kept.items():
                     target.content.write(block, stamp)
-            target.partial = None
+            target.partial = target.starve = None
             target.complete = True
 
         def discard() -> None:
@@ -218,7 +217,10 @@ class BulkTransfers:
         transfer = BulkTransfer(self._runtime, name, source.bytes, finish, discard)
         target.partial = lambda: arrived(seen(), transfer.moved(), rank)
         if reads:
-            source.reading.append(transfer.fail_at)
+            target.starve = lambda: _starve(transfer, seen(), rank, into)
+            source.read_by(transfer.fail_at, rank, not point_in_time)
+        else:
+            target.bad.update(source.bad)
         return transfer
 
     def _work(self, path: Path, size: int, ended: Callable[[], None], quick: bool) -> Work:
@@ -234,14 +236,15 @@ class BulkTransfers:
         return (here.disk_read, here.port_out, *lines, there.port_in, there.disk_write)
 
 
-def _started(transfer: BulkTransfer, source: HeldObject) -> BulkTransfer:
-    first_bad = source.first_bad()
-    if first_bad is not None and transfer.fail_at in source.reading:
-        transfer.fail_at(first_bad * BLOCK, source.medium_error(first_bad))
-    return transfer
-
-
 def _unread(held: HeldObject, transfer: BulkTransfer | StreamTransfer, crawl: Crawl | None = None) -> None:
     """The transfer does not read the object any more, nor crawl over it."""
-    held.reading = [r for r in held.reading if r != transfer.fail_at]
+    held.unread_by(transfer.fail_at)
     held.crawls = [c for c in held.crawls if c is not crawl]
+
+
+def _starve(transfer: BulkTransfer, image: dict[int, int], rank: Rank, into: HeldObjects) -> None:
+    """Let a transfer of that image fail at the next block that takes room, unless there is some again by then."""
+    moved, pool = transfer.moved(), into.pool
+    ahead = min((rank(block) * BLOCK for block in image if (rank(block) + 1) * BLOCK > moved), default=None)
+    if ahead is not None and pool.figures.is_thin:
+        transfer.fail_at(max(moved, ahead), f"the pool of {pool.name} is full", lambda: pool.is_full)

@@ -236,15 +236,11 @@ class FaultInjector:
         self._end_after(fault, heal)
 
     def _fill_pool(self, fault: Fault) -> None:
-        pool = self._backends[fault.backend].store.pool
-        self._recorder.emit("fault", fault=fault.kind, backend=pool.name, for_ns=fault.for_ns)
-        pool.is_full = True
-
-        def empty() -> None:
-            pool.is_full = False
-
+        store = self._backends[fault.backend].store
+        self._recorder.emit("fault", fault=fault.kind, backend=store.name, for_ns=fault.for_ns)
+        store.fill()
         if fault.for_ns:
-            self._end_after(fault, empty)
+            self._end_after(fault, store.pool.free)
 
     def _spoil(self, fault: Fault) -> None:
         store = self._backends[fault.backend].store

@@ -89,17 +89,20 @@ class HeldObjects:
 
     # ---- changes ---------------------------------------------------------------------------------------------------
 
-    def add(self, object_id: str, kind: str, size: int, lineage: int | None = None) -> HeldObject:
-        """Make an empty object of `size` GiB; of a lineage of its own unless it shares another object's blocks."""
+    def add(self, object_id: str, kind: str, size: int, sharing: HeldObject | None = None) -> HeldObject:
+        """Make an empty object of `size` GiB; of a lineage of its own unless it is `sharing` another's blocks."""
         held = HeldObject(
             id=object_id,
             kind=kind,
             size=size,
             pool=self.pool,
-            lineage=next(self._lineages) if lineage is None else lineage,
+            lineage=next(self._lineages) if sharing is None else sharing.lineage,
             identity=self._mint_identity(),
             provisioned=size,
         )
+        if sharing is not None:
+            sharing.kin = held.kin = sharing.kin or [sharing]
+            held.kin.append(held)
         self.put(held)
         return held
 
@@ -112,6 +115,9 @@ class HeldObjects:
         """Give an object away. Raises KeyError if it is not here."""
         del self._by_id[held.id]
         self.provisioned -= held.provisioned
+        if held.kin is not None:
+            held.kin.remove(held)
+            held.kin = None
         if held.parent is not None:
             self._snapshots[held.parent].pop(held.id, None)
 

@@ -23,3 +23,14 @@ class Pool:
     figures: Figures
     is_full: bool = False
     lines_to: Callable[[str], Path] = lambda backend: ()
+    _fillers: int = 0
+
+    def fill(self) -> None:
+        """A fault takes what is left of the pool."""
+        self._fillers += 1
+        self.is_full = True
+
+    def free(self) -> None:
+        """One such fault is over."""
+        self._fillers -= 1
+        self.is_full = self._fillers > 0

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from harness.model import GIB
-from harness.storage import BLOCK, Image, ObjectBusy, ObjectUnknown, StoredObject
+from harness.storage import BLOCK, Image, ObjectBusy, ObjectUnknown, PoolFull, StoredObject
 from simulated_backends.content import Content, Crawl, Rank, ascending
 from simulated_backends.pool import Pool
 from simulated_backends.suspension import Suspension
+
+
+class FailAt(Protocol):
+    """What lets a transfer fail at a position in bytes, unless `still` says then that it need not."""
+
+    def __call__(self, position: int, reason: str, still: Callable[[], bool] | None) -> None:
+        """See `harness.storage.Transfer.fail_at`."""
+
+
+class Reader(NamedTuple):
+    """A transfer that reads an object's blocks in the order of their rank, live or as they were when it began."""
+
+    fail_at: FailAt
+    rank: Rank
+    is_live: bool
 
 
 @dataclass(eq=False)
@@ -18,12 +33,13 @@ class HeldObject:
     """A volume or snapshot as its backend holds it.
 
     A volume that moves stays this object and changes its `pool`, so that attached hosts follow. `lineage` numbers
-    what shares blocks on the medium; `provisioned` GiB is what the object counts against the pool. `readers` counts
-    transfers out of it, `changing` names the transfer that is about to change or remove it, `partial` shows what has
-    arrived of an object that is not complete. `bad` are blocks that can't be read; `reading` has `fail_at` of each
-    transfer that reads the object's blocks. `dirty` are blocks that are in the write cache and not on the disk,
-    `moved_away` those whose content at the newest copy-on-write snapshot was moved away for it (None: no snapshot).
-    `suspension` holds the writes of hosts while there is one.
+    what shares blocks on the medium, `kin` are the objects of one lineage (None: only this one); `provisioned` GiB is
+    what the object counts against the pool. `readers` counts transfers out of it, `changing` names the transfer that is
+    about to change or remove it, `partial` shows what has arrived of an object that is not complete, `starve` tells
+    what fills it that the pool is full. `bad` are blocks that can't be read, `reading` the transfers that read the
+    object's blocks. `dirty` are blocks that are in the write cache and not on the disk, `flushing` counts those that
+    flushes under way are bringing there, `moved_away` are those whose content at the newest copy-on-write snapshot was
+    moved away for it (None: no snapshot). `suspension` holds the writes of hosts while there is one.
     """
 
     id: str
@@ -34,16 +50,19 @@ class HeldObject:
     identity: str
     provisioned: int
     parent: str | None = None
+    kin: list[HeldObject] | None = None
     complete: bool = True
     content: Content = field(default_factory=Content)
     readers: int = 0
     changing: str | None = None
     gone: bool = False
     partial: Callable[[], dict[int, int]] | None = None
+    starve: Callable[[], None] | None = None
     crawls: list[Crawl] = field(default_factory=list)
     bad: set[int] = field(default_factory=set)
-    reading: list[Callable[[int, str], None]] = field(default_factory=list)
+    reading: list[Reader] = field(default_factory=list)
     dirty: set[int] = field(default_factory=set)
+    flushing: int = 0
     moved_away: set[int] | None = None
     suspension: Suspension | None = None
 
@@ -64,6 +83,21 @@ class HeldObject:
         if self.busy_with is not None:
             raise ObjectBusy(f"{self.id} {self.busy_with}")
 
+    def sharers(self, block: int) -> list[HeldObject]:
+        """The other objects that show the same block on the medium."""
+        if not self.kin:
+            return []
+        stamp = self.content.stamp(block)
+        return [other for other in self.kin if other is not self and other.content.stamp(block) == stamp]
+
+    def check_room(self, block: int) -> None:
+        """Raises `PoolFull` if writing the block takes a new one of a full pool, as for a shared block it does."""
+        pool = self.pool
+        if not pool.is_full:
+            return
+        if self.sharers(block) if self.content.stamp(block) else pool.figures.is_thin:
+            raise PoolFull(f"the pool of {pool.name} is full: no room for block {block} of {self.id}")
+
     def write(self, block: int, stamp: int) -> None:
         """Change one block; those who crawl over the object are told first. Raises `ObjectUnknown` once it is gone."""
         if self.gone:
@@ -80,6 +114,18 @@ class HeldObject:
         if self.bad:
             self.bad.difference_update(blocks)
 
+    def begin_flush(self) -> set[int]:
+        """A flush begins; returns the blocks that it brings to the disk. Those that are written later are not its."""
+        flushed, self.dirty = self.dirty, set()
+        self.flushing += len(flushed)
+        return flushed
+
+    def end_flush(self, flushed: set[int], is_done: bool) -> None:
+        """A flush of those blocks is over; they are still dirty unless it was done."""
+        self.flushing -= len(flushed)
+        if not is_done:
+            self.dirty |= flushed
+
     def resume(self) -> None:
         """Let the writes of hosts go on, if they are held."""
         suspension, self.suspension = self.suspension, None
@@ -87,10 +133,28 @@ class HeldObject:
             suspension.end()
 
     def spoil(self, block: int) -> None:
-        """A block can't be read from now on, until it is written; transfers that get to it fail."""
-        self.bad.add(block)
-        for fail_at in tuple(self.reading):
-            fail_at(block * BLOCK, self.medium_error(block))
+        """A block can't be read from now on, until it is written; transfers that get to it fail.
+
+        The same goes for the objects that share it, each until its own is written.
+        """
+        for held in (self, *self.sharers(block)):
+            held.bad.add(block)
+            for reader in tuple(held.reading):
+                held._fail(reader, block)
+
+    def read_by(self, fail_at: FailAt, rank: Rank = ascending, is_live: bool = True) -> None:
+        """A transfer begins to read the object's blocks; it fails at the first that is bad when it gets there.
+
+        One that does not read the live object fails as well where the block was written in the meantime.
+        """
+        reader = Reader(fail_at, rank, is_live)
+        self.reading.append(reader)
+        for block in sorted(self.bad):
+            self._fail(reader, block)
+
+    def unread_by(self, fail_at: FailAt) -> None:
+        """That transfer does not read the object any more."""
+        self.reading = [reader for reader in self.reading if reader.fail_at != fail_at]
 
     def medium_error(self, block: int) -> str:
         """What a reader of a bad block is told."""
@@ -123,6 +187,10 @@ class HeldObject:
     def described(self) -> StoredObject:
         """The object as the storage port shows it."""
         return StoredObject(self.id, self.kind, self.size, self.complete, self.parent, self.identity)
+
+    def _fail(self, reader: Reader, block: int) -> None:
+        still = (lambda: block in self.bad) if reader.is_live else None
+        reader.fail_at(reader.rank(block) * BLOCK, self.medium_error(block), still)
 
 
 def arrived(image: dict[int, int], moved: int, rank: Rank = ascending) -> dict[int, int]:

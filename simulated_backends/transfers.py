@@ -51,13 +51,38 @@ class TimedWork:
 
 @runtime_checkable
 class Pausable(Protocol):
-    """A transfer that can stand still and go on where it was. Neither call blocks; repeating one is harmless."""
+    """A transfer that can stand still and go on where it was. Neither call blocks; pauses nest."""
 
     def pause(self) -> None:
         """Move nothing more for now."""
 
     def resume(self) -> None:
-        """Go on."""
+        """Take one pause back; go on once there is none left."""
+
+
+class Obstacles:
+    """Where a transfer is to fail (positions in bytes), why, and what says then whether it still has to; None: yes."""
+
+    def __init__(self) -> None:
+        self._ahead: list[tuple[int, str, Callable[[], bool] | None]] = []
+
+    @property
+    def next(self) -> int | None:
+        """The first position ahead."""
+        return self._ahead[0][0] if self._ahead else None
+
+    def add(self, position: int, reason: str, still: Callable[[], bool] | None) -> None:
+        """Let the transfer fail there. Of several reasons at one position the first counts."""
+        self._ahead.append((position, reason, still))
+        self._ahead.sort(key=lambda obstacle: obstacle[0])
+
+    def met(self, end: int) -> str | None:
+        """Why a transfer fails that has read the bytes before `end`; None if it goes on."""
+        while self._ahead and self._ahead[0][0] < end:
+            _, reason, still = self._ahead.pop(0)
+            if still is None or still():
+                return reason
+        return None
 
 
 class BulkTransfer:
@@ -78,7 +103,8 @@ class BulkTransfer:
         self._begin: Callable[[int, Callable[[], None]], Work] | None = None
         self._work: Work | None = None
         self._before = 0
-        self._failing: tuple[int, str] | None = None
+        self._pauses = 0
+        self._obstacles = Obstacles()
 
     def run(self, begin: Callable[[int, Callable[[], None]], Work]) -> BulkTransfer:
         """Begin the work; `begin` is called with the bytes to move and what to call at the work's end.
@@ -86,40 +112,33 @@ class BulkTransfer:
         Returns the transfer itself.
         """
         self._begin = begin
-        self._work = begin(self.total, self._ended)
+        self._go_on()
         return self
 
     def moved(self) -> int:
         """See `harness.storage.Transfer.moved`."""
         return self._before + (self._work.moved() if self._work is not None else 0)
 
-    def fail_at(self, position: int, reason: str) -> None:
-        """Fail once `position` bytes are moved, unless that is past already."""
-        if self._over.is_over or self._begin is None or self.moved() > position:
+    def fail_at(self, position: int, reason: str, still: Callable[[], bool] | None = None) -> None:
+        """Fail once `position` bytes are moved, unless that is past already, or `still` says then that it need not."""
+        if self._over.is_over or self.moved() > position:
             return
-        if self._failing is not None and self._failing[0] <= position:
-            return
-        self._failing = (position, reason)
-        if self._work is not None:
-            self.pause()
-            self.resume()
+        before = self._obstacles.next
+        self._obstacles.add(position, reason, still)
+        if self._obstacles.next != before and self._work is not None:
+            self._halt()
+            self._go_on()
 
     def pause(self) -> None:
         """See `Pausable.pause`."""
-        if self._work is not None and not self._over.is_over:
-            self._before = self.moved()
-            self._work.cancel()
-            self._work = None
+        self._pauses += 1
+        self._halt()
 
     def resume(self) -> None:
         """See `Pausable.resume`."""
-        if self._work is not None or self._begin is None or self._over.is_over:
-            return
-        if self._failing is None:
-            self._work = self._begin(self.total - self._before, self._ended)
-        else:
-            position, reason = self._failing
-            self._work = self._begin(position - self._before, lambda: self.fail(reason))
+        self._pauses -= 1
+        if not self._pauses:
+            self._go_on()
 
     def wait(self) -> None:
         """See `harness.storage.Transfer.wait`."""
@@ -132,6 +151,29 @@ class BulkTransfer:
     def fail(self, reason: str) -> None:
         """See `harness.storage.Transfer.fail`."""
         self._stop(TransferFailed(f"{self._name} failed: {reason}"))
+
+    def _halt(self) -> None:
+        if self._work is not None and not self._over.is_over:
+            self._before = self.moved()
+            self._work.cancel()
+            self._work = None
+
+    def _go_on(self) -> None:
+        if self._work is not None or self._begin is None or self._over.is_over:
+            return
+        obstacle = self._obstacles.next
+        if obstacle is None:
+            self._work = self._begin(self.total - self._before, self._ended)
+        else:
+            self._work = self._begin(obstacle - self._before, self._meet)
+
+    def _meet(self) -> None:
+        reason = self._obstacles.met(self.moved() + 1)
+        if reason is not None:
+            self.fail(reason)
+        else:
+            self._halt()
+            self._go_on()
 
     def _ended(self) -> None:
         if not self._over.is_over:
@@ -158,7 +200,7 @@ class StreamTransfer:
         self._over = runtime.signal(f"{name} is over")
         self._error: StorageError | None = None
         self._done = 0
-        self._failing: tuple[int, str] | None = None
+        self._obstacles = Obstacles()
         self._flow: Flow | None = None
         self._arrived = runtime.signal(f"{name}, next bytes")
 
@@ -178,10 +220,10 @@ class StreamTransfer:
         """See `harness.storage.Transfer.fail`."""
         self._stop(TransferFailed(f"{self._name} failed: {reason}"))
 
-    def fail_at(self, position: int, reason: str) -> None:
-        """Fail with the read that gets to the byte at `position`, unless that is past already."""
-        if position >= self._done and (self._failing is None or position < self._failing[0]):
-            self._failing = (position, reason)
+    def fail_at(self, position: int, reason: str, still: Callable[[], bool] | None = None) -> None:
+        """Fail with the read that gets to the byte at `position`, unless that is past already, or `still` denies it."""
+        if position >= self._done:
+            self._obstacles.add(position, reason, still)
 
     def advance(self, length: int) -> None:
         """Block until the next `length` bytes are read. Raises what the transfer was stopped with."""
@@ -191,8 +233,9 @@ class StreamTransfer:
         self._arrived.wait()
         self._done += length
         self._flow = None
-        if self._failing is not None and self._failing[0] < self._done:
-            self.fail(self._failing[1])
+        reason = self._obstacles.met(self._done)
+        if reason is not None:
+            self.fail(reason)
             self.check()
 
     def check(self) -> None:

@@ -89,7 +89,10 @@ class SimulatedStore:
         self.held.remove(held)
 
     def write_bytes(self, volume_id: str, offset: int, data: bytes) -> None:
-        """See `harness.storage.VolumeStore.write_bytes`. Raises ValueError for parts of blocks or beyond the end."""
+        """See `harness.storage.VolumeStore.write_bytes`.
+
+        Raises ValueError for parts of blocks or beyond the end, `PoolFull` at the first block without room.
+        """
         held = self.usable(volume_id, "volume")
         if offset % BLOCK or len(data) % BLOCK or offset < 0 or offset + len(data) > held.bytes:
             raise ValueError(f"{len(data)} bytes from byte {offset} are not whole blocks within {volume_id}")
@@ -101,7 +104,15 @@ class SimulatedStore:
         finally:
             flow.cancel()
         for block, stamp in enumerate(stamps_in(data), offset // BLOCK):
+            held.check_room(block)
             held.write(block, stamp)
+
+    def fill(self) -> None:
+        """A fault takes what is left of the pool: what would take more of it fails, until `self.pool.free`."""
+        self.pool.fill()
+        for held in tuple(self.held.values()):
+            if held.starve is not None:
+                held.starve()
 
     # ---- holding what hosts write ----------------------------------------------------------------------------------
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
 
 from harness.gate import WriteGate
 from harness.recorder import Recorder
 from harness.runtime import SECOND, Expired, Signal, Timer
 from harness.runtime.virtual import VirtualRuntime
 from harness.schedule import Fault
-from harness.storage import BLOCK, ObjectUnknown, PoolFull
+from harness.storage import BLOCK, ObjectUnknown
 from simulated_backends.fabric import Fabric, Path
 from simulated_backends.host_links import HostLinks
 from simulated_backends.pool import Pool
 from simulated_backends.route import HostRoute, PathLost
 from simulated_backends.stored_object import HeldObject
 from simulated_backends.writes import ACKNOWLEDGE, ARRIVE, AT_GATE, OVER, RETURN, SEND, Pace, Write
+
+T = TypeVar("T")
 
 
 class WritePath:
@@ -60,7 +64,7 @@ class WritePath:
         self._log = recorder.writes(held.id)
         self._jitter = jitter
         self._idle: Signal[None] | None = None
-        self._stall: tuple[int, int] | None = None
+        self._stalls: list[tuple[int, int]] = []
         self._reply_faults: list[Fault] = []
 
     def write(self, block: int, stamp: int, count: int = 1) -> None:
@@ -116,7 +120,8 @@ class WritePath:
     def stall(self, for_ns: int) -> None:
         """Leave the writes that are under way now unacknowledged for `for_ns` nanoseconds."""
         now = self._runtime.now()
-        self._stall = (now, now + for_ns)
+        self._stalls = [(began_ns, end_ns) for began_ns, end_ns in self._stalls if end_ns > now]
+        self._stalls.append((now, now + for_ns))
 
     def hit_reply(self, fault: Fault) -> None:
         """Let the acknowledgement of the next write be lost or late."""
@@ -148,7 +153,7 @@ class WritePath:
             return self._arrive(write)
         if write.phase == RETURN:
             return self._return(write)
-        return self._acknowledge(write)
+        return self._answer(write)
 
     def drop(self, write: Write) -> None:
         """Count a write as over, acknowledged or not. Harmless when it is."""
@@ -169,13 +174,13 @@ class WritePath:
             return None
         if not self.is_attached or held.gone or self.gate.holding or self._reply_faults:
             return None
-        if held.suspension is not None or held.moved_away is not None or (pool.is_full and pool.figures.is_thin):
+        if held.suspension is not None or held.moved_away is not None or pool.is_full:
             return None
         figures = pool.figures
         half, rest = divmod(figures.round_trip_ns, 2)
         bandwidth = max(1, self._fabric.leftover(self._path_to(pool)))
         there_ns = half + figures.service_ns + BLOCK * SECOND // bandwidth
-        stalled_ns = -1 if self._stall is None else self._stall[0]
+        stalled_ns = self._stalls[-1][0] if self._stalls else -1
         if stalled_ns >= self._runtime.now():
             return None
         return Pace(
@@ -234,12 +239,14 @@ class WritePath:
         if not write.route.carry(write.session):
             write.phase = SEND
             return 0
-        if self._stall is not None and write.sent_ns <= self._stall[0]:
-            write.phase = ACKNOWLEDGE
-            return max(0, self._stall[1] - self._runtime.now())
-        return self._acknowledge(write)
+        return self._answer(write)
 
-    def _acknowledge(self, write: Write) -> int:
+    def _answer(self, write: Write) -> int:
+        if self._stalls and write.sent_ns <= self._stalls[-1][0]:
+            stalled_ns = max(end_ns for began_ns, end_ns in self._stalls if write.sent_ns <= began_ns)
+            if stalled_ns > self._runtime.now():
+                write.phase = ACKNOWLEDGE
+                return stalled_ns - self._runtime.now()
         for more in range(write.count):
             self._log.acknowledge(write.row + more)
         self.drop(write)
@@ -256,11 +263,11 @@ class WritePath:
         return (self._links.port_out, pool.medium.port_in, pool.medium.disk_write)
 
     def _apply(self, block: int, stamp: int) -> None:
-        """Put an arrived block into the volume and its write cache; raises `PoolFull` in a thin pool without room."""
+        """Put an arrived block into the volume and its write cache; raises `PoolFull` without room."""
         held = self.held
         pool = held.pool
-        if pool.is_full and pool.figures.is_thin and not held.content.stamp(block):
-            raise PoolFull(f"the pool of {pool.name} is full: no room for block {block} of {held.id}")
+        if pool.is_full:
+            held.check_room(block)
         held.write(block, stamp)
         if len(held.dirty) * BLOCK < pool.figures.write_cache_bytes:  # else the cache destages as fast as it is filled
             held.dirty.add(block)
@@ -272,22 +279,43 @@ class WritePath:
             medium = self.held.pool.medium
             self._runtime.sleep(self.service_ns((medium.disk_read, medium.disk_write), BLOCK))
 
-    def _flush(self) -> None:
+    def _flush(self, until_ns: int) -> None:
         """SYNCHRONIZE CACHE, or COMMIT: what is in the volume's write cache goes to the disk at the disk's rate.
 
-        Raises `Expired` if the host has lost its session for good.
+        Raises `Expired` if the host has lost its session for good, or at `until_ns`; the disk goes on with it then.
         """
+        runtime = self._runtime
         while True:
             held = self.held
             figures, disk = held.pool.figures, (held.pool.medium.disk_write,)
             route = self.route
             try:
-                session = route.ready()
+                session = self._until(until_ns, route, route.ready)
             except PathLost as error:
                 raise Expired(str(error)) from None
             bandwidth = max(1, self._fabric.leftover(disk))
-            dirty = len(held.dirty)
-            self._runtime.sleep(figures.round_trip_ns + figures.service_ns + dirty * BLOCK * SECOND // bandwidth)
-            if route.carry(session):
-                held.dirty.clear()
+            flushed, is_flushed = held.begin_flush(), False
+            flush_ns = figures.round_trip_ns + figures.service_ns + held.flushing * BLOCK * SECOND // bandwidth
+            left_ns = until_ns - runtime.clock()
+            if flush_ns > left_ns:
+                runtime.call_later(flush_ns, partial(held.end_flush, flushed, True))
+                runtime.sleep(max(0, left_ns))
+                raise Expired
+            try:
+                runtime.sleep(flush_ns)
+                is_flushed = self._until(until_ns, route, partial(route.carry, session))
+            finally:
+                held.end_flush(flushed, is_flushed)
+            if is_flushed:
                 return
+
+    def _until(self, until_ns: int, route: HostRoute, cross: Callable[[], T]) -> T:
+        """Let a message cross, or raise `Expired` at that instant of the host's clock."""
+        if route.is_clear:
+            return cross()
+        crossing = self._runtime.spawn(f"flush of {self.held.id} from {self.host}", cross)
+        self._runtime.blocking_task(crossing).take_along(crossing)
+        try:
+            return crossing.wait(max(0, until_ns - self._runtime.clock()))
+        finally:
+            crossing.abandon()

@@ -10,8 +10,9 @@ from worlds import World
 
 from harness.activity import ActivityState, HandleScope
 from harness.contract import ActivityNotAbortable, ActivityUnknown
-from harness.runtime import SECOND
+from harness.runtime import SECOND, nanoseconds
 from harness.schedule import Fault
+from harness.storage import BLOCKS_PER_GIB
 from simulated_backends.profiles import ProfileError
 
 USER = HandleScope.USER
@@ -91,6 +92,26 @@ def test_some_jobs_can_be_paused(world: World) -> None:
     world.run(body)
 
 
+@pytest.mark.parametrize(("first_s", "second_s"), [(60, 5), (5, 60)])
+def test_pauses_of_a_job_nest(world: World, first_s: int, second_s: int) -> None:
+    """A job that is paused twice goes on when both pauses are over, and is as late as that."""
+
+    def body() -> None:
+        world.volume()
+        connection = world.connect()
+        began_ns = world.runtime.now()
+        handle = world.start(connection, "copy", source="volume", target="copy", scope=USER)
+        for at_s, for_s in ((0.1, first_s), (2.1, second_s)):
+            at_ns = began_ns + nanoseconds(at_s)
+            world.testbed.inject(Fault("job.pause", backend="primary", for_ns=for_s * SECOND, at_ns=at_ns))
+        assert world.wait(connection, handle).state is ActivityState.DONE
+        (ended,) = world.recorder.find("activity.ended")
+        paused_ns = nanoseconds(max(first_s, 2 + second_s))
+        assert ended.at_ns - began_ns == pytest.approx(world.testbed.profile.whole_copy_ns + paused_ns, rel=1e-3)
+
+    world.run(body)
+
+
 def test_some_jobs_can_not_be_paused(make_world: Callable[..., World]) -> None:
     """A job of a steady verb goes on, as does one that is connection-specific, and no job of the array's."""
     world = make_world(steady_job_verbs="copy")
@@ -128,7 +149,8 @@ def test_a_paused_job_can_be_aborted_or_fail(world: World) -> None:
         world.runtime.sleep(SECOND // 10)
         world.testbed.inject(Fault("job.pause", backend="primary", for_ns=60 * SECOND))
         paused_ns = world.runtime.now()
-        world.testbed.inject(Fault("medium.error", backend="primary", volume="volume", fraction=0.5))
+        fraction = world.block_at(0.5) / BLOCKS_PER_GIB
+        world.testbed.inject(Fault("medium.error", backend="primary", volume="volume", fraction=fraction))
         status = world.wait(connection, handle)
         assert (status.state, status.progress) == (ActivityState.FAILED, pytest.approx(0.5, abs=0.01))
         assert world.runtime.now() > paused_ns + 60 * SECOND

@@ -86,6 +86,64 @@ def test_a_stalled_drain_times_out_once(world: World) -> None:
     world.run(body)
 
 
+@pytest.mark.parametrize("stalls_s", [(20, 1), (1, 20), (5, 5)])
+def test_stalls_of_one_drain_last_as_long_as_the_longest(world: World, stalls_s: tuple[int, int]) -> None:
+    """A write that was under way when several stalls began is acknowledged at the end of the last."""
+
+    def body() -> None:
+        attachment = world.volume()
+        for for_s in stalls_s:
+            world.testbed.inject(Fault("drain.stall", volume="volume", for_ns=for_s * SECOND))
+        world.runtime.spawn("writer", lambda: attachment.write(1, 11))
+        world.runtime.sleep(1)
+        began_ns = world.runtime.now()
+        attachment.gate.hold("test", 60 * SECOND, 60 * SECOND)
+        assert world.recorder.writes("volume").acknowledged_ns[0] == began_ns + max(stalls_s) * SECOND
+
+    world.run(body)
+
+
+def test_a_stall_holds_what_was_under_way_when_it_began(world: World) -> None:
+    """A later stall keeps a stalled write longer, and an earlier, longer one leaves writes alone that came after it."""
+
+    def body() -> None:
+        attachment = world.volume()
+        began_ns = world.runtime.now()
+        world.runtime.spawn("writer", lambda: attachment.write(1, 11))
+        world.runtime.sleep(1)
+        attachment.stall(5 * SECOND)
+        world.runtime.sleep(SECOND)
+        world.runtime.spawn("other writer", lambda: attachment.write(2, 22))
+        world.runtime.sleep(1)
+        attachment.stall(SECOND)
+        world.runtime.sleep(3 * SECOND)
+        attachment.stall(5 * SECOND)
+        world.runtime.sleep(10 * SECOND)
+        log = world.recorder.writes("volume")
+        assert [ns - began_ns for ns in log.acknowledged_ns] == [9 * SECOND + 2, 2 * SECOND + 2]
+
+    world.run(body)
+
+
+def test_all_owners_of_a_gate_see_it_drain(world: World) -> None:
+    """Owners that hold while a write is under way are quiesced together, when it is acknowledged."""
+
+    def body() -> None:
+        attachment = world.volume()
+        writer = world.runtime.spawn("writer", lambda: attachment.write(1, 11))
+        world.runtime.sleep(1)
+        owners = ("one", "two", "three")
+        holds = [world.runtime.spawn(o, lambda o=o: attachment.gate.hold(o, 5 * SECOND, 60 * SECOND)) for o in owners]
+        for hold in holds:
+            hold.wait()
+        assert writer.is_over
+        quiesced = world.recorder.find("gate.quiesced")
+        assert [event.fields["owner"] for event in quiesced] == list(owners)
+        assert len({event.at_ns for event in quiesced}) == 1
+
+    world.run(body)
+
+
 def test_a_detached_volume_takes_no_writes(world: World) -> None:
     """Detaching waits for the writes under way; later ones are refused, as are those to a deleted volume."""
 

@@ -11,6 +11,7 @@ from harness.model import GIB
 from harness.runtime import SECOND, Expired
 from harness.schedule import Fault
 from harness.storage import BLOCK
+from harness.testbed import Attachment
 
 
 def latency_ns(world: World, attachment: object, block: int) -> int:
@@ -18,6 +19,14 @@ def latency_ns(world: World, attachment: object, block: int) -> int:
     attachment.write(block, world.recorder.next_stamp())  # type: ignore[attr-defined]
     log = world.recorder.writes("volume")
     return log.acknowledged_ns[-1] - log.issued_ns[-1]
+
+
+def hold_ns(world: World, attachment: Attachment) -> int:
+    """How long a hold takes to quiesce; it is released again."""
+    began_ns = world.runtime.now()
+    attachment.gate.hold("test", 10 * SECOND, 60 * SECOND)
+    attachment.gate.release("test")
+    return world.runtime.now() - began_ns
 
 
 @pytest.mark.parametrize(("kind", "dearer"), [("copy-on-write", True), ("redirect-on-write", False)])
@@ -67,34 +76,93 @@ def test_a_hold_flushes_what_is_dirty(make_world: Callable[..., World]) -> None:
     def body() -> None:
         attachment = world.volume()
 
-        def hold_ns(blocks: tuple[int, ...]) -> int:
+        def flush_ns(blocks: tuple[int, ...]) -> int:
             world.fill(attachment, blocks)
-            began = world.runtime.now()
-            attachment.gate.hold("test", 10 * SECOND, 60 * SECOND)
-            attachment.gate.release("test")
-            return world.runtime.now() - began
+            return hold_ns(world, attachment)
 
-        clean = hold_ns(())
-        assert hold_ns((1, 2, 3)) - clean == 3 * SECOND // 100
-        assert hold_ns(()) == clean
-        assert hold_ns((5, 5, 5, 5)) - clean == SECOND // 100
-        assert hold_ns(SPREAD) - clean == 32 * SECOND // 100
+        clean = flush_ns(())
+        assert flush_ns((1, 2, 3)) - clean == 3 * SECOND // 100
+        assert flush_ns(()) == clean
+        assert flush_ns((5, 5, 5, 5)) - clean == SECOND // 100
+        assert flush_ns(SPREAD) - clean == 32 * SECOND // 100
 
     world.run(body)
 
 
-def test_a_flush_that_takes_too_long_is_no_quiesce(world: World) -> None:
-    """A hold whose flush is kept back by the network expires, and is given back."""
+@pytest.mark.parametrize("after_ns", [0, 100_000])
+def test_a_flush_that_takes_too_long_is_no_quiesce(world: World, after_ns: int) -> None:
+    """A hold whose flush meets a cut network, at its beginning or its end, expires in time, and is given back."""
 
     def body() -> None:
         attachment = world.volume()
         attachment.write(1, 11)
-        world.testbed.inject(Fault("partition", caller="host-a", for_ns=3 * SECOND))
+        began_ns = world.runtime.now()
+        world.testbed.inject(Fault("partition", caller="host-a", at_ns=began_ns + after_ns, for_ns=100 * SECOND))
         with pytest.raises(Expired):
-            attachment.gate.hold("test", SECOND, 60 * SECOND)
-        assert not attachment.gate.holding
+            attachment.gate.hold("test", 3 * SECOND, 60 * SECOND)
+        assert world.runtime.now() == began_ns + 3 * SECOND
+        assert not attachment.gate.holding and not world.recorder.find("gate.expired")
+        world.runtime.sleep(200 * SECOND)
         attachment.gate.hold("test", SECOND, 60 * SECOND)
         attachment.gate.release("test")
+
+    world.run(body)
+
+
+def test_a_disk_too_slow_for_a_hold_goes_on_with_the_flush(make_world: Callable[..., World]) -> None:
+    """A hold expires in time where its flush takes longer; what the disk was told to write is written all the same."""
+    world = make_world(write_cache_bytes=1000 * BLOCK, disk_write_bytes_per_s=BLOCK * 100, service_jitter_ns=0)
+
+    def body() -> None:
+        attachment = world.volume()
+        world.fill(attachment, tuple(range(300)))
+        began_ns = world.runtime.now()
+        with pytest.raises(Expired):
+            attachment.gate.hold("test", SECOND, 60 * SECOND)
+        assert world.runtime.now() == began_ns + SECOND
+        with pytest.raises(Expired):
+            attachment.gate.hold("test", SECOND, 60 * SECOND)
+        world.runtime.sleep(2 * SECOND)
+        attachment.gate.hold("test", SECOND, 60 * SECOND)
+
+    world.run(body)
+
+
+def test_a_flush_covers_what_was_written_before_it(make_world: Callable[..., World]) -> None:
+    """What another host writes during a flush is left to the next one, and a flush waits for those under way."""
+    world = make_world(write_cache_bytes=1000 * BLOCK, disk_write_bytes_per_s=BLOCK * 100, service_jitter_ns=0)
+
+    def body() -> None:
+        first = world.volume()
+        second = world.primary.attach("volume", "host-b")
+        clean_ns = hold_ns(world, second)
+        world.fill(first, tuple(range(100)))
+        flush = world.runtime.spawn("flush", lambda: hold_ns(world, first))
+        world.runtime.sleep(SECOND // 10)
+        world.fill(second, tuple(range(90, 120)))
+        assert not flush.is_over
+        flush.wait()
+        assert hold_ns(world, second) - clean_ns == 30 * SECOND // 100
+        world.fill(first, tuple(range(100)))
+        flush = world.runtime.spawn("flush", lambda: hold_ns(world, first))
+        world.runtime.sleep(SECOND // 2)
+        hold_ns(world, second)
+        assert flush.is_over
+        assert hold_ns(world, second) == clean_ns
+
+    world.run(body)
+
+
+def test_a_flush_whose_session_is_lost_is_repeated(make_world: Callable[..., World]) -> None:
+    """A flush that nobody answers has flushed nothing: the host sends it again, and all of it is done then."""
+    world = make_world(write_cache_bytes=1000 * BLOCK, disk_write_bytes_per_s=BLOCK * 100, service_jitter_ns=0)
+
+    def body() -> None:
+        attachment = world.volume()
+        world.fill(attachment, tuple(range(100)))
+        world.testbed.inject(Fault("connection.reset", volume="volume", at_ns=world.runtime.now() + SECOND // 2))
+        assert hold_ns(world, attachment) > 2 * SECOND
+        assert hold_ns(world, attachment) < SECOND // 100
 
     world.run(body)
 

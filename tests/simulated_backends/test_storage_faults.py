@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from worlds import SPREAD, World
 
@@ -9,8 +13,13 @@ from harness.activity import ActivityState, HandleScope
 from harness.contract import ActivityUnknown, ConnectionLost
 from harness.runtime import SECOND
 from harness.schedule import Fault
-from harness.storage import BLOCK, BLOCKS_PER_GIB, PoolFull, TransferFailed
+from harness.storage import BLOCK, BLOCKS_PER_GIB, PoolFull, Transfer, TransferFailed
 from simulated_backends.attachment import MediumError
+
+
+def medium_error(block: int, **fault: Any) -> Fault:
+    """A fault that lets a block of the volume go bad."""
+    return Fault("medium.error", backend="primary", volume="volume", fraction=block / BLOCKS_PER_GIB, **fault)
 
 
 def test_a_restart_ends_jobs_and_sessions_and_keeps_volumes(world: World) -> None:
@@ -98,23 +107,40 @@ def test_a_full_pool_takes_nothing_new(world: World) -> None:
     world.run(body)
 
 
+@pytest.mark.parametrize("times_s", [(0, 5), (5, 0), (20, 5), (5, 20)])
+def test_a_pool_is_full_until_the_last_fault_is_over(world: World, times_s: tuple[int, int]) -> None:
+    """Of two faults that fill a pool the end of one changes nothing while the other lasts (0 s: for good)."""
+
+    def body() -> None:
+        attachment = world.volume()
+        for for_s in times_s:
+            world.testbed.inject(Fault("pool.full", backend="primary", for_ns=for_s * SECOND))
+        world.runtime.sleep(10 * SECOND)
+        with pytest.raises(PoolFull):
+            attachment.write(1, 11)
+        world.runtime.sleep(20 * SECOND)
+        with pytest.raises(PoolFull) if 0 in times_s else contextlib.nullcontext():
+            attachment.write(1, 12)
+
+    world.run(body)
+
+
 @pytest.mark.parametrize("before", [True, False])
 def test_a_copy_fails_where_the_medium_does(world: World, before: bool) -> None:
     """A copy that gets to a bad block fails there, whether the block was bad before or went bad under the copy."""
 
     def body() -> None:
         world.fill(world.volume())
-        fault = Fault("medium.error", backend="primary", volume="volume", fraction=0.5)
+        block = world.block_at(0.5)
         if before:
-            world.testbed.inject(fault)
+            world.testbed.inject(medium_error(block))
         began = world.runtime.now()
         copy = world.copy("volume", "copy")
         if not before:
             world.runtime.sleep(SECOND // 4)
-            world.testbed.inject(Fault("medium.error", backend="primary", volume="volume", fraction=0.75))
-            world.testbed.inject(fault)
-            world.testbed.inject(Fault("medium.error", backend="primary", volume="volume", fraction=0.001))
-        with pytest.raises(TransferFailed, match=f"MEDIUM ERROR.*block {BLOCKS_PER_GIB // 2}"):
+            for fraction in (0.75, 0.5, 1 / 64):
+                world.testbed.inject(medium_error(world.block_at(fraction)))
+        with pytest.raises(TransferFailed, match=f"MEDIUM ERROR.*block {block} "):
             copy.wait()
         assert copy.moved() == copy.total // 2
         spent = world.runtime.now() - began
@@ -151,11 +177,83 @@ def test_a_block_that_went_bad_behind_a_copy_does_not_matter(world: World) -> No
         expected = world.fill(world.volume())
         copy = world.copy("volume", "copy")
         world.sleep_until(copy, 0.5)
-        world.testbed.inject(Fault("medium.error", backend="primary", volume="volume", fraction=0.25))
+        world.testbed.inject(medium_error(world.block_at(0.25)))
         copy.wait()
         assert world.store.image("copy") == expected
         with pytest.raises(TransferFailed):
             world.copy("volume", "again").wait()
+
+    world.run(body)
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.3, 0.6, 0.9])
+@pytest.mark.parametrize("verb", ["copy", "move"])
+def test_a_bad_block_matters_as_long_as_it_was_not_read(
+    make_world: Callable[..., World], fraction: float, verb: str
+) -> None:
+    """What goes bad under a copy or a move of a live volume ends it if it would still have seen the block written."""
+
+    def begin(world: World) -> Transfer:
+        if verb == "copy":
+            return world.copy("volume", "copy", point_in_time=False)
+        return world.store.begin_move("volume", world.sibling.store, live=False)
+
+    def is_read(block: int) -> bool:
+        world = make_world()
+
+        def body() -> bool:
+            attachment = world.volume()
+            world.fill(attachment)
+            transfer = begin(world)
+            world.sleep_until(transfer, 0.5)
+            world.store.find("volume").write(block, 9999)  # type: ignore[union-attr]
+            transfer.wait()
+            image = world.store.image("copy") if verb == "copy" else world.sibling.store.image("volume")
+            return image.get(block, 0) != 9999
+
+        return world.run(body)
+
+    def is_done(block: int) -> bool:
+        world = make_world()
+
+        def body() -> bool:
+            world.fill(world.volume())
+            transfer = begin(world)
+            world.sleep_until(transfer, 0.5)
+            world.testbed.inject(medium_error(block))
+            try:
+                transfer.wait()
+            except TransferFailed:
+                assert transfer.moved() > transfer.total // 2
+                return False
+            return True
+
+        return world.run(body)
+
+    block = int(fraction * BLOCKS_PER_GIB)
+    assert is_done(block) is is_read(block)
+
+
+def test_a_block_that_is_written_in_time_does_not_end_a_copy(world: World) -> None:
+    """A copy of a live volume goes past a bad block that was written again, and fails at the next one; so do reads."""
+
+    def body() -> None:
+        attachment = world.volume()
+        expected = world.fill(attachment)
+        good, bad = world.block_at(0.5), world.block_at(0.75)
+        world.testbed.inject(medium_error(good))
+        copy = world.copy("volume", "copy", point_in_time=False)
+        reader = iter(world.store.begin_read("volume", False, 1 << 20))
+        world.sleep_until(copy, 0.25)
+        world.testbed.inject(medium_error(bad))
+        for block in (good, bad):
+            attachment.write(block, world.recorder.next_stamp())
+        world.testbed.inject(medium_error(bad))
+        with pytest.raises(TransferFailed, match=f"block {bad} "):
+            copy.wait()
+        assert copy.moved() == copy.total * 3 // 4
+        attachment.write(bad, world.recorder.next_stamp())
+        assert len(list(reader)) == len(expected)
 
     world.run(body)
 
@@ -167,7 +265,7 @@ def test_hosts_and_backups_meet_a_bad_block(world: World) -> None:
         attachment = world.volume()
         world.fill(attachment)
         block = SPREAD[10]
-        world.testbed.inject(Fault("medium.error", backend="primary", volume="volume", fraction=block / BLOCKS_PER_GIB))
+        world.testbed.inject(medium_error(block))
         with pytest.raises(MediumError, match=f"block {block} "):
             attachment.read((block - 1) * BLOCK, 3 * BLOCK)
         reader = world.store.begin_read("volume", True, 1 << 20)

@@ -11,7 +11,9 @@ from harness.runtime import Limits, nanoseconds
 from harness.storage import BLOCK, BLOCKS_PER_GIB, CopyRequest, Transfer
 from harness.testbed import Attachment, Connection, Job, LoadSpec
 from simulated_backends.attachment import SimulatedAttachment
+from simulated_backends.content import ascending
 from simulated_backends.iscsi.testbed import IscsiTestbed
+from simulated_backends.nfs.copies import scattered
 from simulated_backends.nfs.testbed import NfsTestbed
 from simulated_backends.testbed import SimulatedTestbed
 
@@ -81,6 +83,12 @@ class World:
         """Wait until a transfer has moved that share of its bytes."""
         while transfer.moved() < fraction * transfer.total:
             self.runtime.sleep(nanoseconds(0.001))
+
+    def block_at(self, fraction: float, target: str = "copy") -> int:
+        """The block that a copy to `target` reads when it has moved that share, in 64ths, of the bytes of 1 GiB."""
+        is_scattered = isinstance(self.testbed, NfsTestbed)
+        rank = scattered(1, "primary")(target, BLOCKS_PER_GIB) if is_scattered else ascending
+        return next(block for block in SPREAD if rank(block) == fraction * BLOCKS_PER_GIB)
 
     def busy(self, attachment: Attachment) -> Any:
         """A load on the spread blocks."""
