@@ -86,7 +86,9 @@ class Line:
             return
         now = self._runtime.now()
         for end, keep_alive in self._keep_alives.items():
-            if keep_alive is not None and end not in self._gone and not (self._frozen and end is End.CALLER):
+            runs = end in self._timers  # of a connection whose other end is gone: a healing brought no answer
+            stands_still = self._frozen and end is End.CALLER
+            if keep_alive is not None and not (end in self._gone or runs or stands_still):
                 self._give_up_at(end, max(now, keep_alive.gives_up_ns(self.heard_ns, now)))
         if self._heard is not None and End.BACKEND not in self._gone:
             self._heard(False)

@@ -252,3 +252,23 @@ def test_a_task_ends_with_its_session_whatever_is_retained() -> None:
             world.connect().status(handle)
 
     world.run(body)
+
+
+def test_a_renewed_session_outlives_the_keep_alive_of_the_old_one(iscsi: World) -> None:
+    """Cuts that follow each other leave no keep-alive behind that would take the next session for the lost one."""
+
+    def body() -> None:
+        attachment = iscsi.volume()
+        attachment.write(1, 11)
+        for at_ms, for_s in ((0, 11), (11_500, 10)):
+            at_ns = iscsi.runtime.now() + at_ms * SECOND // 1000
+            cut = Fault("partition", caller="host-a", backend="primary", for_ns=for_s * SECOND, at_ns=at_ns)
+            iscsi.testbed.inject(cut)
+        attachment.write(1, 12)
+        iscsi.runtime.sleep(100 * SECOND)
+        assert len(target_of(iscsi).carriers()) == 1
+        iscsi.testbed.inject(Fault("partition", caller="host-a", backend="primary", for_ns=SECOND))
+        attachment.write(1, 13)
+        assert len(iscsi.recorder.find("session.lost")) == 1 and len(iscsi.recorder.find("session.reinstated")) == 1
+
+    iscsi.run(body)
