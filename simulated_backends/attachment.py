@@ -64,7 +64,8 @@ class SimulatedAttachment:
         """See `harness.testbed.Attachment.write`; one command may write `count` blocks, see `Write`.
 
         Raises `ObjectUnknown` once the volume is detached or deleted, ValueError for a block beyond its end, `PathLost`
-        once the host has given up waiting for its session, `PoolFull` in a thin pool without room for a new block.
+        if the host can't log in or has given up waiting for its session, `PoolFull` in a thin pool without room for a
+        new block.
         """
         self.writes.write(block, stamp, count)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import ClassVar
 
@@ -16,6 +17,7 @@ from simulated_backends.backend import SimulatedBackend
 from simulated_backends.hosts import Hosts
 from simulated_backends.network_faults import NetworkFaults
 from simulated_backends.reply_faults import ReplyFaults
+from simulated_backends.route import HostRoute, PathLost
 
 _OF_CONNECTIONS = (
     "connection.break",
@@ -150,7 +152,7 @@ class FaultInjector:
     def _hit_connections(self, fault: Fault) -> None:
         kind = fault.kind
         if fault.volume:
-            routes = list(dict.fromkeys(attachment.route for attachment in self._attachments(fault)))
+            routes = _routes_of(self._attachments(fault))
             self._recorder.emit("fault", fault=kind, volume=fault.volume, host=fault.caller, sessions=len(routes))
             for route in routes:
                 if kind == "connection.half_open":
@@ -197,7 +199,7 @@ class FaultInjector:
         for connection in connections:
             connection.break_()
         attachments = [a for b in self._of(fault) for a in b.attachments if a.host == fault.caller and a.is_attached]
-        for route in dict.fromkeys(attachment.route for attachment in attachments):
+        for route in _routes_of(attachments):
             route.drop(fault.kind, backend_knows=False)
 
     def _of_its_own(self, fault: Fault) -> None:
@@ -323,3 +325,12 @@ class FaultInjector:
         }
     )
     """What only arms something."""
+
+
+def _routes_of(attachments: Iterable[SimulatedAttachment]) -> list[HostRoute]:
+    """What carries the foreground I/O of those attachments, each once; a host that is not let in has nothing."""
+    routes: dict[HostRoute, None] = {}
+    for attachment in attachments:
+        with contextlib.suppress(PathLost):
+            routes[attachment.route] = None
+    return list(routes)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from harness.contract import ConnectionLost
 from harness.recorder import Recorder
 from harness.runtime import SECOND, Signal, Timer
 from harness.runtime.virtual import VirtualRuntime
@@ -14,7 +15,7 @@ from simulated_backends.lines import End, KeepAlive, Line, Network
 
 
 class PathLost(StorageError):
-    """A host's I/O failed: its session was not back within the initiator's replacement timeout."""
+    """A host's I/O failed: its login was refused, or its session was not back within its replacement timeout."""
 
     code = "path-lost"
 
@@ -35,6 +36,9 @@ class Patience:
     login_ns: int
 
 
+_REFUSED_NS = SECOND
+"""A host that was refused waits at least so long before it tries to log in again."""
+
 HARD_MOUNT = Patience(KeepAlive(60 * SECOND, 60 * SECOND), None, 0, None, 60 * SECOND)
 """A Linux NFS client on a hard mount: it retries for ever; timeo is 60 s over TCP (nfs(5)), taken for both timers."""
 
@@ -54,6 +58,9 @@ class HostRoute:
 
     Commands that were under way on a lost session are ended by the loss, whatever became of them, and the host sends
     them again on the next one. `session` numbers the sessions. `call_later` is that of the host's clock.
+
+    Making one logs the host in; raises `PathLost` if the backend refuses that. A login in place of a lost session that
+    is refused is tried again.
     """
 
     def __init__(
@@ -79,9 +86,12 @@ class HostRoute:
         self._call_later = call_later
         self._give_up: Timer | None = None
         self._changed: Signal[None] | None = None
-        self._line = network.add(Line(runtime, host, backend, (patience.caller, patience.backend), self._given_up))
         self._below = below
-        below.open()
+        try:
+            below.open()
+        except ConnectionLost as error:
+            raise PathLost(f"{host} can't log in to {backend}: {error}") from None
+        self._line = network.add(Line(runtime, host, backend, (patience.caller, patience.backend), self._given_up))
 
     def ready(self) -> int:
         """Block until a session is up; returns its number. Raises `PathLost` once the host has lost patience."""
@@ -145,14 +155,18 @@ class HostRoute:
         self._line.give_up(End.CALLER)
         if self._patience.give_up_ns is not None:
             self._give_up = self._call_later(self._patience.give_up_ns, self._fail)
-        self._call_later(
-            self._patience.wait_ns,
-            lambda: self._network.when_reachable(self.host, self.backend, self._log_in_again),
-        )
+        self._log_in_after(self._patience.wait_ns)
+
+    def _log_in_after(self, ns: int) -> None:
+        self._call_later(ns, lambda: self._network.when_reachable(self.host, self.backend, self._log_in_again))
 
     def _log_in_again(self) -> None:
+        try:
+            self._below.open()
+        except ConnectionLost:
+            self._log_in_after(max(self._patience.wait_ns, _REFUSED_NS))
+            return
         self._line.renew()
-        self._below.open()
         self._is_up, self._has_failed = True, False
         if self._give_up is not None:
             self._give_up.cancel()
