@@ -13,7 +13,7 @@ from harness.model import Caller
 from harness.recorder import Recorder
 from harness.runtime import Expired
 from harness.runtime.virtual import VirtualRuntime
-from harness.testbed import Inspection, Job
+from harness.testbed import Inspection
 from simulated_backends.attachment import SimulatedAttachment
 from simulated_backends.fabric import Fabric
 from simulated_backends.foreground import Lane
@@ -92,14 +92,6 @@ class SimulatedConnection(BackendConnection):
             )
         )
 
-    def start(self, job: Job, request_id: str) -> str:
-        """See `harness.testbed.Connection.start`."""
-        faults = self._reply_faults
-        armed = faults.armed and self.is_open
-        if armed and faults.take("start.reply_lost", self.caller.host, self._backend) is not None:
-            self.lose_next_reply()
-        return super().start(job, request_id)
-
     def half_open(self) -> None:
         """Let nothing through any more; either end finds out by its keep-alive (fault injection)."""
         self._line.cut()
@@ -109,6 +101,11 @@ class SimulatedConnection(BackendConnection):
         self._forgotten = True
         self._line.give_up(End.BACKEND)
 
+    def _loses_reply(self) -> bool:
+        faults = self._reply_faults
+        armed = bool(faults.armed) and faults.take("start.reply_lost", self.caller.host, self._backend) is not None
+        return armed or super()._loses_reply()
+
     def _return(self, call: str) -> None:
         if not self._reply_faults.armed:
             super()._return(call)
@@ -117,6 +114,7 @@ class SimulatedConnection(BackendConnection):
         if self._reply_faults.take("reply.lost", self.caller.host, self._backend, call) is not None:
             self._recorder.emit("fault", fault="reply.lost", host=self.caller.host, call=call)
             self.break_()
+            self._check()
         late = self._reply_faults.take("reply.late", self.caller.host, self._backend, call)
         if late is not None:
             self._recorder.emit("fault", fault="reply.late", host=self.caller.host, call=call, for_ns=late.for_ns)

@@ -174,8 +174,20 @@ class FaultInjector:
     def _arm_reply(self, fault: Fault, event: Event | None) -> None:
         if not fault.volume:
             self._reply_faults.arm(fault)
-        for attachment in self._attachments(fault):
+            return
+        attachments = self._attachments(fault)
+        for attachment in attachments:
             attachment.hit_reply(fault)
+        if not attachments:
+            self._arm_at_attachment(fault)
+
+    def _arm_at_attachment(self, fault: Fault) -> None:
+        def listen(event: Event) -> None:
+            if event.kind == "attachment.opened" and self._attachments(fault):
+                end()
+                self._arm_reply(fault, event)
+
+        end = self._recorder.listen(listen)
 
     def _crash(self, fault: Fault) -> None:
         self._recorder.emit("fault", fault=fault.kind, host=fault.caller, tasks=self._hosts.crash(fault.caller))
