@@ -84,12 +84,9 @@ class Line:
         self.cuts += 1
         if self.cuts > 1:
             return
-        now = self._runtime.now()
-        for end, keep_alive in self._keep_alives.items():
-            runs = end in self._timers  # of a connection whose other end is gone: a healing brought no answer
-            stands_still = self._frozen and end is End.CALLER
-            if keep_alive is not None and not (end in self._gone or runs or stands_still):
-                self._give_up_at(end, max(now, keep_alive.gives_up_ns(self.heard_ns, now)))
+        for end in End:
+            if not (self._frozen and end is End.CALLER):
+                self._hears_nothing(end)
         if self._heard is not None and End.BACKEND not in self._gone:
             self._heard(False)
 
@@ -136,13 +133,18 @@ class Line:
             self._left_ns = None
 
     def give_up(self, end: End) -> None:
-        """That end closes the connection. Harmless when it has done so."""
+        """That end closes the connection; the backend's end, if it does not do so too, is left to its keep-alive.
+
+        Harmless when it has done so.
+        """
         if end in self._gone:
             return
         self._gone.add(end)
         timer = self._timers.pop(end, None)
         if timer is not None:
             timer.cancel()
+        if end is End.CALLER:
+            self._hears_nothing(End.BACKEND)
         self._lost(end)
         self._wake()
 
@@ -172,6 +174,13 @@ class Line:
                 self._changed = self._runtime.signal(f"the line from {self.host} to {self.backend} changes")
             self._changed.wait()
         return End.CALLER not in self._gone
+
+    def _hears_nothing(self, end: End) -> None:
+        """Let an end that hears nothing from now on go on to the end of its keep-alive, unless it does so already."""
+        keep_alive = self._keep_alives[end]
+        if keep_alive is not None and end not in self._gone and end not in self._timers:
+            now = self._runtime.now()
+            self._give_up_at(end, max(now, keep_alive.gives_up_ns(self.heard_ns, now)))
 
     def _give_up_at(self, end: End, at_ns: int) -> None:
         self._timers[end] = self._runtime.env.alarm(at_ns - self._runtime.now(), lambda: self.give_up(end))

@@ -50,7 +50,10 @@ class HostSession(Protocol):
         """Log in, in place of the session that was there before. Does not block. Raises `ConnectionLost`."""
 
     def drop(self) -> None:
-        """The backend's end gives the session up."""
+        """The backend's end drops the session. Harmless when it has done so."""
+
+    def timed_out(self) -> None:
+        """The backend gives the connection up by the keep-alive of its own end. Does not block."""
 
 
 class HostRoute:
@@ -131,20 +134,21 @@ class HostRoute:
 
     def drop(self, reason: str, backend_knows: bool) -> None:
         """The host loses the connection now; the backend too if it knows, else by its keep-alive only."""
+        if backend_knows:
+            self.forget()
         if self._is_up:
             self._lose(reason)
-            if backend_knows:
-                self._below.drop()
 
     def forget(self) -> None:
-        """The backend's end gives the session up; the host finds out when it asks, or by its keep-alive."""
+        """The backend's end drops the session; the host finds out when it asks, or by its keep-alive."""
+        self._below.drop()
         self._line.give_up(End.BACKEND)
 
     # ---- loss and recovery -----------------------------------------------------------------------------------------
 
     def _given_up(self, end: End) -> None:
         if end is End.BACKEND:
-            self._below.drop()
+            self._below.timed_out()
         elif self._is_up:
             self._lose("keep-alive")
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import random
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.contract import ConnectionLost
@@ -106,10 +107,7 @@ class IscsiTarget:
 
     def timed_out(self, connection_id: str) -> None:
         """See `simulated_backends.backend.SessionLayer.timed_out`: the session is kept for `retain_ns` first."""
-        if self.retain_ns:
-            self._env.alarm(self.retain_ns, lambda: self._drop(connection_id))
-        else:
-            self._drop(connection_id)
+        self._retain(lambda: self._drop(connection_id))
 
     def heard(self, connection_id: str, is_heard: bool) -> bool:
         """See `simulated_backends.backend.SessionLayer.heard`; a target finds out by its NOP-In, and not before."""
@@ -133,14 +131,26 @@ class IscsiTarget:
         Returns whether that was so. Raises `ConnectionLost` as `log_in` does.
         """
         self._authenticate(host, host)
-        session = Session(host, _isid_of(host), self.target_name, _PORTAL_GROUP_TAG, host)
+        session = self._carrier_of(host)
         was_there = session.nexus in self._carriers
         self._carriers[session.nexus] = session
         return was_there
 
     def drop_carrier(self, host: str) -> None:
-        """Give a host's session for foreground I/O up. Harmless when there is none."""
-        self._carriers = {nexus: s for nexus, s in self._carriers.items() if s.initiator_name != host}
+        """Drop a host's session for foreground I/O. Harmless when there is none."""
+        self._carriers.pop(self._carrier_of(host).nexus, None)
+
+    def carrier_timed_out(self, host: str) -> None:
+        """Give the connection of a host's session for foreground I/O up by NOP-In; it is retained as in `timed_out`,
+        unless it is reinstated meanwhile."""
+        nexus = self._carrier_of(host).nexus
+        lost = self._carriers.get(nexus)
+
+        def drop() -> None:
+            if self._carriers.get(nexus) is lost:
+                self._carriers.pop(nexus, None)
+
+        self._retain(drop)
 
     def carriers(self) -> tuple[Session, ...]:
         """The sessions that carry foreground I/O, in the order of their first login."""
@@ -160,6 +170,16 @@ class IscsiTarget:
         # the two top bits 10b: an ISID of the "random" format, 24 bits of it drawn, 16 bits of qualifier
         isid = f"80{self._source.getrandbits(24):06x}{self._source.getrandbits(16):04x}"
         return Session(caller.host, isid, self.target_name, _PORTAL_GROUP_TAG, caller.user)
+
+    def _carrier_of(self, host: str) -> Session:
+        """A new session for a host's foreground I/O, which all have the same nexus."""
+        return Session(host, _isid_of(host), self.target_name, _PORTAL_GROUP_TAG, host)
+
+    def _retain(self, drop: Callable[[], None]) -> None:
+        if self.retain_ns:
+            self._env.alarm(self.retain_ns, drop)
+        else:
+            drop()
 
     def _drop(self, nexus: str) -> None:
         self._sessions.pop(nexus, None)
@@ -182,6 +202,10 @@ class CarrierSession:
     def drop(self) -> None:
         """See `simulated_backends.route.HostSession.drop`."""
         self._target.drop_carrier(self._host)
+
+    def timed_out(self) -> None:
+        """See `simulated_backends.route.HostSession.timed_out`."""
+        self._target.carrier_timed_out(self._host)
 
 
 def _isid_of(host: str) -> str:
