@@ -32,7 +32,10 @@ class SessionLayer(Protocol):
         """Open a connection and return its id, which no other connection has. Raises `ConnectionLost`."""
 
     def ended(self, connection_id: str, broke: bool) -> None:
-        """The client logged out, or its connection broke, which the backend notices later. Does not block."""
+        """The client logged out, or its connection broke and the backend's end sends no keep-alives of its own.
+
+        Does not block.
+        """
 
     def timed_out(self, connection_id: str) -> None:
         """The backend gives a connection up by the keep-alive of its own end. Does not block."""
@@ -101,6 +104,32 @@ class SimulatedConnection(BackendConnection):
         self._forgotten = True
         self._line.give_up(End.BACKEND)
 
+    def reset(self) -> None:
+        """Both ends lose the connection at once, if they still have it (fault injection)."""
+        self.break_(noticed=True)
+        self.drop_at_backend()
+
+    def take_over(self) -> None:
+        """Another session takes this one's place, which logs it out at the backend (fault injection).
+
+        For iSCSI see RFC 7143 section 6.3.5. Where nothing gets through, the caller does not hear of that.
+        """
+        if self._line.cuts:
+            self.drop_at_backend()
+        else:
+            self.reset()
+
+    def ask_for_logout(self) -> None:
+        """The backend asks the caller to log out, and it does so (fault injection).
+
+        For iSCSI these are an Asynchronous Message and a Logout Request (RFC 7143 sections 11.9 and 11.14). Where
+        nothing gets through neither arrives, and the backend closes its end alone.
+        """
+        if self.is_open and not self._line.cuts:
+            self._end("closed", broke=False)
+        else:
+            self.drop_at_backend()
+
     def _loses_reply(self) -> bool:
         faults = self._reply_faults
         armed = bool(faults.armed) and faults.take("start.reply_lost", self.caller.host, self._backend) is not None
@@ -133,7 +162,13 @@ class SimulatedConnection(BackendConnection):
             self._network.remove(self._line)
 
     def _end(self, state: str, broke: bool) -> None:
-        super()._end(state, broke or self._line.cuts > 0)  # a logout that can't arrive is noticed late as well
+        if state == "closed" and self._line.cuts:  # a logout that can't arrive
+            broke = True
+        if broke and self._line.has_keep_alive(End.BACKEND):
+            self._leave(state)
+            self._line.give_up(End.CALLER)
+            return
+        super()._end(state, broke)
         self._line.close()
         self._network.remove(self._line)
 

@@ -13,7 +13,7 @@ from harness.schedule import FAULT_KINDS, Fault
 from harness.storage import BLOCK
 from simulated_backends.array_jobs import pause
 from simulated_backends.attachment import SimulatedAttachment
-from simulated_backends.backend import SimulatedBackend
+from simulated_backends.backend import SimulatedBackend, SimulatedConnection
 from simulated_backends.hosts import Hosts
 from simulated_backends.network_faults import NetworkFaults
 from simulated_backends.reply_faults import ReplyFaults
@@ -157,16 +157,15 @@ class FaultInjector:
             for route in routes:
                 if kind == "connection.half_open":
                     route.half_open()
+                elif kind.startswith("session."):
+                    route.end_at_backend(kind)
                 else:
-                    route.drop(kind, backend_knows=kind != "connection.break")
+                    route.drop(kind, backend_knows=kind == "connection.reset")
             return
         hit = [c for backend in self._of(fault) for c in backend.connections_of(fault.caller)]
         self._recorder.emit("fault", fault=kind, host=fault.caller, connections=len(hit))
         for connection in hit:
-            if kind == "connection.half_open":
-                connection.half_open()
-            else:
-                connection.break_(noticed=kind != "connection.break")
+            self._OF_CONNECTION[kind](connection)
 
     def _arm_start(self, fault: Fault, event: Event | None) -> None:
         self._reply_faults.arm(fault)
@@ -305,6 +304,17 @@ class FaultInjector:
             stall()
             return
         end = self._recorder.listen(listen)
+
+    _OF_CONNECTION: ClassVar[Mapping[str, Callable[[SimulatedConnection], None]]] = MappingProxyType(
+        {
+            "connection.break": SimulatedConnection.break_,
+            "connection.reset": SimulatedConnection.reset,
+            "connection.half_open": SimulatedConnection.half_open,
+            "session.reinstate": SimulatedConnection.take_over,
+            "session.logout": SimulatedConnection.ask_for_logout,
+        }
+    )
+    """What happens to a driver's connection."""
 
     # one table for all testbeds: most runs make one fault, if any
     _APART: ClassVar[Mapping[str, Callable[[FaultInjector, Fault], None]]] = MappingProxyType(

@@ -139,6 +139,12 @@ class HostRoute:
         if self._is_up:
             self._lose(reason)
 
+    def end_at_backend(self, reason: str) -> None:
+        """The backend ends the session by itself; where nothing gets through, the host does not hear of that."""
+        self.forget()
+        if self._is_up and not self._line.cuts:
+            self._lose(reason)
+
     def forget(self) -> None:
         """The backend's end drops the session; the host finds out when it asks, or by its keep-alive."""
         self._below.drop()

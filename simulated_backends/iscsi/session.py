@@ -19,7 +19,6 @@ from harness.model import Caller
 from harness.recorder import Recorder
 from harness.runtime.agenda import Agenda
 from simulated_backends.iscsi.login import Secrets, authenticate
-from simulated_backends.lines import KeepAlive
 
 _PORTAL_GROUP_TAG = 1
 
@@ -74,15 +73,12 @@ class IscsiTarget:
     loss of the I_T nexus.
     """
 
-    def __init__(
-        self, env: Agenda, target_name: str, keep_alive: KeepAlive, source: random.Random, retain_ns: int = 0
-    ) -> None:
+    def __init__(self, env: Agenda, target_name: str, source: random.Random, retain_ns: int = 0) -> None:
         self.target_name = target_name
         self.retain_ns = retain_ns
         self.secrets = Secrets()
         self.initiators = Secrets()
         self._env = env
-        self._keep_alive = keep_alive
         self._source = source
         self._challenge_seed = source.getrandbits(64)
         self._challenge_source: random.Random | None = None
@@ -99,11 +95,8 @@ class IscsiTarget:
         return nexus
 
     def ended(self, connection_id: str, broke: bool) -> None:
-        """See `simulated_backends.backend.SessionLayer.ended`."""
-        if broke:
-            self._env.alarm(self._keep_alive.detection_ns + self.retain_ns, lambda: self._drop(connection_id))
-        else:
-            self._drop(connection_id)
+        """See `simulated_backends.backend.SessionLayer.ended`: a logout, since a target does send NOP-In."""
+        self._drop(connection_id)
 
     def timed_out(self, connection_id: str) -> None:
         """See `simulated_backends.backend.SessionLayer.timed_out`: the session is kept for `retain_ns` first."""

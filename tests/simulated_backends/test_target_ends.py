@@ -5,12 +5,22 @@ from __future__ import annotations
 import pytest
 from worlds import World
 
+from harness.contract import ConnectionLost
 from harness.runtime import SECOND
 from harness.schedule import Fault
 from simulated_backends.iscsi.session import IscsiTarget
 
 DETECTION_NS = 45 * SECOND
 """NOP-In's interval and response of the profile."""
+
+BY_THE_TARGET = ("session.reinstate", "session.logout")
+"""What the target does by itself."""
+
+
+@pytest.fixture
+def iscsi() -> World:
+    """The iSCSI testbed with its own profile."""
+    return World("iscsi-sim")
 
 
 def carriers(world: World) -> int:
@@ -86,3 +96,91 @@ def test_a_target_that_loses_its_power_retains_no_session() -> None:
         assert carriers(world) == 0
 
     world.run(body)
+
+
+@pytest.mark.parametrize("kind", [*BY_THE_TARGET, "connection.reset"])
+@pytest.mark.parametrize("after_s", [2, 12])
+def test_a_target_that_ends_a_half_open_session_has_ended_it(iscsi: World, kind: str, after_s: int) -> None:
+    """It drops the session at once; a host that nothing reaches finds out by its NOP-Out, unless it is a reset's."""
+
+    def body() -> None:
+        connection = iscsi.connect()
+        iscsi.testbed.inject(Fault("connection.half_open", caller="host-a"))
+        iscsi.runtime.sleep(after_s * SECOND)
+        iscsi.testbed.inject(Fault(kind, caller="host-a"))
+        assert iscsi.primary.inspect().connections == 0
+        assert connection.is_open == (kind in BY_THE_TARGET and after_s == 2)  # type: ignore[attr-defined]
+        iscsi.runtime.sleep((10 - after_s) * SECOND if after_s < 10 else SECOND)
+        assert not connection.is_open and len(iscsi.recorder.find("connection.broken")) == 1  # type: ignore[attr-defined]
+
+    iscsi.run(body)
+
+
+@pytest.mark.parametrize("kind", [*BY_THE_TARGET, "connection.reset"])
+@pytest.mark.parametrize("after_s", [2, 11])
+def test_a_target_that_ends_a_hosts_half_open_session_has_ended_it(iscsi: World, kind: str, after_s: int) -> None:
+    """The same for the session of foreground I/O; the next login is then no reinstatement."""
+
+    def body() -> None:
+        attachment = iscsi.volume()
+        attachment.write(1, 11)
+        iscsi.testbed.inject(Fault("connection.half_open", volume="volume"))
+        iscsi.runtime.sleep(after_s * SECOND)
+        iscsi.testbed.inject(Fault(kind, volume="volume"))
+        assert carriers(iscsi) == 0
+        assert (iscsi.recorder.find("session.lost") == []) == (kind in BY_THE_TARGET and after_s == 2)
+        attachment.write(1, 12)
+        assert iscsi.store.image("volume") == {1: 12} and carriers(iscsi) == 1
+        (lost,) = iscsi.recorder.find("session.lost")
+        assert lost.fields["reason"] == (kind if kind == "connection.reset" and after_s == 2 else "keep-alive")
+        assert iscsi.recorder.find("session.reinstated") == []
+
+    iscsi.run(body)
+
+
+@pytest.mark.parametrize("leaves", ["close", "connection.break"])
+def test_a_logout_that_cannot_arrive_starts_no_keep_alive_anew(iscsi: World, leaves: str) -> None:
+    """However the host leaves a half-open connection, its target finds out by the NOP-In that it waits for already."""
+
+    def body() -> None:
+        connection = iscsi.connect()
+        iscsi.testbed.inject(Fault("connection.half_open", caller="host-a"))
+        iscsi.runtime.sleep(8 * SECOND)
+        if leaves == "close":
+            connection.close()
+        else:
+            iscsi.testbed.inject(Fault(leaves, caller="host-a"))
+        assert iscsi.primary.inspect().connections == 1
+        assert abs(gone_after_ns(iscsi) + 8 * SECOND - DETECTION_NS) <= SECOND // 5
+
+    iscsi.run(body)
+
+
+def test_a_target_asks_for_a_logout_in_good_order(iscsi: World) -> None:
+    """The host logs out when it is asked to: its connection is closed, not broken, at both ends."""
+
+    def body() -> None:
+        connection = iscsi.connect()
+        iscsi.testbed.inject(Fault("session.logout", caller="host-a"))
+        assert not connection.is_open and iscsi.primary.inspect().connections == 0  # type: ignore[attr-defined]
+        assert len(iscsi.recorder.find("connection.closed")) == 1 and iscsi.recorder.find("connection.broken") == []
+        with pytest.raises(ConnectionLost, match="closed"):
+            connection.status("any")
+
+    iscsi.run(body)
+
+
+def test_a_session_that_its_host_has_left_can_be_taken_over(iscsi: World) -> None:
+    """What the target has of a broken connection is logged out by a session under its name, without a keep-alive."""
+
+    def body() -> None:
+        iscsi.connect()
+        iscsi.testbed.inject(Fault("connection.break", caller="host-a"))
+        iscsi.runtime.sleep(SECOND)
+        assert iscsi.primary.inspect().connections == 1
+        iscsi.testbed.inject(Fault("session.reinstate", caller="host-a"))
+        assert iscsi.primary.inspect().connections == 0
+        iscsi.runtime.sleep(100 * SECOND)
+        assert iscsi.runtime.env.next_at() is None  # type: ignore[attr-defined]
+
+    iscsi.run(body)
