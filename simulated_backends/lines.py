@@ -50,6 +50,7 @@ class Line:
     (`None`) never does. `cuts` counts what lets nothing through now; what heals before an end gave up loses nothing:
     what was under way is delivered at the healing. `heard` is for a backend that times its clients itself: it is told
     False when the caller falls silent, and True when it is heard again, and answers whether it still knows it.
+    `changed` is called when a cut begins, and when whoever waits for the line has to look again; it must not block.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Line:
         keep_alives: tuple[KeepAlive | None, KeepAlive | None],
         lost: Callable[[End], None],
         heard: Callable[[bool], bool] | None = None,
+        changed: Callable[[], None] | None = None,
     ) -> None:
         self.host = host
         self.backend = backend
@@ -68,6 +70,7 @@ class Line:
         self._keep_alives = {End.CALLER: keep_alives[0], End.BACKEND: keep_alives[1]}
         self._lost = lost
         self._heard = heard
+        self._on_change = changed
         self._frozen = 0
         self._left_ns: int | None = None
         self.cuts = 0
@@ -89,6 +92,8 @@ class Line:
                 self._hears_nothing(end)
         if self._heard is not None and End.BACKEND not in self._gone:
             self._heard(False)
+        if self._on_change is not None:
+            self._on_change()
 
     def heal(self) -> None:
         """Take one cut back.
@@ -194,6 +199,8 @@ class Line:
         changed, self._changed = self._changed, None
         if changed is not None:
             changed.set(None)
+        if self._on_change is not None:
+            self._on_change()
 
 
 class Network:

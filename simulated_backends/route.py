@@ -89,12 +89,15 @@ class HostRoute:
         self._call_later = call_later
         self._give_up: Timer | None = None
         self._changed: Signal[None] | None = None
+        self._watchers: list[Callable[[], None]] = []
         self._below = below
         try:
             below.open()
         except ConnectionLost as error:
             raise PathLost(f"{host} can't log in to {backend}: {error}") from None
-        self._line = network.add(Line(runtime, host, backend, (patience.caller, patience.backend), self._given_up))
+        keep_alives = (patience.caller, patience.backend)
+        self._line = Line(runtime, host, backend, keep_alives, self._given_up, changed=self._look)
+        network.add(self._line)
 
     def ready(self) -> int:
         """Block until a session is up; returns its number. Raises `PathLost` once the host has lost patience."""
@@ -123,6 +126,11 @@ class HostRoute:
     def is_clear(self) -> bool:
         """Whether the session is up and nothing holds messages back: `ready` and `carry` would not block."""
         return self._is_up and not self._line.cuts
+
+    def watch(self, watcher: Callable[[], None]) -> Callable[[], None]:
+        """Call `watcher`, which must not block, whenever `is_clear` may have become False; returns what ends that."""
+        self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher)
 
     def heard_at(self, ns: int) -> None:
         """Note that the last of several messages got through at that instant; see `carry`."""
@@ -189,6 +197,10 @@ class HostRoute:
         self._has_failed = True
         self._recorder.emit("session.failed", host=self.host, backend=self.backend)
         self._wake()
+
+    def _look(self) -> None:
+        for watcher in tuple(self._watchers):
+            watcher()
 
     def _wake(self) -> None:
         changed, self._changed = self._changed, None
