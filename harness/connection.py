@@ -10,11 +10,14 @@ from collections.abc import Callable
 from typing import Protocol
 
 from harness.activity import ActivityStatus, ConnectionIdentity
-from harness.contract import ConnectionLost
+from harness.contract import ActivityNotAbortable, ActivityUnknown, ConnectionLost
 from harness.model import Caller
 from harness.recorder import Recorder
 from harness.runtime import Runtime
 from harness.testbed import Job
+
+_REFUSALS = (ActivityUnknown, ActivityNotAbortable, ValueError)
+"""What a backend may answer to a call instead of doing it; that answer travels back as any other does."""
 
 
 class Jobs(Protocol):
@@ -68,11 +71,14 @@ class BackendConnection:
     def start(self, job: Job, request_id: str) -> str:
         """See `harness.testbed.Connection.start`."""
         self._travel()
-        handle = self._engine.start(self.identity, job, request_id)
+        try:
+            handle = self._engine.start(self.identity, job, request_id)
+        except _REFUSALS:
+            self._return("start")
+            raise
         if self._state != "open":  # it broke while the job was being registered, so its end did not see the job
             self._engine.connection_ended(self.identity.connection_id, self._state == "broken")
-        if self._lose_next_reply:
-            self._lose_next_reply = False
+        elif self._loses_reply():
             self._recorder.emit("fault", fault="start.reply_lost", host=self.caller.host, handle=handle)
             self.break_()
         self._return("start")
@@ -81,14 +87,22 @@ class BackendConnection:
     def status(self, handle: str) -> ActivityStatus:
         """See `harness.testbed.Connection.status`."""
         self._travel()
-        status = self._engine.status(self.identity, handle)
+        try:
+            status = self._engine.status(self.identity, handle)
+        except _REFUSALS:
+            self._return("status")
+            raise
         self._return("status")
         return status
 
     def abort(self, handle: str) -> None:
         """See `harness.testbed.Connection.abort`."""
         self._travel()
-        self._engine.abort(self.identity, handle)
+        try:
+            self._engine.abort(self.identity, handle)
+        except _REFUSALS:
+            self._return("abort")
+            raise
         self._return("abort")
 
     def close(self) -> None:
@@ -109,6 +123,11 @@ class BackendConnection:
     def lose_next_reply(self) -> None:
         """Let the next start take effect, but drop the connection before its answer arrives."""
         self._lose_next_reply = True
+
+    def _loses_reply(self) -> bool:
+        """Whether the answer to the start that has just taken effect is lost; asked once for each."""
+        lost, self._lose_next_reply = self._lose_next_reply, False
+        return lost
 
     def _end(self, state: str, broke: bool) -> None:
         self._leave(state)

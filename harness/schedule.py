@@ -48,10 +48,12 @@ connections of drivers at `caller`, or, with `volume`, what carries that volume'
 every host for "").
 
 connection.break      drops; the caller knows at once, the backend only by its keep-alive
-connection.reset      drops; both ends know at once
+connection.reset      drops; both ends know at once, half open or not
 connection.half_open  nothing gets through any more, and neither end is told: both find out by their keep-alives
-session.reinstate     the session is taken over by a new one under its name, which logs the old one out
-session.logout        the backend asks the caller to log out, and closes the connection
+session.reinstate     the session is taken over by a new one under its name, which logs the old one out at the backend;
+                      the caller hears of it if anything gets through
+session.logout        the backend asks the caller to log out, which it does; if nothing gets through, the backend closes
+                      its end alone
 reservation.preempt   another initiator preempts `caller` and aborts its commands and third-party copies (SPC-4)
 caller.crash          what runs on the machine `caller` dies; its connections stay until they break or time out
 caller.pause          the machine `caller` stands still for `for_ns`: its tasks, its clock and its kernel's keep-alives

@@ -14,6 +14,7 @@ from harness.testbed import Attachment, Gate, LoadSpec
 from simulated_backends.content import Crawl, runs, stored_bytes
 from simulated_backends.fabric import Fabric
 from simulated_backends.foreground import ForegroundLoad, Lane
+from simulated_backends.host_copy import HostCopy
 from simulated_backends.host_links import HostLinks
 from simulated_backends.route import HostRoute
 from simulated_backends.stored_object import HeldObject
@@ -64,7 +65,8 @@ class SimulatedAttachment:
         """See `harness.testbed.Attachment.write`; one command may write `count` blocks, see `Write`.
 
         Raises `ObjectUnknown` once the volume is detached or deleted, ValueError for a block beyond its end, `PathLost`
-        once the host has given up waiting for its session, `PoolFull` if it takes a new block of a full pool.
+        if the host can't log in or has given up waiting for its session, `PoolFull` if it takes a new block of a full
+        pool.
         """
         self.writes.write(block, stamp, count)
 
@@ -111,8 +113,9 @@ class SimulatedAttachment:
     def copy_to(self, destination: Attachment) -> None:
         """See `harness.testbed.Attachment.copy_to`; a live source is read block after block.
 
-        Raises ValueError if the destination is smaller or of another testbed, `MediumError` at a block that could not
-        be read. What had arrived then, or when the copying task was abandoned, stays at the destination.
+        It goes over the host's sessions with both ends. Raises ValueError if the destination is smaller or of another
+        testbed, `MediumError` at a block that could not be read, `PathLost` as `write` does. What had arrived then, or
+        when the copying task was abandoned, stays at the destination.
         """
         self._runtime.checkpoint()
         self.writes.check(0, 0)
@@ -131,20 +134,19 @@ class SimulatedAttachment:
             there.port_in,
             there.disk_write,
         )
-        arrived = self._runtime.signal(f"host copy of {source.id} to {target.id} is over")
         bad = source.first_bad()
         length = source.bytes if bad is None else bad * BLOCK
-        flow = self._fabric.start(path, length, lambda: arrived.set(None))
-        crawl = Crawl(flow.moved)
+        copy = HostCopy(self._runtime, self._fabric, path, length, (self.route, destination.route))
+        crawl = Crawl(copy.moved)
         source.crawls.append(crawl)
         try:
-            arrived.wait()
+            copy.run(f"host copy of {source.id} to {target.id} is over")
             if bad is not None:
                 raise MediumError(source.medium_error(bad))
         finally:
-            flow.cancel()
+            copy.cancel()
             source.crawls = [c for c in source.crawls if c is not crawl]
-            end = flow.moved() // BLOCK
+            end = copy.moved() // BLOCK
             seen = crawl.seen(source.content.between(0, end), 0, end)
             for block in sorted({**target.content.between(0, end), **seen}):
                 target.write(block, seen.get(block, 0))

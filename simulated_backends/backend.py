@@ -13,7 +13,7 @@ from harness.model import Caller
 from harness.recorder import Recorder
 from harness.runtime import Expired
 from harness.runtime.virtual import VirtualRuntime
-from harness.testbed import Inspection, Job
+from harness.testbed import Inspection
 from simulated_backends.attachment import SimulatedAttachment
 from simulated_backends.fabric import Fabric
 from simulated_backends.foreground import Lane
@@ -32,7 +32,10 @@ class SessionLayer(Protocol):
         """Open a connection and return its id, which no other connection has. Raises `ConnectionLost`."""
 
     def ended(self, connection_id: str, broke: bool) -> None:
-        """The client logged out, or its connection broke, which the backend notices later. Does not block."""
+        """The client logged out, or its connection broke and the backend's end sends no keep-alives of its own.
+
+        Does not block.
+        """
 
     def timed_out(self, connection_id: str) -> None:
         """The backend gives a connection up by the keep-alive of its own end. Does not block."""
@@ -92,14 +95,6 @@ class SimulatedConnection(BackendConnection):
             )
         )
 
-    def start(self, job: Job, request_id: str) -> str:
-        """See `harness.testbed.Connection.start`."""
-        faults = self._reply_faults
-        armed = faults.armed and self.is_open
-        if armed and faults.take("start.reply_lost", self.caller.host, self._backend) is not None:
-            self.lose_next_reply()
-        return super().start(job, request_id)
-
     def half_open(self) -> None:
         """Let nothing through any more; either end finds out by its keep-alive (fault injection)."""
         self._line.cut()
@@ -109,6 +104,37 @@ class SimulatedConnection(BackendConnection):
         self._forgotten = True
         self._line.give_up(End.BACKEND)
 
+    def reset(self) -> None:
+        """Both ends lose the connection at once, if they still have it (fault injection)."""
+        self.break_(noticed=True)
+        self.drop_at_backend()
+
+    def take_over(self) -> None:
+        """Another session takes this one's place, which logs it out at the backend (fault injection).
+
+        For iSCSI see RFC 7143 section 6.3.5. Where nothing gets through, the caller does not hear of that.
+        """
+        if self._line.cuts:
+            self.drop_at_backend()
+        else:
+            self.reset()
+
+    def ask_for_logout(self) -> None:
+        """The backend asks the caller to log out, and it does so (fault injection).
+
+        For iSCSI these are an Asynchronous Message and a Logout Request (RFC 7143 sections 11.9 and 11.14). Where
+        nothing gets through neither arrives, and the backend closes its end alone.
+        """
+        if self.is_open and not self._line.cuts:
+            self._end("closed", broke=False)
+        else:
+            self.drop_at_backend()
+
+    def _loses_reply(self) -> bool:
+        faults = self._reply_faults
+        armed = bool(faults.armed) and faults.take("start.reply_lost", self.caller.host, self._backend) is not None
+        return armed or super()._loses_reply()
+
     def _return(self, call: str) -> None:
         if not self._reply_faults.armed:
             super()._return(call)
@@ -117,6 +143,7 @@ class SimulatedConnection(BackendConnection):
         if self._reply_faults.take("reply.lost", self.caller.host, self._backend, call) is not None:
             self._recorder.emit("fault", fault="reply.lost", host=self.caller.host, call=call)
             self.break_()
+            self._check()
         late = self._reply_faults.take("reply.late", self.caller.host, self._backend, call)
         if late is not None:
             self._recorder.emit("fault", fault="reply.late", host=self.caller.host, call=call, for_ns=late.for_ns)
@@ -135,7 +162,13 @@ class SimulatedConnection(BackendConnection):
             self._network.remove(self._line)
 
     def _end(self, state: str, broke: bool) -> None:
-        super()._end(state, broke or self._line.cuts > 0)  # a logout that can't arrive is noticed late as well
+        if state == "closed" and self._line.cuts:  # a logout that can't arrive
+            broke = True
+        if broke and self._line.has_keep_alive(End.BACKEND):
+            self._leave(state)
+            self._line.give_up(End.CALLER)
+            return
+        super()._end(state, broke)
         self._line.close()
         self._network.remove(self._line)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import ClassVar
 
@@ -12,10 +13,11 @@ from harness.schedule import FAULT_KINDS, Fault
 from harness.storage import BLOCK
 from simulated_backends.array_jobs import pause
 from simulated_backends.attachment import SimulatedAttachment
-from simulated_backends.backend import SimulatedBackend
+from simulated_backends.backend import SimulatedBackend, SimulatedConnection
 from simulated_backends.hosts import Hosts
 from simulated_backends.network_faults import NetworkFaults
 from simulated_backends.reply_faults import ReplyFaults
+from simulated_backends.route import HostRoute, PathLost
 
 _OF_CONNECTIONS = (
     "connection.break",
@@ -150,21 +152,20 @@ class FaultInjector:
     def _hit_connections(self, fault: Fault) -> None:
         kind = fault.kind
         if fault.volume:
-            routes = list(dict.fromkeys(attachment.route for attachment in self._attachments(fault)))
+            routes = _routes_of(self._attachments(fault))
             self._recorder.emit("fault", fault=kind, volume=fault.volume, host=fault.caller, sessions=len(routes))
             for route in routes:
                 if kind == "connection.half_open":
                     route.half_open()
+                elif kind.startswith("session."):
+                    route.end_at_backend(kind)
                 else:
-                    route.drop(kind, backend_knows=kind != "connection.break")
+                    route.drop(kind, backend_knows=kind == "connection.reset")
             return
         hit = [c for backend in self._of(fault) for c in backend.connections_of(fault.caller)]
         self._recorder.emit("fault", fault=kind, host=fault.caller, connections=len(hit))
         for connection in hit:
-            if kind == "connection.half_open":
-                connection.half_open()
-            else:
-                connection.break_(noticed=kind != "connection.break")
+            self._OF_CONNECTION[kind](connection)
 
     def _arm_start(self, fault: Fault, event: Event | None) -> None:
         self._reply_faults.arm(fault)
@@ -172,8 +173,20 @@ class FaultInjector:
     def _arm_reply(self, fault: Fault, event: Event | None) -> None:
         if not fault.volume:
             self._reply_faults.arm(fault)
-        for attachment in self._attachments(fault):
+            return
+        attachments = self._attachments(fault)
+        for attachment in attachments:
             attachment.hit_reply(fault)
+        if not attachments:
+            self._arm_at_attachment(fault)
+
+    def _arm_at_attachment(self, fault: Fault) -> None:
+        def listen(event: Event) -> None:
+            if event.kind == "attachment.opened" and self._attachments(fault):
+                end()
+                self._arm_reply(fault, event)
+
+        end = self._recorder.listen(listen)
 
     def _crash(self, fault: Fault) -> None:
         self._recorder.emit("fault", fault=fault.kind, host=fault.caller, tasks=self._hosts.crash(fault.caller))
@@ -197,7 +210,7 @@ class FaultInjector:
         for connection in connections:
             connection.break_()
         attachments = [a for b in self._of(fault) for a in b.attachments if a.host == fault.caller and a.is_attached]
-        for route in dict.fromkeys(attachment.route for attachment in attachments):
+        for route in _routes_of(attachments):
             route.drop(fault.kind, backend_knows=False)
 
     def _of_its_own(self, fault: Fault) -> None:
@@ -288,6 +301,17 @@ class FaultInjector:
             return
         end = self._recorder.listen(listen)
 
+    _OF_CONNECTION: ClassVar[Mapping[str, Callable[[SimulatedConnection], None]]] = MappingProxyType(
+        {
+            "connection.break": SimulatedConnection.break_,
+            "connection.reset": SimulatedConnection.reset,
+            "connection.half_open": SimulatedConnection.half_open,
+            "session.reinstate": SimulatedConnection.take_over,
+            "session.logout": SimulatedConnection.ask_for_logout,
+        }
+    )
+    """What happens to a driver's connection."""
+
     # one table for all testbeds: most runs make one fault, if any
     _APART: ClassVar[Mapping[str, Callable[[FaultInjector, Fault], None]]] = MappingProxyType(
         {
@@ -319,3 +343,12 @@ class FaultInjector:
         }
     )
     """What only arms something."""
+
+
+def _routes_of(attachments: Iterable[SimulatedAttachment]) -> list[HostRoute]:
+    """What carries the foreground I/O of those attachments, each once; a host that is not let in has nothing."""
+    routes: dict[HostRoute, None] = {}
+    for attachment in attachments:
+        with contextlib.suppress(PathLost):
+            routes[attachment.route] = None
+    return list(routes)

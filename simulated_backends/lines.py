@@ -50,6 +50,7 @@ class Line:
     (`None`) never does. `cuts` counts what lets nothing through now; what heals before an end gave up loses nothing:
     what was under way is delivered at the healing. `heard` is for a backend that times its clients itself: it is told
     False when the caller falls silent, and True when it is heard again, and answers whether it still knows it.
+    `changed` is called when a cut begins, and when whoever waits for the line has to look again; it must not block.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Line:
         keep_alives: tuple[KeepAlive | None, KeepAlive | None],
         lost: Callable[[End], None],
         heard: Callable[[bool], bool] | None = None,
+        changed: Callable[[], None] | None = None,
     ) -> None:
         self.host = host
         self.backend = backend
@@ -68,6 +70,7 @@ class Line:
         self._keep_alives = {End.CALLER: keep_alives[0], End.BACKEND: keep_alives[1]}
         self._lost = lost
         self._heard = heard
+        self._on_change = changed
         self._frozen = 0
         self._left_ns: int | None = None
         self.cuts = 0
@@ -84,12 +87,13 @@ class Line:
         self.cuts += 1
         if self.cuts > 1:
             return
-        now = self._runtime.now()
-        for end, keep_alive in self._keep_alives.items():
-            if keep_alive is not None and end not in self._gone and not (self._frozen and end is End.CALLER):
-                self._give_up_at(end, max(now, keep_alive.gives_up_ns(self.heard_ns, now)))
+        for end in End:
+            if not (self._frozen and end is End.CALLER):
+                self._hears_nothing(end)
         if self._heard is not None and End.BACKEND not in self._gone:
             self._heard(False)
+        if self._on_change is not None:
+            self._on_change()
 
     def heal(self) -> None:
         """Take one cut back.
@@ -134,13 +138,18 @@ class Line:
             self._left_ns = None
 
     def give_up(self, end: End) -> None:
-        """That end closes the connection. Harmless when it has done so."""
+        """That end closes the connection; the backend's end, if it does not do so too, is left to its keep-alive.
+
+        Harmless when it has done so.
+        """
         if end in self._gone:
             return
         self._gone.add(end)
         timer = self._timers.pop(end, None)
         if timer is not None:
             timer.cancel()
+        if end is End.CALLER:
+            self._hears_nothing(End.BACKEND)
         self._lost(end)
         self._wake()
 
@@ -171,6 +180,13 @@ class Line:
             self._changed.wait()
         return End.CALLER not in self._gone
 
+    def _hears_nothing(self, end: End) -> None:
+        """Let an end that hears nothing from now on go on to the end of its keep-alive, unless it does so already."""
+        keep_alive = self._keep_alives[end]
+        if keep_alive is not None and end not in self._gone and end not in self._timers:
+            now = self._runtime.now()
+            self._give_up_at(end, max(now, keep_alive.gives_up_ns(self.heard_ns, now)))
+
     def _give_up_at(self, end: End, at_ns: int) -> None:
         self._timers[end] = self._runtime.env.alarm(at_ns - self._runtime.now(), lambda: self.give_up(end))
 
@@ -183,6 +199,8 @@ class Line:
         changed, self._changed = self._changed, None
         if changed is not None:
             changed.set(None)
+        if self._on_change is not None:
+            self._on_change()
 
 
 class Network:

@@ -31,8 +31,7 @@ class NetworkFaults:
     def part(self, host: str, backend: str) -> Callable[[], None]:
         """Cut what is between a host and a backend; "" is everybody. Returns what takes it back.
 
-        Where one end is cut off from everybody its port is down, so that bulk transfers over it stand still, too. A
-        host's own copy from or to a backend that it alone can't reach is not held up: its path is no line.
+        Where one end is cut off from everybody its port is down, so that bulk transfers over it stand still, too.
         """
         self._network.cut(host, backend)
         restore = self.slow(host, backend, 0.0) if not (host and backend) else _nothing

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from harness.contract import ConnectionLost
 from harness.recorder import Recorder
 from harness.runtime import SECOND, Signal, Timer
 from harness.runtime.virtual import VirtualRuntime
@@ -14,7 +15,7 @@ from simulated_backends.lines import End, KeepAlive, Line, Network
 
 
 class PathLost(StorageError):
-    """A host's I/O failed: its session was not back within the initiator's replacement timeout."""
+    """A host's I/O failed: its login was refused, or its session was not back within its replacement timeout."""
 
     code = "path-lost"
 
@@ -35,6 +36,9 @@ class Patience:
     login_ns: int
 
 
+_REFUSED_NS = SECOND
+"""A host that was refused waits at least so long before it tries to log in again."""
+
 HARD_MOUNT = Patience(KeepAlive(60 * SECOND, 60 * SECOND), None, 0, None, 60 * SECOND)
 """A Linux NFS client on a hard mount: it retries for ever; timeo is 60 s over TCP (nfs(5)), taken for both timers."""
 
@@ -46,7 +50,10 @@ class HostSession(Protocol):
         """Log in, in place of the session that was there before. Does not block. Raises `ConnectionLost`."""
 
     def drop(self) -> None:
-        """The backend's end gives the session up."""
+        """The backend's end drops the session. Harmless when it has done so."""
+
+    def timed_out(self) -> None:
+        """The backend gives the connection up by the keep-alive of its own end. Does not block."""
 
 
 class HostRoute:
@@ -54,6 +61,9 @@ class HostRoute:
 
     Commands that were under way on a lost session are ended by the loss, whatever became of them, and the host sends
     them again on the next one. `session` numbers the sessions. `call_later` is that of the host's clock.
+
+    Making one logs the host in; raises `PathLost` if the backend refuses that. A login in place of a lost session that
+    is refused is tried again.
     """
 
     def __init__(
@@ -79,9 +89,15 @@ class HostRoute:
         self._call_later = call_later
         self._give_up: Timer | None = None
         self._changed: Signal[None] | None = None
-        self._line = network.add(Line(runtime, host, backend, (patience.caller, patience.backend), self._given_up))
+        self._watchers: list[Callable[[], None]] = []
         self._below = below
-        below.open()
+        try:
+            below.open()
+        except ConnectionLost as error:
+            raise PathLost(f"{host} can't log in to {backend}: {error}") from None
+        keep_alives = (patience.caller, patience.backend)
+        self._line = Line(runtime, host, backend, keep_alives, self._given_up, changed=self._look)
+        network.add(self._line)
 
     def ready(self) -> int:
         """Block until a session is up; returns its number. Raises `PathLost` once the host has lost patience."""
@@ -111,6 +127,11 @@ class HostRoute:
         """Whether the session is up and nothing holds messages back: `ready` and `carry` would not block."""
         return self._is_up and not self._line.cuts
 
+    def watch(self, watcher: Callable[[], None]) -> Callable[[], None]:
+        """Call `watcher`, which must not block, whenever `is_clear` may have become False; returns what ends that."""
+        self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher)
+
     def heard_at(self, ns: int) -> None:
         """Note that the last of several messages got through at that instant; see `carry`."""
         self._line.heard_ns = max(self._line.heard_ns, ns)
@@ -121,20 +142,27 @@ class HostRoute:
 
     def drop(self, reason: str, backend_knows: bool) -> None:
         """The host loses the connection now; the backend too if it knows, else by its keep-alive only."""
+        if backend_knows:
+            self.forget()
         if self._is_up:
             self._lose(reason)
-            if backend_knows:
-                self._below.drop()
+
+    def end_at_backend(self, reason: str) -> None:
+        """The backend ends the session by itself; where nothing gets through, the host does not hear of that."""
+        self.forget()
+        if self._is_up and not self._line.cuts:
+            self._lose(reason)
 
     def forget(self) -> None:
-        """The backend's end gives the session up; the host finds out when it asks, or by its keep-alive."""
+        """The backend's end drops the session; the host finds out when it asks, or by its keep-alive."""
+        self._below.drop()
         self._line.give_up(End.BACKEND)
 
     # ---- loss and recovery -----------------------------------------------------------------------------------------
 
     def _given_up(self, end: End) -> None:
         if end is End.BACKEND:
-            self._below.drop()
+            self._below.timed_out()
         elif self._is_up:
             self._lose("keep-alive")
 
@@ -145,14 +173,18 @@ class HostRoute:
         self._line.give_up(End.CALLER)
         if self._patience.give_up_ns is not None:
             self._give_up = self._call_later(self._patience.give_up_ns, self._fail)
-        self._call_later(
-            self._patience.wait_ns,
-            lambda: self._network.when_reachable(self.host, self.backend, self._log_in_again),
-        )
+        self._log_in_after(self._patience.wait_ns)
+
+    def _log_in_after(self, ns: int) -> None:
+        self._call_later(ns, lambda: self._network.when_reachable(self.host, self.backend, self._log_in_again))
 
     def _log_in_again(self) -> None:
+        try:
+            self._below.open()
+        except ConnectionLost:
+            self._log_in_after(max(self._patience.wait_ns, _REFUSED_NS))
+            return
         self._line.renew()
-        self._below.open()
         self._is_up, self._has_failed = True, False
         if self._give_up is not None:
             self._give_up.cancel()
@@ -165,6 +197,10 @@ class HostRoute:
         self._has_failed = True
         self._recorder.emit("session.failed", host=self.host, backend=self.backend)
         self._wake()
+
+    def _look(self) -> None:
+        for watcher in tuple(self._watchers):
+            watcher()
 
     def _wake(self) -> None:
         changed, self._changed = self._changed, None

@@ -38,6 +38,9 @@ class _Stateless:
     def drop(self) -> None:
         """See `simulated_backends.route.HostSession.drop`."""
 
+    def timed_out(self) -> None:
+        """See `simulated_backends.route.HostSession.timed_out`."""
+
 
 class SimulatedTestbed(Testbed):
     """The testbed port for a protocol, which a subclass brings.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import random
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.contract import ConnectionLost
@@ -18,7 +19,6 @@ from harness.model import Caller
 from harness.recorder import Recorder
 from harness.runtime.agenda import Agenda
 from simulated_backends.iscsi.login import Secrets, authenticate
-from simulated_backends.lines import KeepAlive
 
 _PORTAL_GROUP_TAG = 1
 
@@ -73,15 +73,12 @@ class IscsiTarget:
     loss of the I_T nexus.
     """
 
-    def __init__(
-        self, env: Agenda, target_name: str, keep_alive: KeepAlive, source: random.Random, retain_ns: int = 0
-    ) -> None:
+    def __init__(self, env: Agenda, target_name: str, source: random.Random, retain_ns: int = 0) -> None:
         self.target_name = target_name
         self.retain_ns = retain_ns
         self.secrets = Secrets()
         self.initiators = Secrets()
         self._env = env
-        self._keep_alive = keep_alive
         self._source = source
         self._challenge_seed = source.getrandbits(64)
         self._challenge_source: random.Random | None = None
@@ -98,18 +95,12 @@ class IscsiTarget:
         return nexus
 
     def ended(self, connection_id: str, broke: bool) -> None:
-        """See `simulated_backends.backend.SessionLayer.ended`."""
-        if broke:
-            self._env.alarm(self._keep_alive.detection_ns + self.retain_ns, lambda: self._drop(connection_id))
-        else:
-            self._drop(connection_id)
+        """See `simulated_backends.backend.SessionLayer.ended`: a logout, since a target does send NOP-In."""
+        self._drop(connection_id)
 
     def timed_out(self, connection_id: str) -> None:
         """See `simulated_backends.backend.SessionLayer.timed_out`: the session is kept for `retain_ns` first."""
-        if self.retain_ns:
-            self._env.alarm(self.retain_ns, lambda: self._drop(connection_id))
-        else:
-            self._drop(connection_id)
+        self._retain(lambda: self._drop(connection_id))
 
     def heard(self, connection_id: str, is_heard: bool) -> bool:
         """See `simulated_backends.backend.SessionLayer.heard`; a target finds out by its NOP-In, and not before."""
@@ -140,14 +131,26 @@ class IscsiTarget:
         Returns whether that was so. Raises `ConnectionLost` as `log_in` does.
         """
         self._authenticate(host, host)
-        session = Session(host, _isid_of(host), self.target_name, _PORTAL_GROUP_TAG, host)
+        session = self._carrier_of(host)
         was_there = session.nexus in self._carriers
         self._carriers[session.nexus] = session
         return was_there
 
     def drop_carrier(self, host: str) -> None:
-        """Give a host's session for foreground I/O up. Harmless when there is none."""
-        self._carriers = {nexus: s for nexus, s in self._carriers.items() if s.initiator_name != host}
+        """Drop a host's session for foreground I/O. Harmless when there is none."""
+        self._carriers.pop(self._carrier_of(host).nexus, None)
+
+    def carrier_timed_out(self, host: str) -> None:
+        """Give the connection of a host's session for foreground I/O up by NOP-In; it is retained as in `timed_out`,
+        unless it is reinstated meanwhile."""
+        nexus = self._carrier_of(host).nexus
+        lost = self._carriers.get(nexus)
+
+        def drop() -> None:
+            if self._carriers.get(nexus) is lost:
+                self._carriers.pop(nexus, None)
+
+        self._retain(drop)
 
     def carriers(self) -> tuple[Session, ...]:
         """The sessions that carry foreground I/O, in the order of their first login."""
@@ -167,6 +170,16 @@ class IscsiTarget:
         # the two top bits 10b: an ISID of the "random" format, 24 bits of it drawn, 16 bits of qualifier
         isid = f"80{self._source.getrandbits(24):06x}{self._source.getrandbits(16):04x}"
         return Session(caller.host, isid, self.target_name, _PORTAL_GROUP_TAG, caller.user)
+
+    def _carrier_of(self, host: str) -> Session:
+        """A new session for a host's foreground I/O, which all have the same nexus."""
+        return Session(host, _isid_of(host), self.target_name, _PORTAL_GROUP_TAG, host)
+
+    def _retain(self, drop: Callable[[], None]) -> None:
+        if self.retain_ns:
+            self._env.alarm(self.retain_ns, drop)
+        else:
+            drop()
 
     def _drop(self, nexus: str) -> None:
         self._sessions.pop(nexus, None)
@@ -189,6 +202,10 @@ class CarrierSession:
     def drop(self) -> None:
         """See `simulated_backends.route.HostSession.drop`."""
         self._target.drop_carrier(self._host)
+
+    def timed_out(self) -> None:
+        """See `simulated_backends.route.HostSession.timed_out`."""
+        self._target.carrier_timed_out(self._host)
 
 
 def _isid_of(host: str) -> str:

@@ -94,7 +94,7 @@ class IscsiTestbed(SimulatedTestbed):
         source = random_source(self.seed, "isid", backend)
         agreed = self._agreed(loaded)
         retain_s = agreed.time2wait_s + agreed.time2retain_s if agreed.time2retain_s else 0
-        return IscsiTarget(env, target_name, self._keep_alive(loaded), source, retain_s * SECOND)
+        return IscsiTarget(env, target_name, source, retain_s * SECOND)
 
     def jobs(self, engine: JobEngine) -> ThirdPartyCopies:
         """Connection-specific jobs are third-party copies of the I_T nexus that started them."""

@@ -142,8 +142,8 @@ def test_the_backend_notices_a_lost_connection_late(world: World) -> None:
     """A connection that broke counts as open until the protocol notices; one that was closed is gone at once."""
 
     def body() -> None:
-        world.connect()
         world.connect("host-b").close()
+        world.connect()  # last: the time counts from what the backend has heard of it
         assert world.primary.inspect().connections == 1
         world.testbed.inject(Fault("connection.break", caller="host-a"))
         detection_ns = world.testbed.profile.loss.detection_ns

@@ -252,3 +252,79 @@ def test_a_task_ends_with_its_session_whatever_is_retained() -> None:
             world.connect().status(handle)
 
     world.run(body)
+
+
+def test_a_renewed_session_outlives_the_keep_alive_of_the_old_one(iscsi: World) -> None:
+    """Cuts that follow each other leave no keep-alive behind that would take the next session for the lost one."""
+
+    def body() -> None:
+        attachment = iscsi.volume()
+        attachment.write(1, 11)
+        for at_ms, for_s in ((0, 11), (11_500, 10)):
+            at_ns = iscsi.runtime.now() + at_ms * SECOND // 1000
+            cut = Fault("partition", caller="host-a", backend="primary", for_ns=for_s * SECOND, at_ns=at_ns)
+            iscsi.testbed.inject(cut)
+        attachment.write(1, 12)
+        iscsi.runtime.sleep(100 * SECOND)
+        assert len(target_of(iscsi).carriers()) == 1
+        iscsi.testbed.inject(Fault("partition", caller="host-a", backend="primary", for_ns=SECOND))
+        attachment.write(1, 13)
+        assert len(iscsi.recorder.find("session.lost")) == 1 and len(iscsi.recorder.find("session.reinstated")) == 1
+
+    iscsi.run(body)
+
+
+def test_a_refused_login_is_tried_again_until_the_host_loses_patience(iscsi: World) -> None:
+    """A host that is not let in any more fails its commands after 120 s, and gets in once its secret is right."""
+
+    def body() -> None:
+        attachment = iscsi.volume()
+        attachment.write(1, 11)
+        target_of(iscsi).secrets.set("host-a", "changed")
+        iscsi.testbed.inject(Fault("connection.break", volume="volume"))
+        with pytest.raises(PathLost):
+            attachment.write(1, 12)
+        (lost,) = iscsi.recorder.find("session.lost")
+        assert iscsi.runtime.now() == lost.at_ns + 120 * SECOND and iscsi.recorder.find("session.restored") == []
+        target_of(iscsi).initiators.set("host-a", "changed")
+        iscsi.runtime.sleep(2 * SECOND)
+        attachment.write(1, 13)
+        assert iscsi.store.image("volume") == {1: 13} and len(iscsi.recorder.find("session.restored")) == 1
+
+    iscsi.run(body)
+
+
+def test_refused_logins_take_time_without_time2wait() -> None:
+    """Where Time2Wait is 0 a host that is refused does not try again at the same instant for ever."""
+    world = World("iscsi-sim", target_time2wait_s=0, initiator_time2wait_s=0)
+
+    def body() -> None:
+        attachment = world.volume()
+        attachment.write(1, 11)
+        target_of(world).secrets.set("host-a", "changed")
+        world.testbed.inject(Fault("connection.reset", volume="volume"))
+        with pytest.raises(PathLost):
+            attachment.write(1, 12)
+
+    world.run(body)
+
+
+def test_a_host_that_never_got_in_has_no_session(iscsi: World) -> None:
+    """Its writes fail at once, faults find nothing to hit, and nothing is left of the login that was refused."""
+
+    def body() -> None:
+        attachment = iscsi.volume()
+        target_of(iscsi).secrets.set("host-a", "changed")
+        for _ in range(2):
+            with pytest.raises(PathLost, match="CHAP secret of 'host-a'"):
+                attachment.write(1, 11)
+        for kind in ("connection.half_open", "host.restart"):
+            iscsi.testbed.inject(Fault(kind, volume="volume", caller="host-a"))
+        iscsi.testbed.inject(Fault("partition", caller="host-a", for_ns=100 * SECOND))
+        iscsi.runtime.sleep(200 * SECOND)
+        assert iscsi.recorder.find("session.lost") == []
+        target_of(iscsi).initiators.set("host-a", "changed")
+        attachment.write(1, 12)
+        assert iscsi.store.image("volume") == {1: 12}
+
+    iscsi.run(body)

@@ -10,7 +10,6 @@ from harness.model import Caller
 from harness.runtime.agenda import Agenda
 from simulated_backends.iscsi.session import IscsiTarget, SessionTimes
 from simulated_backends.iscsi.testbed import IscsiTestbed
-from simulated_backends.lines import KeepAlive
 from simulated_backends.nfs.testbed import NfsTestbed
 
 
@@ -40,7 +39,7 @@ def test_the_loss_policy_of_a_lease() -> None:
 
 def test_each_login_is_an_i_t_nexus_of_its_own() -> None:
     """A nexus names both ports and not the address; two sessions of one initiator differ by their ISIDs."""
-    target = IscsiTarget(Agenda(), "iqn.2010-10.org.openstack:primary", KeepAlive(1, 1), random.Random(1))
+    target = IscsiTarget(Agenda(), "iqn.2010-10.org.openstack:primary", random.Random(1))
     first = target.log_in(Caller("iqn.1993-08.org.debian:a", "alice", "192.0.2.1"))
     second = target.log_in(Caller("iqn.1993-08.org.debian:a", "alice", "192.0.2.1"))
     assert first != second and target.known() == 2

@@ -1,0 +1,119 @@
+"""Answers that are refusals, and faults of answers that meet each other or come before what they are to hit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from worlds import World
+
+from harness.activity import HandleScope
+from harness.contract import ActivityNotAbortable, ActivityUnknown, ConnectionLost
+from harness.runtime import SECOND
+from harness.schedule import Fault
+from harness.testbed import Job
+
+
+def test_a_refusal_travels_back_as_any_answer_does(world: World) -> None:
+    """It takes a round trip, and can be late or lost, once for each fault that was armed."""
+
+    def body() -> None:
+        connection = world.connect()
+        refusals: list[Callable[[], object]] = [
+            lambda: connection.status("unknown"),
+            lambda: connection.abort("unknown"),
+            lambda: connection.start(Job("nonsense", source="volume"), "request"),
+        ]
+        round_trip_ns = world.store.figures.round_trip_ns
+        for late_ns in (0, SECOND):
+            for refuse in refusals:
+                if late_ns:
+                    world.testbed.inject(Fault("reply.late", caller="host-a", for_ns=late_ns))
+                began_ns = world.runtime.now()
+                with pytest.raises((ActivityUnknown, ValueError)):
+                    refuse()
+                assert world.runtime.now() - began_ns == round_trip_ns + late_ns
+        assert len(world.recorder.find("fault", fault="reply.late")) == len(refusals)
+        world.testbed.inject(Fault("reply.lost", caller="host-a"))
+        with pytest.raises(ConnectionLost):
+            connection.status("unknown")
+        assert len(world.recorder.find("fault", fault="reply.lost")) == 1
+
+    world.run(body)
+
+
+def test_an_activity_that_cannot_be_aborted_says_so_after_a_round_trip(world: World) -> None:
+    """The refusal of an abort travels as other refusals do."""
+    world = World(world.testbed.name, fixed_job_verbs="copy")
+
+    def body() -> None:
+        world.volume()
+        connection = world.connect()
+        handle = world.start(connection, "copy", source="volume", target="copy", scope=HandleScope.USER)
+        began_ns = world.runtime.now()
+        with pytest.raises(ActivityNotAbortable):
+            connection.abort(handle)
+        assert world.runtime.now() - began_ns == world.store.figures.round_trip_ns
+
+    world.run(body)
+
+
+def test_an_answer_that_is_lost_is_not_late(world: World) -> None:
+    """The caller hears of its broken connection at once, and the delay stays for the next answer."""
+
+    def body() -> None:
+        connection = world.connect()
+        for kind in ("reply.late", "reply.lost"):
+            world.testbed.inject(Fault(kind, caller="host-a", for_ns=10 * SECOND))
+        for error, faults in ((ConnectionLost, ["reply.lost"]), (ActivityUnknown, ["reply.lost", "reply.late"])):
+            began_ns = world.runtime.now()
+            with pytest.raises(error):
+                connection.status("unknown")
+            assert (world.runtime.now() - began_ns > SECOND) == (len(faults) == 2)
+            assert [event.fields["fault"] for event in world.recorder.find("fault")] == faults
+            connection = world.connect()
+
+    world.run(body)
+
+
+@pytest.mark.parametrize("ends", ["on its way", "refused"])
+def test_a_start_that_takes_no_effect_loses_no_answer(world: World, ends: str) -> None:
+    """A start whose connection breaks before it arrives, or that is refused, leaves the fault to the next start."""
+
+    def body() -> None:
+        world.volume()
+        connection = world.connect()
+        world.testbed.inject(Fault("start.reply_lost", caller="host-a"))
+        if ends == "on its way":
+            at_ns = world.runtime.now() + world.store.figures.round_trip_ns // 4
+            world.testbed.inject(Fault("connection.break", caller="host-a", at_ns=at_ns))
+            with pytest.raises(ConnectionLost):
+                world.start(connection, "copy", source="volume", target="first")
+        else:
+            with pytest.raises(ValueError, match="unknown job verb"):
+                world.start(connection, "nonsense", source="volume")
+        assert world.recorder.find("activity.started") == []
+        with pytest.raises(ConnectionLost):
+            world.start(world.connect(), "copy", source="volume", target="second")
+        assert len(world.recorder.find("activity.started")) == 1
+        assert len(world.recorder.find("fault", fault="start.reply_lost")) == 1
+
+    world.run(body)
+
+
+@pytest.mark.parametrize("host", ["", "host-b"])
+def test_an_answer_to_a_volume_that_is_attached_later_is_hit(world: World, host: str) -> None:
+    """A fault waits for the volume of its name, at the host that it names, and hits the first write there."""
+
+    def body() -> None:
+        world.testbed.inject(Fault("reply.lost", volume="volume", caller=host))
+        world.volume("other").write(1, 10)
+        first = world.volume()
+        second = world.primary.attach("volume", "host-b")
+        first.write(1, 11)
+        second.write(2, 12)
+        (fault,) = world.recorder.find("fault")
+        assert fault.fields["volume"] == "volume" and fault.fields["host"] == (host or "host-a")
+        assert world.store.image("volume") == {1: 11, 2: 12}
+
+    world.run(body)
