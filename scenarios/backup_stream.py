@@ -135,14 +135,18 @@ class _Stream:
             size = min(step, self.total - first)
             self._move(size, on_the_way)
             self._done = first + size
-            reason = self._obstacles.met(self._done)
-            if reason is not None:
-                self.fail(reason)
-                self._check()
+            self._meet(self._done)
             on_the_way = size
         if self.stored:
             self._move(0, on_the_way)
+        self._meet(self.total + 1)
         self._over.set(None)
+
+    def _meet(self, end: int) -> None:
+        reason = self._obstacles.met(end)
+        if reason is not None:
+            self.fail(reason)
+            self._check()
 
     def _move(self, plain: int, stored: int) -> None:
         """Bring `plain` bytes to the compressor, and on from there what it made of `stored` bytes before."""

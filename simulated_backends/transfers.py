@@ -233,10 +233,7 @@ class StreamTransfer:
         self._arrived.wait()
         self._done += length
         self._flow = None
-        reason = self._obstacles.met(self._done)
-        if reason is not None:
-            self.fail(reason)
-            self.check()
+        self._meet(self._done)
 
     def check(self) -> None:
         """Raise what the transfer was stopped with, if it was."""
@@ -244,9 +241,16 @@ class StreamTransfer:
             raise self._error
 
     def complete(self) -> None:
-        """All was read and consumed."""
+        """All was read and consumed. Raises what the transfer was stopped with, at its end too."""
         self.check()
+        self._meet(self._done + 1)
         self._over.set(None)
+
+    def _meet(self, end: int) -> None:
+        reason = self._obstacles.met(end)
+        if reason is not None:
+            self.fail(reason)
+            self.check()
 
     def _stop(self, error: StorageError) -> None:
         if self._over.is_over:

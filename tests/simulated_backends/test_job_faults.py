@@ -38,15 +38,16 @@ def do(world: World, verb: str, **job: Any) -> ActivityState:
     return world.wait(connection, world.start(connection, verb, **job)).state
 
 
+@pytest.mark.parametrize("fraction", [0.5, 1.0])
 @pytest.mark.parametrize("verb", JOB_VERBS)
-def test_a_job_that_a_fault_names_fails(world: World, verb: str) -> None:
-    """Whatever its verb, the job that is hit fails, and the same job works afterwards."""
+def test_a_job_that_a_fault_names_fails(world: World, verb: str, fraction: float) -> None:
+    """Whatever its verb, the job that is hit fails, at its very end too, and the same job works afterwards."""
 
     def body() -> None:
         world.fill(world.volume())
         world.store.create_volume("other", 1)
         assert do(world, "snapshot", source="volume", target="snapshot") is ActivityState.DONE
-        world.testbed.inject(Fault("job.fail", backend="primary", verb=verb, fraction=0.5))
+        world.testbed.inject(Fault("job.fail", backend="primary", verb=verb, fraction=fraction))
         assert do(world, verb, **JOBS[verb]) is ActivityState.FAILED
         (fault,) = world.recorder.find("fault", fault="job.fail")
         assert fault.fields["verb"] == verb
