@@ -288,8 +288,8 @@ class WritePath:
         while True:
             held = self.held
             figures, disk = held.pool.figures, (held.pool.medium.disk_write,)
-            route = self.route
             try:
+                route = self.route
                 session = self._until(until_ns, route, route.ready)
             except PathLost as error:
                 raise Expired(str(error)) from None

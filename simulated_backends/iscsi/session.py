@@ -148,9 +148,10 @@ class IscsiTarget:
 
         def drop() -> None:
             if self._carriers.get(nexus) is lost:
-                self._carriers.pop(nexus, None)
+                del self._carriers[nexus]
 
-        self._retain(drop)
+        if lost is not None:
+            self._retain(drop)
 
     def carriers(self) -> tuple[Session, ...]:
         """The sessions that carry foreground I/O, in the order of their first login."""
