@@ -16,7 +16,7 @@ from harness.runtime.agenda import Agenda
 from harness.schedule import random_source
 from harness.storage import BLOCK
 from harness.testbed import LoadSpec
-from simulated_backends.background import BackgroundFigures, BackgroundLoad
+from simulated_backends.background import BackgroundFigures, BackgroundLoad, Tally
 from simulated_backends.fabric import Fabric, Link
 from simulated_backends.iscsi.testbed import IscsiTestbed
 
@@ -92,12 +92,13 @@ def same_history(log: WriteLog, writes: list[Any]) -> bool:
     return all(list(mine) == theirs for mine, theirs in zip(ours, writes, strict=True))
 
 
-def in_batches(until_ns: int) -> tuple[float, BackgroundLoad]:
-    """CPU seconds of an open-loop load, with a change of the bandwidth each 100 ms."""
+def in_batches(until_ns: int) -> tuple[float, Tally]:
+    """CPU seconds and I/Os of an open-loop load, with a change of the bandwidth each 100 ms."""
     env = Agenda()
     fabric = Fabric(env)
     link = Link("port", 1_250_000_000)
-    load = BackgroundLoad(fabric, [link], OPEN, SEED)
+    tally = Tally()
+    load = BackgroundLoad(fabric, [link], OPEN, SEED, tally)
 
     def run() -> None:
         for number, at in enumerate(range(SECOND // 10, until_ns, SECOND // 10)):
@@ -106,7 +107,7 @@ def in_batches(until_ns: int) -> tuple[float, BackgroundLoad]:
         while env.next_at() is not None:
             env.step()
 
-    return cpu(run)[0], load
+    return cpu(run)[0], tally
 
 
 def rows(runs: int, tiny: bool = False) -> Iterator[Row]:
@@ -169,12 +170,12 @@ def rows(runs: int, tiny: bool = False) -> Iterator[Row]:
     yield _against(runs, f"{what}, Cimba without Resources", ours, "cimba", without, None, mean)
     yield _against(runs, what, ours, "salabim", {**arguments, "duration_ns": until_ns / 4}, None, mean)
 
-    found: list[BackgroundLoad] = []
+    found: list[Tally] = []
 
     def batched() -> float:
-        spent, load = in_batches(until_ns * 10)
-        found[:] = [load]
-        return spent / load.arrived * 1e6
+        spent, tally = in_batches(until_ns * 10)
+        found[:] = [tally]
+        return spent / tally.ios * 1e6
 
     batched()
     arguments = {
@@ -184,7 +185,7 @@ def rows(runs: int, tiny: bool = False) -> Iterator[Row]:
         "gap_ns": OPEN.gap_ns,
         "duration_ns": 10 * until_ns,
     }
-    mean = found[0].waiting_ns / found[0].arrived
+    mean = found[0].waiting_ns / found[0].ios
     yield _against(runs, "background I/O, open loop, in batches", batched, "cimba", arguments, 3.0, mean, "open")
 
 

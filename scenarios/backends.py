@@ -87,6 +87,14 @@ class Backends:
                     backend = group.backend
         return self.beds[backend] if backend else next(iter(self.beds.values()))
 
+    def path_between(self, host: str, backend: str, direction: str) -> tuple[Link, ...]:
+        """The links that a host reads a backend over, or writes it (`direction` is "read" or "write")."""
+        bed = self.beds[backend]
+        port, medium = bed.links_of(host), bed.backend(backend).store.medium
+        if direction == "write":
+            return (port.port_out, medium.port_in, medium.disk_write)
+        return (medium.disk_read, medium.port_out, port.port_in)
+
     def link_names(self) -> list[str]:
         """The names of all links but those that stand for processors and rates."""
         scenario = self.scenario

@@ -16,6 +16,7 @@ from harness.contract import METHODS
 from harness.loading import CandidateError, CandidateSpec
 from harness.model import GIB
 from harness.names import did_you_mean
+from harness.runtime import SECOND
 from harness.schedule import FAULT_KINDS
 from harness.storage import BLOCK
 from scenarios.cinder_today import PLAYED
@@ -23,12 +24,14 @@ from scenarios.measure_names import MEASURES
 from scenarios.model import (
     About,
     Backend,
+    Background,
     Codec,
     Do,
     Driver,
     FaultTable,
     Host,
     Line,
+    NetworkLink,
     Operation,
     Practice,
     Stream,
@@ -37,7 +40,7 @@ from scenarios.model import (
     VolumeGroup,
     Workload,
 )
-from scenarios.quantities import size_text
+from scenarios.quantities import rate_text, size_text
 from simulated_backends.iscsi.testbed import IscsiTestbed
 from simulated_backends.nfs.testbed import NfsTestbed
 from simulated_backends.profiles import ProfileError, load_profile
@@ -64,6 +67,7 @@ class _Draft:
     def __init__(self, data: Mapping[str, Any]) -> None:
         self._data = data
         self.about = _table(About, data.get("scenario"))
+        self.link = _table(NetworkLink, data.get("link", {})) or NetworkLink()
         self.taskflow = _table(TaskflowTable, data.get("taskflow", {})) or TaskflowTable()
         self.backends = self._tables("backend", Backend)
         self.lines = self._tables("line", Line)
@@ -72,6 +76,7 @@ class _Draft:
         self.volumes = self._tables("volume", VolumeGroup)
         self.workloads = self._tables("workload", Workload)
         self.streams = self._tables("stream", Stream)
+        self.backgrounds = self._tables("background", Background)
         self.operations = self._tables("operation", Operation)
         self.faults = self._tables("fault", FaultTable)
         self.codecs = self._tables("codec", Codec)
@@ -116,6 +121,8 @@ _REFERENCES = (
     ("workload", "volume", "volume"),
     ("stream", "host", "host"),
     ("stream", "backend", "backend"),
+    ("background", "host", "host"),
+    ("background", "backend", "backend"),
     ("operation", "volume", "volume"),
     ("operation", "to", "backend"),
     ("operation", "after", "operation"),
@@ -230,6 +237,35 @@ def _workloads(draft: _Draft) -> Iterator[str]:
             yield f"workload.{name}: it has both rate and replay; keep one"
 
 
+def _backgrounds(draft: _Draft) -> Iterator[str]:
+    for name, load in draft.backgrounds.items():
+        path, rate = f"background.{name}", rate_text(load.rate)
+        if load.block % BLOCK or not 0 < load.block <= GIB:
+            what = f"expected a multiple of {BLOCK}, the block of volumes, up to 1 GiB"
+            yield f"{path}.block is {load.block} bytes; {what}"
+        elif not 1 / 3600 <= load.rate <= 1_000_000:
+            yield f"{path}.rate is {rate}; expected from 1 /h to 1,000,000 /s"
+        elif (most := _served(draft, load)) is not None and load.rate >= most:
+            served = f"served one after the other, {most:,.6g} /s of {size_text(load.block)} are the most"
+            yield f"{path}.rate is {rate}; {served}, so that the queue would only grow: lower the rate"
+
+
+def _served(draft: _Draft, load: Background) -> float | None:
+    """How many a second of a background's I/Os its link and disk serve while nothing else happens, if that is known."""
+    backend, host = draft.backends.get(load.backend), draft.hosts.get(load.host, Host())
+    if backend is None:
+        return None
+    try:
+        figures = load_profile(backend.profile, _PROTOCOL_KEYS[backend.profile], backend.figures).figures
+    except ProfileError:
+        return None
+    disk = backend.read or figures.disk_read_bytes_per_s
+    if load.direction == "write":
+        disk = backend.write or figures.disk_write_bytes_per_s
+    link = min(disk, backend.port or draft.link.bandwidth, host.port or draft.link.bandwidth)
+    return min(link / load.block, SECOND / max(1.0, figures.service_ns + figures.service_jitter_ns / 2))
+
+
 def _operations(draft: _Draft) -> Iterator[str]:
     for name, operation in draft.operations.items():
         path = f"operation.{name}"
@@ -302,6 +338,7 @@ def _names(draft: _Draft) -> Iterator[str]:
         ("volume", VolumeGroup),
         ("workload", Workload),
         ("stream", Stream),
+        ("background", Background),
         ("operation", Operation),
         ("fault", FaultTable),
         ("codec", Codec),
@@ -322,6 +359,7 @@ _CHECKS: tuple[Callable[[_Draft], Iterator[str]], ...] = (
     _drivers,
     _volumes,
     _workloads,
+    _backgrounds,
     _operations,
     _practices,
     _faults,

@@ -48,9 +48,9 @@ the writing side of its backend's disk and from the way in, what it reads from t
 each at most. That is how often hosts change a volume counts: a clone writes to the disk that hosts write to, native
 replication does not.
 
-Faults, other streams, replayed logs, copy-on-write beside foreground I/O, closed loops of I/Os so large that they slow
-down beside a copy, foreground I/O over the port of the taskflow's own host, volumes that have to be quiesced and
-further operations are not covered: `predicted` then has no answer.
+Faults, other streams, background I/O, replayed logs, copy-on-write beside foreground I/O, closed loops of I/Os so large
+that they slow down beside a copy, foreground I/O over the port of the taskflow's own host, volumes that have to be
+quiesced and further operations are not covered: `predicted` then has no answer.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ _LEAST_POLL_NS = 5_000_000
 
 def predicted(scenario: Scenario, measure: str) -> float | None:
     """The seconds of `completion[operation]` of a scenario without variants; None where no closed form covers it."""
-    if len(scenario.operation) != 1 or scenario.stream or scenario.fault:
+    if len(scenario.operation) != 1 or scenario.stream or scenario.background or scenario.fault:
         return None
     if any(workload.replay is not None for workload in scenario.workload.values()):
         return None

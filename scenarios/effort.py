@@ -3,8 +3,8 @@
 An estimate, for a run in which nothing fails. Simulated time is by the closed form where there is one, else the bytes
 of each operation over the slowest part of its way. I/Os are those of every workload over that time. What else takes
 the simulator as long as I/Os do is counted in I/Os: `IOS_OF_OPERATION` for each operation on each volume,
-`IOS_OF_VOLUME` for each volume, one for each second of a stream; an I/O larger than `IO_BYTES` counts once for each so
-many bytes.
+`IOS_OF_VOLUME` for each volume, one for each second of a stream, one for each `BACKGROUND_IOS` background I/Os; an I/O
+of a workload that is larger than `IO_BYTES` counts once for each so many bytes.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from scenarios.vary import variant_of
 IOS_OF_OPERATION = 200
 IOS_OF_VOLUME = 10
 IO_BYTES = 64 << 10
+BACKGROUND_IOS = 50
 
 _NO_BYTES = (Do.CREATE_SNAPSHOT, Do.EXTEND, Do.DELETE)
 
@@ -94,6 +95,9 @@ def _parts(plan: Scenario, seconds: float) -> Iterator[Part]:
     for name, stream in plan.stream.items():
         lasts = seconds if stream.lasts is None else stream.lasts / SECOND
         yield Part(f"stream.{name}.rate", f"{stream.rate} B/s", min(lasts, seconds), "let operations take less time")
+    for name, load in plan.background.items():
+        ios = load.rate * seconds / BACKGROUND_IOS
+        yield Part(f"background.{name}.rate", rate_text(load.rate), ios, "lower the rate")
 
 
 def _of_workload(plan: Scenario, name: str, workload: Workload, seconds: float) -> Part:
@@ -134,7 +138,8 @@ def _simulated_ns(plan: Scenario) -> int:
 
 def _once_ns(plan: Scenario, name: str, operation: Operation) -> float:
     only: Mapping[str, Operation] = {name: operation.model_copy(update={"times": 1, "at": 0, "after": None})}
-    known = predicted(plan.model_copy(update={"operation": only, "stream": {}, "fault": {}}), f"completion[{name}]")
+    alone = plan.model_copy(update={"operation": only, "stream": {}, "background": {}, "fault": {}})
+    known = predicted(alone, f"completion[{name}]")
     if known is not None:
         return known * SECOND
     group = plan.volume[operation.volume]

@@ -1,10 +1,10 @@
-"""What foreground I/O takes from bulk transfers: bandwidth of the disks and ports that both cross.
+"""What hosts' single I/Os take from bulk transfers: bandwidth of the disks and ports that both cross.
 
-Single I/Os are no flows of the fabric. So what they moved over a link is counted now and then, and for the time up to
-the next count the link has so much less for bulk transfers: `PERIOD_NS`, less at the beginning. It is counted in steps
-of 1/`STEPS` of the link, rounded down: lighter I/O takes nothing, and workloads that together can't reach a step of
-any link are not counted at all. At most half of a link goes to foreground I/O, its fair share beside one transfer
-(max-min).
+Neither those of workloads nor background I/Os are flows of the fabric. So what they moved over a link is counted now
+and then, and for the time up to the next count the link has so much less for bulk transfers: `PERIOD_NS`, less at the
+beginning. It is counted in steps of 1/`STEPS` of the link, rounded down: lighter I/O takes nothing, and what together
+can't reach a step of any link is not counted at all. At most half of a link goes to single I/Os, their fair share
+beside one transfer (max-min).
 
 A write crosses its host's port, the backend's port and the writing side of its disk; under copy-on-write the first
 write to a block after a snapshot also has the old block read and written (`snapshot_kind` in the profile's figures).
@@ -19,10 +19,12 @@ from collections.abc import Callable
 from harness.runtime import SECOND
 from harness.storage import BLOCK
 from scenarios.backends import Backends
+from scenarios.background_io import BackgroundIo
 from scenarios.deployment import Deployment
 from scenarios.model import Scenario, Workload
 from scenarios.workloads import Foreground
 from simulated_backends.attachment import SimulatedAttachment
+from simulated_backends.background import BackgroundLoad
 from simulated_backends.fabric import Link
 
 PERIOD_NS = SECOND
@@ -32,9 +34,11 @@ STEPS = 200
 
 
 class ForegroundShare:
-    """Counts what workloads move, and takes it from the capacity that bulk transfers have, up to `stop`."""
+    """Counts what hosts' I/Os move, and takes it from the capacity that bulk transfers have, up to `stop`."""
 
-    def __init__(self, deployment: Deployment, backends: Backends, foreground: Foreground) -> None:
+    def __init__(
+        self, deployment: Deployment, backends: Backends, foreground: Foreground, background: BackgroundIo
+    ) -> None:
         self._fabric = backends.fabric
         self._env = backends.world.clock.env
         self._recorder = deployment.recorder
@@ -43,7 +47,8 @@ class ForegroundShare:
         self._crossed: dict[Link, int] = {}
         self._counters: list[Callable[[], None]] = []
         plans = deployment.scenario.workload
-        most = math.fsum(most_bytes_per_s(deployment.scenario, plan) for plan in plans.values())
+        loads = [plan.rate * plan.block for plan in deployment.scenario.background.values()]
+        most = math.fsum([*loads, *(most_bytes_per_s(deployment.scenario, plan) for plan in plans.values())])
         ports = [host.port for host in deployment.scenario.host.values() if host.port is not None]
         if most < min(backends.slowest(), *ports, 1 << 62) // STEPS:
             return
@@ -53,6 +58,7 @@ class ForegroundShare:
                 assert isinstance(attachment, SimulatedAttachment)
                 host = backends.bed_of("", volume).links_of(attachment.host)
                 self._counters.append(self._counter(attachment, (host.port_in, host.port_out), foreground, name))
+        self._counters += [self._counter_of_load(load) for load in background.loads.values()]
         if self._counters:
             self._env.alarm(self._period_ns, self._count)
 
@@ -96,6 +102,19 @@ class ForegroundShare:
                 (medium.disk_read, read + first), (medium.port_out, read), (host[0], read),
             ):  # fmt: skip
                 self._crossed[link] = self._crossed.get(link, 0) + size
+
+        return count
+
+    def _counter_of_load(self, load: BackgroundLoad) -> Callable[[], None]:
+        """As `_counter`, of a background load."""
+        seen = 0
+
+        def count() -> None:
+            nonlocal seen
+            load.catch_up()
+            for link in load.path:
+                self._crossed[link] = self._crossed.get(link, 0) + load.sent_bytes - seen
+            seen = load.sent_bytes
 
         return count
 

@@ -39,7 +39,7 @@ def measure(world: World) -> tuple[tuple[Measure, ...], tuple[str, ...]]:
     """Every measure of a run that is over, and a sentence for each volume for which an operation failed."""
     kept = set(world.scenario.scenario.measures) or set(MEASURES)
     found: list[Measure] = []
-    for part in (_operations, _links, _quiesces, _latencies, _losses):
+    for part in (_operations, _links, _quiesces, _latencies, _background, _losses):
         for name, of, value in part(world):
             if name in kept:
                 number = None if value is None or math.isnan(value) else float(value)
@@ -91,6 +91,9 @@ def _links(world: World) -> _Figures:
     crossed.update({link.name: size for link, size in world.backends.fabric.crossed().items()})
     for link, size in foreground_bytes(world).items():
         crossed[link] = crossed.get(link, 0) + size
+    for load in world.background.loads.values():
+        for part in load.path:
+            crossed[part.name] = crossed.get(part.name, 0) + load.sent_bytes
     for name in sorted(crossed):
         if not name.startswith(("cpu of ", "rate of ")):
             yield "link_bytes", name, crossed[name]
@@ -166,6 +169,17 @@ def _latencies(world: World) -> _Figures:
         longest = [int(ios.latency.max()) for ios in (writes, reads) if len(ios.issued)]
         yield "longest_stall", name, _seconds(max(longest)) if longest else None
         yield "io_done", name, int((writes.over < world.end_ns).sum() + (reads.over < world.end_ns).sum())
+
+
+def _background(world: World) -> _Figures:
+    for name in world.scenario.background:
+        inside, outside = world.background.inside[name], world.background.outside[name]
+        yield "background_ios", name, inside.ios + outside.ios
+        for label, parts in (("", (inside, outside)), ("_inside", (inside,)), ("_outside", (outside,))):
+            ios, waiting_ns = sum(part.ios for part in parts), sum(part.waiting_ns for part in parts)
+            longest_ns = max(part.longest_ns for part in parts)
+            yield f"background_mean{label}", name, _seconds(waiting_ns) / ios if ios else None
+            yield f"background_longest{label}", name, _seconds(longest_ns) if ios else None
 
 
 def writes_of(world: World, workload: str) -> Ios:

@@ -47,9 +47,9 @@ class MeteredFabric(Fabric):
 
     def set_capacity(self, link: Link, capacity: int) -> None:
         """See `Fabric.set_capacity`; what is reserved is taken from it."""
-        if link in self._nominal:
-            self._nominal[link] = capacity
         self._apply(link, capacity)
+        if link in self._nominal:  # not before: who is told of a change asks for what was until then
+            self._nominal[link] = capacity
 
     def reserve(self, link: Link, rate: int) -> None:
         """Leave bulk transfers so many bytes a second less of a link, from now on."""

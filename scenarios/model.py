@@ -239,6 +239,21 @@ class Stream(Table):
     lasts: Time | None = Field(default=None, alias="for")
 
 
+class Background(Table):
+    """I/Os of somebody else that arrive whatever happens (Poisson): a host reads or writes a backend.
+
+    They arrive at that mean `rate`, `block` bytes each, as long as workloads run. Nobody observes them one by one, so
+    that many of them cost little: how many they were and how long they took is told, with and without an operation
+    beside them. They queue for link and disk among themselves (`scenarios.background_io`).
+    """
+
+    host: Name
+    backend: Name
+    direction: Literal["read", "write"] = "read"
+    rate: Annotated[Rate, Field(gt=0)]
+    block: Size = 4096
+
+
 class Operation(Table):
     """Something that the taskflow is asked for, for every volume of a group, `concurrency` of them at a time.
 
@@ -315,6 +330,7 @@ class Scenario(Table):
     volume: dict[Name, VolumeGroup] = Field(min_length=1)
     workload: dict[Name, Workload] = Field(default_factory=dict)
     stream: dict[Name, Stream] = Field(default_factory=dict)
+    background: dict[Name, Background] = Field(default_factory=dict)
     operation: dict[Name, Operation] = Field(min_length=1)
     fault: dict[Name, FaultTable] = Field(default_factory=dict)
     codec: dict[Name, Codec] = Field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from harness.compression import Limits
@@ -72,6 +73,9 @@ class Timetable:
         self._up.set(None)
         self.restarts: list[tuple[int, int]] = []
         """When the taskflow was down: beginnings, and the ends of its recoveries (ns)."""
+        self.on_turn: Callable[[bool], None] = lambda operating: None
+        """Told when an operation's turn at a volume begins and none was under way, and when none is any more."""
+        self._under_way = 0
 
     def prepare(self) -> None:
         """Take the snapshots that operations begin with."""
@@ -172,6 +176,9 @@ class Timetable:
     def _take(self, plan: Operation, item: Item) -> None:
         if item.began_ns is None:
             item.began_ns = self._runtime.now()
+            self._under_way += 1
+            if self._under_way == 1:
+                self.on_turn(True)
         while True:
             item.attempts += 1
             try:
@@ -190,6 +197,9 @@ class Timetable:
                     continue
                 item.error = reason(error)
             item.ended_ns = self._runtime.now()
+            self._under_way -= 1
+            if not self._under_way:
+                self.on_turn(False)
             return
 
     def _was_done(self, plan: Operation, item: Item) -> bool:

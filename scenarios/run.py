@@ -9,6 +9,7 @@ from harness.runtime import Limits, patches
 from harness.schedule import Fault
 from harness.study_results import RunMeasures
 from scenarios.backends import Backends
+from scenarios.background_io import BackgroundIo
 from scenarios.checks import RESTART
 from scenarios.deployment import Deployment
 from scenarios.details import details_of
@@ -85,6 +86,7 @@ def _world(plan: Scenario, backends: Backends, seed: int) -> World:
         deployment,
         Timetable(deployment),
         Foreground(deployment, seed),
+        BackgroundIo(backends, plan.background, seed),
         ActivityMeter(recorder, stores),
         SpaceMeter(recorder, backends.fabric, stores, deployment.catalog),
     )
@@ -104,12 +106,15 @@ def _play(world: World, begun: Begun) -> None:
         _arm(world, name, fault)
     streams = Streams(world.backends, world.scenario.stream)
     world.foreground.start()
-    share = ForegroundShare(world.deployment, world.backends, world.foreground)
+    world.background.start()
+    world.timetable.on_turn = world.background.turn
+    share = ForegroundShare(world.deployment, world.backends, world.foreground, world.background)
     world.timetable.run()
     if world.scenario.scenario.settle:
         world.deployment.runtime.sleep(world.scenario.scenario.settle)
     world.end_ns = world.deployment.runtime.now()
     world.deployment.recorder.emit("scenario.ends")
+    world.background.stop()
     world.foreground.stop()
     share.stop()
     streams.stop()

@@ -35,6 +35,12 @@ LATENCIES = (
 )
 """What the model leaves out of latencies, for whoever reads them."""
 
+BACKGROUND = (
+    "Background I/O queues for link and disk behind that of its own table alone, one I/O at a time; it has the "
+    "bandwidth that bulk transfers leave, and takes from them what it moves, up to half of a link."
+)
+"""What the model makes of background I/O."""
+
 
 def run_study(
     scenario: Scenario,
@@ -61,8 +67,11 @@ def study_of(scenario: Scenario, seeds: Sequence[int], rows: Sequence[RunMeasure
     level = scenario.scenario.level
     baseline = scenario.variants[0]
     notes = [f"codec {name}: {codec.source}" for name, codec in scenario.codec.items()]
-    if scenario.workload or any("workload" in key for each in scenario.variant.values() for key in each.set):
+    keys = [key for each in scenario.variant.values() for key in each.set]
+    if scenario.workload or any("workload" in key for key in keys):
         notes.append(LATENCIES)
+    if scenario.background or any("background" in key for key in keys):
+        notes.append(BACKGROUND)
     return Study(
         harness_version=__version__,
         scenario=scenario.name,

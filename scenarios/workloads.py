@@ -271,12 +271,8 @@ class Streams:
         if plan.at:
             self._runtime.sleep(plan.at)
         until_ns = None if plan.lasts is None else self._runtime.now() + plan.lasts
-        bed = self._backends.beds[plan.backend]
-        port, medium = bed.links_of(plan.host), bed.backend(plan.backend).store.medium
         cap = Link(f"rate of stream {name}", plan.rate)
-        path = (medium.disk_read, medium.port_out, port.port_in, cap)
-        if plan.direction == "write":
-            path = (port.port_out, medium.port_in, medium.disk_write, cap)
+        path = (*self._backends.path_between(plan.host, plan.backend, plan.direction), cap)
         for size in self._pieces(plan, until_ns):
             arrived = self._runtime.signal(f"next piece of stream {name}")
             self._backends.fabric.start(path, size, lambda a=arrived: a.set(None))  # type: ignore[misc]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from scenarios.backends import Backends
+from scenarios.background_io import BackgroundIo
 from scenarios.deployment import Deployment
 from scenarios.metering import ActivityMeter, SpaceMeter
 from scenarios.model import Scenario
@@ -22,6 +23,7 @@ class World:
     deployment: Deployment
     timetable: Timetable
     foreground: Foreground
+    background: BackgroundIo
     activities: ActivityMeter
     space: SpaceMeter
     zero_ns: int = 0

@@ -32,6 +32,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "native-or-fallback": {"volume.data.size": "8 GiB"},
     "noisy-neighbour": {"volume.data.size": "4 GiB"},
     "quiesced-or-stateless-backup": {"volume.data.size": "2 GiB"},
+    "shared-path": {"volume.data.size": "4 GiB"},
     "taskflow-restart": {"volume.data.size": "8 GiB", "fault.crash.at": "4 s", "fault.crash.for": "1 s"},
     "two-families": {"volume.data.size": "4 GiB"},
 }

@@ -52,6 +52,9 @@ set = { "link.bandwidth" = "25 Gb/s" }
 unset = ["fault.cut"]
 """
 
+BACKGROUND = "[background.others]\n"
+THERE = "host = 'compute'\nbackend = 'left'\n"
+
 
 def problems(text: str, folder: Path) -> list[str]:
     """What is said of a file."""
@@ -130,6 +133,48 @@ def problems(text: str, folder: Path) -> list[str]:
             "[workload.oltp]",
             "[workload.oltp]\nblock = '8 KiB'\narea = '4 KiB'",
             ["workload.oltp.area is 4 KiB", "smaller than one I/O"],
+        ),
+        (
+            "[workload.oltp]",
+            f"{BACKGROUND}host = 'compoot'\nbackend = 'lefd'\nrate = '9 /s'\nsize = '4 KiB'\n[workload.oltp]",
+            [
+                "background.others.size: there is no such key",
+                "background.others.host is 'compoot'; there is no host of that name: did you mean 'compute'?",
+                "background.others.backend is 'lefd'; there is no backend of that name: did you mean 'left'?",
+            ],
+        ),
+        (
+            "[workload.oltp]",
+            f"{BACKGROUND}{THERE}direction = 'both'\n[workload.oltp]",
+            [
+                "background.others.rate is missing; expected a rate, such as '2000 /s'",
+                "background.others.direction is 'both'; expected one of read, write",
+            ],
+        ),
+        (
+            "[workload.oltp]",
+            f"{BACKGROUND}{THERE}rate = '9 /s'\nblock = '1 kB'\n[workload.oltp]",
+            ["background.others.block is 1000 bytes", "a multiple of 4096"],
+        ),
+        (
+            "[workload.oltp]",
+            f"{BACKGROUND}{THERE}rate = '0.5 /h'\n[workload.oltp]",
+            ["background.others.rate is", "from 1 /h to 1,000,000 /s"],
+        ),
+        (
+            "[workload.oltp]",
+            f"{BACKGROUND}{THERE}rate = '7000 /s'\n[workload.oltp]",
+            ["background.others.rate is 7000.0 /s", "6,250 /s of 4 KiB are the most", "lower the rate"],
+        ),
+        (
+            "[host.compute]",
+            f"[host.compute]\nport = '1 Gb/s'\n{BACKGROUND}{THERE}rate = '2000 /s'\nblock = '64 KiB'",
+            ["background.others.rate is 2000.0 /s", "1,907.35 /s of 64 KiB are the most"],
+        ),
+        (
+            "[host.compute]",
+            f"[host.compute]\n[background.rate]\n{THERE}rate = '9 /s'",
+            ["background.rate: 'rate' is a key of such tables; choose another name"],
         ),
         ("[host.compute]", "[host.compute]\n[driver.mine]\ntarget = 'referenze'", ["did you mean 'reference'?"]),
     ],

@@ -202,6 +202,32 @@ def test_disks_are_shared_fairly(variants: dict[str, RunMeasures]) -> None:
     assert figure(variants["writer"], "completion", "migrate") == pytest.approx(quiet, rel=0.001)
 
 
+@of("shared-path")
+def test_a_copy_doubles_the_load_of_the_link_it_shares(variants: dict[str, RunMeasures]) -> None:
+    """Background I/O waits as in M/D/1 for a link that has half of its bandwidth while a copy runs over it, and the
+    whole at other times; the copy has the bandwidth that is left."""
+    piece, beside = (256 << 10) / DISK, 0.0002 + 0.00012 + 0.00008 / 2  # the round trip, and the disk's service
+
+    def expected(rate: float, link: float) -> float:
+        load = rate * link
+        return beside + link + load * link / (2 * (1 - load))
+
+    for variant, rate, shares, tolerance in (
+        ("readers", 1000, True, 0.05),
+        ("more-readers", 1700, True, 0.2),
+        ("writers", 1000, False, 0.05),
+        ("writers-at-the-destination", 1000, True, 0.05),
+    ):
+        run = variants[variant]
+        outside, inside = (figure(run, f"background_mean_{side}", "others") for side in ("outside", "inside"))
+        assert outside == pytest.approx(expected(rate, piece), rel=0.03), variant
+        assert inside == pytest.approx(expected(rate, (1 + shares) * piece), rel=tolerance), variant
+        left = DISK - rate * (256 << 10) * shares
+        assert figure(run, "completion", "migrate") == pytest.approx(4 * GIB / left, rel=0.02), variant
+        ios = rate * (figure(run, "end") + 10)
+        assert abs(figure(run, "background_ios", "others") - ios) < 4 * math.sqrt(ios)
+
+
 @of("evacuation")
 def test_the_slowest_part_empties_a_backend(variants: dict[str, RunMeasures]) -> None:
     """Within the family the fleet takes N · S / disk and a poll for each round; to the slower family it does not make

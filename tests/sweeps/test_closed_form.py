@@ -182,6 +182,7 @@ def test_the_closed_form_on_many_grids() -> None:
     [
         {"fault.f": {"kind": "job.fail", "verb": "replicate", "on": "activity.started"}},
         {"stream.s": {"host": "h", "backend": "primary", "rate": "10 MB/s"}, "host.h": {}},
+        {"background.b": {"host": "h", "backend": "primary", "rate": "10 /s"}, "host.h": {}},
         {"operation.second": {"do": "create_snapshot", "volume": "data"}},
         {"operation.copy": {"do": "backup_volume", "volume": "data"}, "volume.data.host": "h", "host.h": {}},
         {"volume.data.count": 9, "operation.copy.concurrency": 9},
@@ -192,6 +193,6 @@ def test_the_closed_form_on_many_grids() -> None:
     ids=lambda values: next(iter(values)),
 )
 def test_what_it_does_not_cover_has_no_prediction(values: dict[str, Any]) -> None:
-    """Faults, other streams, further operations, quiesced volumes, full job queues, large closed loops and a taskflow
-    whose host has volumes of its own have no prediction."""
+    """Faults, other streams, background I/O, further operations, quiesced volumes, full job queues, large closed loops
+    and a taskflow whose host has volumes of its own have no prediction."""
     assert predicted(scenario(**values), REPLICATE) is None
