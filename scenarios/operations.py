@@ -10,6 +10,7 @@ from harness.compression import Limits
 from harness.contract import BackendActivityError
 from harness.model import GIB, backend_name
 from harness.runtime import Runtime, Task
+from harness.storage import StorageError
 from harness.taskflow.errors import Refused, TaskflowError
 from scenarios.cinder_today import CinderToday, RefusedForNow
 from scenarios.deployment import Deployment, reason
@@ -184,7 +185,7 @@ class Timetable:
             try:
                 if not self._was_done(plan, item):
                     self._carry_out(plan, item)
-            except (TaskflowError, BackendActivityError) as error:
+            except (TaskflowError, BackendActivityError, StorageError) as error:
                 refused = plan.practice is Practice.CINDER and isinstance(error, Refused)
                 if refused:
                     item.refusals += 1
