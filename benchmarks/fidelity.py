@@ -10,17 +10,12 @@ predicts operations that were not used for that.
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from benchmarks import analytic, backup_durations, calibrated, nfs_instances
 from benchmarks.published import Published, Row
-
-LOADS = (0.5, 0.8)
-BATCH = 1000
-"""Customers in a batch: many times what a queue at the highest of the loads takes to forget its state."""
 
 PEERS = ("WRENCH", "WRENCH-cache")
 
@@ -112,16 +107,6 @@ def _comparisons(pairs: _Pairs, attribute: str, column: str) -> tuple[Comparison
     )
 
 
-def fewest_expected(seeds: int) -> int:
-    """How many of so many 95 % intervals have to hold; fewer would come by chance in less than 1 of 1000 runs."""
-    chance, held = 0.0, 0
-    while True:
-        chance += math.comb(seeds, held) * 0.95**held * 0.05 ** (seeds - held)
-        if chance >= 0.001:
-            return held
-        held += 1
-
-
 def percent(value: float) -> str:
     """A share in percent."""
     return f"{100 * value:.1f} %"
@@ -150,34 +135,10 @@ def series_lines(series: Sequence[Series]) -> Iterator[str]:
             )
 
 
-def analytic_lines(seeds: int, batch: int, loads: Sequence[float], failures: list[str]) -> Iterator[str]:
-    """The cases of theory as a table; what does not hold is added to `failures`."""
-    yield f"{'fair share':36}{'largest error of an end':>24}"
-    for case in analytic.FAIR_SHARES:
-        off_ns = case.largest_error_ns()
-        yield f"{case.name:36}{off_ns:21} ns"
-        if off_ns:
-            failures.append(f"fair share, {case.name}")
-    yield ""
-    least = fewest_expected(seeds)
-    heads = f"{'load':>5}{'theory':>9}{'seed 1, 95 % interval':>24}{'seeds that hold':>17}"
-    yield f"{'queue (times in mean services)':36}{heads}"
-    for load in loads:
-        for queue in analytic.queues(load):
-            intervals = [queue.estimate(batch, seed) for seed in range(1, seeds + 1)]
-            held = sum(interval.holds(queue.theory) for interval in intervals)
-            first = intervals[0]
-            interval = f"{first.mean:.3f} ± {first.half_width:.3f}"
-            yield f"{queue.name:36}{load:5.2f}{queue.theory:9.3f}{interval:>24}{f'{held} of {seeds}':>17}"
-            if held < least:
-                failures.append(f"{queue.name} at load {load:g}: {held} of {seeds} intervals hold, fewer than {least}")
-
-
 def main() -> int:
     """Print the report; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=10, help="seeds 1 to this for the queues (default 10)")
-    parser.add_argument("--batch", type=int, default=BATCH, help=f"customers in each batch (default {BATCH})")
+    analytic.add_options(parser)
     parser.add_argument("--testbed", help="predict a real target instead, tgt or lio, from a calibration made now")
     options = parser.parse_args()
     if options.testbed is not None:
@@ -187,7 +148,7 @@ def main() -> int:
     for line in series_lines(series):
         print(line)
     print()
-    for line in analytic_lines(options.seeds, options.batch, LOADS, failures):
+    for line in analytic.report_lines(options.seeds, options.batch, analytic.LOADS, failures):
         print(line, flush=True)
     for failure in failures:
         print(f"MISSED: {failure}")

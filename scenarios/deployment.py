@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from harness.connection import BackendConnection
-from harness.contract import BackendActivityError
+from harness.contract import BackendActivityError, ConnectionLost
 from harness.loading import Candidate, CandidateError, CandidateSpec, DriverConfiguration
 from harness.model import GIB, Caller, Context, Volume
 from harness.runtime import SECOND, Runtime
@@ -24,6 +24,9 @@ from scenarios.metering import MeteredCatalog
 from scenarios.model import Driver, Scenario
 
 NOTHING_PUBLISHED: dict[str, Any] = {}
+
+_RECONNECT_NS = 10 * SECOND
+"""How long a driver's service waits before it tries to connect again."""
 
 
 class Deployment:
@@ -74,10 +77,13 @@ class Deployment:
             bed.inject(Fault("connection.reset", caller=self.node))
 
     def mend(self) -> None:
-        """Open new connections for drivers whose own is gone, as a driver's service does."""
+        """Open new connections for drivers whose own is gone, as a driver's service does: it tries until one is up."""
         for backend, end in self.taskflow.core.ends.items():
-            if not self._connections[backend].is_open:
-                end.reopen()
+            while not self._connections[backend].is_open:
+                try:
+                    end.reopen()
+                except ConnectionLost:
+                    self.runtime.sleep(_RECONNECT_NS)
 
     def make_volumes(self) -> None:
         """Make every group's volumes; nobody has attached them yet."""

@@ -31,7 +31,7 @@ METHOD = (
 
 LATENCIES = (
     "Latencies under load are lower bounds: single host I/Os get less bandwidth beside bulk transfers, but don't queue "
-    "at the disk behind them or behind each other."
+    "at the disk behind them, and behind each other only where a backend's figure disk_queue is on."
 )
 """What the model leaves out of latencies, for whoever reads them."""
 

@@ -93,7 +93,13 @@ class SimulatedAttachment:
             half, rest = divmod(self._held.pool.figures.round_trip_ns, 2)
             route = self.route
             session = route.ready()
-            self._runtime.sleep(half + self.writes.service_ns(path, length))
+            if medium.queue is None:
+                self._runtime.sleep(half + self.writes.service_ns(path, length))
+            else:
+                self._runtime.sleep(half)
+                if not route.carry(session):
+                    continue
+                medium.queue.serve(self.writes.service_ns(path, length))
             if not route.carry(session):
                 continue
             bad = sorted(block for block in self._held.bad if first <= block < end)

@@ -1,7 +1,7 @@
 """A disk that serves foreground requests one at a time, in the order in which they arrive.
 
-Bulk transfers are flows on the fabric; what queues here are single blocks. A request's end is known when it arrives,
-so waiting in the queue costs no event of its own.
+Bulk transfers are flows on the fabric; what queues here are the single reads and writes of hosts, where the profile's
+`disk_queue` says so. A request's end is known when it arrives, so waiting in the queue costs no event of its own.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from harness.storage import BLOCK
 from harness.testbed import LoadSpec
 from simulated_backends.streams import PacedLoad, Stream
 from simulated_backends.write_path import WritePath
-from simulated_backends.writes import ACKNOWLEDGE, OVER, Pace, Write
+from simulated_backends.writes import ARRIVE, OVER, RETURN, Pace, Write
 
 _WORTH = 48
 """A batch is begun where about so many writes or more fit in; for fewer, tasks are cheaper."""
@@ -141,7 +141,7 @@ class Lane:
 def _fits(pace: Pace, write: Write) -> bool:
     if write.phase == OVER:
         return True
-    return write.phase != ACKNOWLEDGE and pace.fits(write)
+    return write.phase in (ARRIVE, RETURN) and pace.fits(write)
 
 
 class ForegroundLoad(StreamLoad):

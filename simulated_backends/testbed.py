@@ -169,7 +169,7 @@ class SimulatedTestbed(Testbed):
             self._clock,
             self.recorder,
             self._fabric,
-            Pool(name, family, Medium.of(name, self._figures), self._figures),
+            Pool(name, family, Medium.of(name, self._figures, self._clock), self._figures),
             self.mint_identity(name),
             self.copy_order(name, loaded),
         )

@@ -18,7 +18,7 @@ from simulated_backends.host_links import HostLinks
 from simulated_backends.pool import Pool
 from simulated_backends.route import HostRoute, PathLost
 from simulated_backends.stored_object import HeldObject
-from simulated_backends.writes import ACKNOWLEDGE, ARRIVE, AT_GATE, OVER, RETURN, SEND, Pace, Write
+from simulated_backends.writes import ACKNOWLEDGE, ARRIVE, AT_GATE, OVER, QUEUE, RETURN, SEND, Pace, Write
 
 T = TypeVar("T")
 
@@ -27,7 +27,8 @@ class WritePath:
     """The way of writes from one host to wherever the volume is at that moment.
 
     A write takes a round trip, the disk's service time with jitter, and the block's bytes at the bandwidth that bulk
-    transfers leave over; it is applied once it has reached the disk, and acknowledged half a round trip later. A
+    transfers leave over; it is applied once the disk has served it, and acknowledged half a round trip later. Where the
+    backend's disk has a queue, it waits there for the single I/Os of all hosts that reached the disk before it. A
     command whose session is lost under it is sent again on the next session; a write that was applied already is then
     applied once more, which changes nothing, since no other write to its block can be under way. While the backend
     suspends the volume's writes they wait where they arrive.
@@ -153,6 +154,8 @@ class WritePath:
             return self._arrive(write)
         if write.phase == RETURN:
             return self._return(write)
+        if write.phase == QUEUE:
+            return self._queue(write)
         return self._answer(write)
 
     def drop(self, write: Write) -> None:
@@ -170,7 +173,7 @@ class WritePath:
         """What writes take from now on, until somebody else does something; None if one might block, fail or tarry."""
         held = self.held
         pool, route = held.pool, self._last_route
-        if route is None or pool is not self._routed_to or not route.is_clear:
+        if route is None or pool is not self._routed_to or not route.is_clear or pool.medium.queue is not None:
             return None
         if not self.is_attached or held.gone or self.gate.holding or self._reply_faults:
             return None
@@ -212,8 +215,20 @@ class WritePath:
         write.route = self.route
         write.session = write.route.ready()
         write.back_ns = half + rest
+        if pool.medium.queue is not None:
+            write.phase = QUEUE
+            return half
         write.phase = ARRIVE
         return half + self.service_ns(path, write.count * BLOCK)
+
+    def _queue(self, write: Write) -> int:
+        assert write.route is not None
+        if not write.route.carry(write.session):
+            write.phase = SEND
+            return 0
+        pool = self.held.pool
+        write.phase = ARRIVE
+        return pool.medium.admit(self.service_ns(self._path_to(pool), write.count * BLOCK))
 
     def _arrive(self, write: Write) -> int:
         route = write.route
@@ -277,7 +292,7 @@ class WritePath:
         if block not in moved_away:
             moved_away.add(block)
             medium = self.held.pool.medium
-            self._runtime.sleep(self.service_ns((medium.disk_read, medium.disk_write), BLOCK))
+            self._runtime.sleep(medium.admit(self.service_ns((medium.disk_read, medium.disk_write), BLOCK)))
 
     def _flush(self, until_ns: int) -> None:
         """SYNCHRONIZE CACHE, or COMMIT: what is in the volume's write cache goes to the disk at the disk's rate.

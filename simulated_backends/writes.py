@@ -9,7 +9,7 @@ from harness.recorder import WriteLog
 from simulated_backends.route import HostRoute
 from simulated_backends.stored_object import HeldObject
 
-AT_GATE, SEND, ARRIVE, RETURN, ACKNOWLEDGE, OVER = range(6)
+AT_GATE, SEND, QUEUE, ARRIVE, RETURN, ACKNOWLEDGE, OVER = range(7)
 """The phases of a write, each named after what is due next; plain numbers, since members of an Enum are slow to get."""
 
 

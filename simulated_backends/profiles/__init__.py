@@ -38,13 +38,14 @@ class Figures:
     """The figures of a simulated backend. Bandwidths in bytes a second, times in nanoseconds, sizes in bytes.
 
     `snapshot_ns` is the time that a snapshot takes which shares blocks, `service_ns` and `service_jitter_ns` the least
-    time and the spread of one foreground block at the disk, `write_cache_bytes` how much a volume may have in the
-    write cache that a hold flushes once it has drained, `control_ns` a short operation such as a delete, `attach_ns`
-    an attachment, `suspend_limit_ns` how long writes can be suspended at most, `stall_limit_ns` how long a listed
-    method may hold a write (Q-8), `job_slots` how many array jobs run at a time, `fixed_job_verbs` the verbs
-    (separated by commas) of those that can't be aborted, `steady_job_verbs` those of the ones that can't be paused,
-    `consecutive_handles` whether jobs are numbered instead of named at random, and `volume_gib` the size of the
-    volumes that checks work on.
+    time and the spread of one foreground block at the disk, `disk_queue` whether the disk serves the single reads and
+    writes of all hosts one at a time, first come, first served, instead of all at once, `write_cache_bytes` how much a
+    volume may have in the write cache that a hold flushes once it has drained, `control_ns` a short operation such as
+    a delete, `attach_ns` an attachment, `suspend_limit_ns` how long writes can be suspended at most, `stall_limit_ns`
+    how long a listed method may hold a write (Q-8), `job_slots` how many array jobs run at a time, `fixed_job_verbs`
+    the verbs (separated by commas) of those that can't be aborted, `steady_job_verbs` those of the ones that can't be
+    paused, `consecutive_handles` whether jobs are numbered instead of named at random, and `volume_gib` the size of
+    the volumes that checks work on.
     """
 
     link_bytes_per_s: int
@@ -54,6 +55,7 @@ class Figures:
     round_trip_ns: int
     service_ns: int
     service_jitter_ns: int
+    disk_queue: bool
     write_cache_bytes: int
     control_ns: int
     attach_ns: int

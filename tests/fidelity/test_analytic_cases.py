@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
-from benchmarks.analytic import FAIR_SHARES, T_99, FairShare, Interval, Queue, batch_means, queues
+from benchmarks.analytic import (
+    FAIR_SHARES,
+    SERVICE_NS,
+    T_99,
+    FairShare,
+    Interval,
+    Queue,
+    batch_means,
+    queues,
+    writes_to_a_disk,
+)
+from harness.schedule import random_source
 
 SEED = 1
 LOAD = 0.5
@@ -26,9 +41,38 @@ def test_queues_agree_with_theory(queue: Queue) -> None:
     assert not interval.holds(queue.theory * 2)
 
 
-def test_a_queue_repeats_exactly() -> None:
+def test_the_spread_of_services_counts() -> None:
+    """Writes wait longest where services are exponential and shortest where they are equal, beyond what chance does."""
+    intervals = [queue.estimate(BATCH, SEED, T_99) for queue in queues(LOAD)[:3]]
+    equal, uniform, exponential = ((each.mean - each.half_width, each.mean + each.half_width) for each in intervals)
+    assert equal[1] < uniform[0]
+    assert uniform[1] < exponential[0]
+
+
+def test_writes_of_equal_services_wait_as_long_as_the_disk_has_work_left() -> None:
+    """Each write waits to the nanosecond for what of the services before it is left when it arrives."""
+    arrivals, left_ns = random_source(SEED, "arrivals"), 0
+    expected = []
+    for number in range(500):
+        gap_ns = round(arrivals.expovariate(0.9) * SERVICE_NS)
+        left_ns = max(0, left_ns + SERVICE_NS - gap_ns) if number else 0
+        expected.append(left_ns)
+    assert [round(wait * SERVICE_NS) for wait in writes_to_a_disk(0, 0.9, 500, SEED)] == expected
+
+
+def test_the_module_prints_its_table() -> None:
+    """`python -m benchmarks.analytic` prints a row for each fair share and each queue, and ends with status 0."""
+    line = [sys.executable, "-m", "benchmarks.analytic", "--seeds", "1", "--batch", "5"]
+    ended = subprocess.run(line, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    rows = ended.stdout.splitlines()
+    for case in (*FAIR_SHARES, *queues(LOAD)):
+        assert any(row.startswith(case.name) for row in rows), case.name
+
+
+@pytest.mark.parametrize("number", range(len(queues(LOAD))))
+def test_a_queue_repeats_exactly(number: int) -> None:
     """The same seed gives the same times, another seed gives others."""
-    queue = queues(LOAD)[0]
+    queue = queues(LOAD)[number]
     assert queue.simulate(LOAD, 200, SEED) == queue.simulate(LOAD, 200, SEED)
     assert queue.simulate(LOAD, 200, SEED) != queue.simulate(LOAD, 200, SEED + 1)
 

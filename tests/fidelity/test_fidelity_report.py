@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from benchmarks import analytic, fidelity
-from benchmarks.fidelity import Comparison, Series, analytic_lines, fewest_expected, measured_series, series_lines
+from benchmarks.analytic import fewest_expected, report_lines
+from benchmarks.fidelity import Comparison, Series, measured_series, series_lines
 from benchmarks.published import Published
 
 SERIES = Series(
@@ -71,7 +72,7 @@ def test_a_missed_target_ends_with_status_1(
 ) -> None:
     """The command names each missed target and ends with status 1; with all of them met it ends with 0."""
     monkeypatch.setattr(sys, "argv", ["fidelity", "--seeds", "1", "--batch", "50"])
-    monkeypatch.setattr(fidelity, "LOADS", (0.3,))
+    monkeypatch.setattr(analytic, "LOADS", (0.3,))
     assert fidelity.main() == 0
     assert "MISSED" not in capsys.readouterr().out
     figures = altered("cinder_backup_codecs", "check", 2.0)
@@ -87,7 +88,7 @@ def test_theory_that_does_not_hold_is_a_failure(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(analytic, "FAIR_SHARES", (wrong,))
     monkeypatch.setattr(analytic, "queues", lambda load: [queue])
     failures: list[str] = []
-    lines = list(analytic_lines(3, 10, (0.5,), failures))
+    lines = list(report_lines(3, 10, (0.5,), failures))
     assert any(line.split() == ["wrong", "1000000000", "ns"] for line in lines)
     assert failures == ["fair share, wrong", "strange at load 0.5: 0 of 3 intervals hold, fewer than 1"]
 

@@ -16,6 +16,8 @@ from harness.schedule import Fault
 from harness.storage import PoolFull, StorageError
 from harness.testbed import LoadSpec
 from simulated_backends.attachment import SimulatedAttachment
+from simulated_backends.iscsi.testbed import IscsiTestbed
+from simulated_backends.world import SimulatedWorld
 
 MS = 1_000_000
 LoadOf = Callable[[SimulatedAttachment, LoadSpec], Any]
@@ -44,6 +46,7 @@ TIMES: dict[str, dict[str, int]] = {
     "many ties": {"service_jitter_ns": 3, "round_trip_ns": 30_000, "service_ns": 20_000},
     "no jitter": {"service_jitter_ns": 0},
     "small write cache, short suspensions": {"write_cache_bytes": 70_000, "suspend_limit_ns": 50 * MS},
+    "a queue at the disk": {"disk_queue": True, "service_jitter_ns": 3},
 }
 
 stories = st.lists(st.tuples(st.integers(0, 150), st.sampled_from(DEEDS), st.integers(0, 99)), min_size=3, max_size=25)
@@ -187,6 +190,38 @@ def test_a_healthy_load_is_worked_out_in_batches(world: World, think_ns: int) ->
 
     world.run(body)
     assert world.testbed.lane.batched == len(world.recorder.writes("volume")) - 8 > 1_000
+
+
+def test_only_the_disk_without_a_queue_is_written_in_batches() -> None:
+    """Of two backends in one world one has a queue: a load gets batches once its volume has moved to the other."""
+    records = []
+    for load in (SimulatedAttachment.load, one_by_one):
+        world = SimulatedWorld()
+        for name in ("queueing", "plain"):
+            IscsiTestbed(1, {"disk_queue": name == "queueing"}, world, {name: "alpha"})
+
+        def body(world: SimulatedWorld = world, load: LoadOf = load) -> list[int]:
+            queueing, plain = world.backends["queueing"], world.backends["plain"]
+            queueing.store.create_volume("moving", 1)
+            running = load(queueing.attach("moving", "host-a"), LoadSpec(SPREAD, think_ns=MS))
+            world.clock.sleep(SECOND)
+            batched = [world.lane.batched]
+            plain.store.create_volume("staying", 1)
+            beside = load(plain.attach("staying", "host-b"), LoadSpec(SPREAD, think_ns=MS))
+            queueing.store.begin_move("moving", plain.store, live=True).wait()
+            world.clock.sleep(SECOND)
+            beside.stop()
+            batched.append(world.lane.batched)
+            world.clock.sleep(SECOND)
+            running.stop()
+            return [*batched, world.lane.batched]
+
+        batched = world.clock.run(body, Limits())
+        world.clock.close()
+        if load is SimulatedAttachment.load:
+            assert 0 == batched[0] < batched[1] < batched[2]
+        records.append(world.recorder.digest())
+    assert records[0] == records[1]
 
 
 def test_a_load_does_not_outrun_the_horizon(world: World) -> None:

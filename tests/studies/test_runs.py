@@ -102,6 +102,19 @@ def test_workloads_have_the_rate_that_was_asked_for(values: dict[str, Any], expe
     assert (result.value("read_p50", "load") is not None) == ("workload__read_share" in values)
 
 
+def test_ios_wait_for_each_other_where_the_backend_has_a_queue(run: Simulate) -> None:
+    """With `disk_queue` among a backend's figures reads and writes wait for those before them; by default none do."""
+    stateless = {"driver__reference__publication__stateless_activities": ["create_cloned_volume"]}
+    busy = {"workload__rate": "3000 /s", "workload__read_share": 0.5, **stateless}
+    alone, queued = (run(plain(**busy, backend__array__figures=on)) for on in ({}, {"disk_queue": True}))
+    for key in ("read_p99", "write_p99"):
+        before, after = alone.value(key, "load"), queued.value(key, "load")
+        assert before is not None and after is not None
+        assert before < 4.2e-4  # a round trip of 0.2 ms, at most 0.2 ms at the disk, and the bytes
+        assert after > 6e-4
+    assert abs((queued.value("io_done", "load") or 0) - (alone.value("io_done", "load") or 0)) < 100
+
+
 def test_reads_move_with_their_volume(run: Simulate) -> None:
     """Once a volume has been migrated its reads cross the links of its new backend, and no others."""
     moving = {"do": "migrate_volume", "volume": "data", "to": "other"}
