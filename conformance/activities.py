@@ -156,6 +156,13 @@ def jobs(lab: Lab, running: Running) -> list[Event]:
     return [e for e in lab.recorder.find("activity.started") if running.began < e.place <= running.started]
 
 
+def outlasting(lab: Lab, running: Running) -> list[Event]:
+    """Those of them that were not over yet when the start returned: the work, not what a driver does to begin it."""
+    ended = [e for e in lab.recorder.find("activity.ended") if e.place <= running.started]
+    over = [(e.fields["backend"], e.fields["handle"]) for e in ended]
+    return [e for e in jobs(lab, running) if (e.fields["backend"], e.fields["handle"]) not in over]
+
+
 def views(lab: Lab, running: Running) -> list[ActivityView]:
     """The activity's jobs as its backends see them now; for one that makes an object, whatever makes that."""
     begun = {(e.fields["backend"], e.fields["handle"]) for e in jobs(lab, running)}

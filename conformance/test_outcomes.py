@@ -17,6 +17,7 @@ from conformance.activities import (
     jobs,
     launch,
     look,
+    outlasting,
     prepare,
     start,
     tell,
@@ -142,7 +143,7 @@ def test_outcome_of_whatever_is_started_is_told_and_kept(lab: Lab, method: str) 
         if running is None:
             lab.not_applicable(f"the driver does not start {method} as an activity")
             return
-        verbs = [e.fields["verb"] for e in jobs(lab, running)]
+        verbs = [e.fields["verb"] for e in outlasting(lab, running)]
         if ending == "aborted":
             lab.runtime.sleep(lab.profile.whole_copy_ns // 20)
             with contextlib.suppress(ActivityNotAbortable):
