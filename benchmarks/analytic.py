@@ -313,17 +313,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=BATCH, help=f"customers in each batch (default {BATCH})")
 
 
-def main() -> int:
-    """Print the cases; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add_options(parser)
-    options = parser.parse_args()
-    failures: list[str] = []
+def print_cases(options: argparse.Namespace, failures: list[str]) -> int:
+    """Print the cases, and then all failures, those that are given first; returns the exit status."""
     for line in report_lines(options.seeds, options.batch, LOADS, failures):
         print(line, flush=True)
     for failure in failures:
         print(f"MISSED: {failure}")
     return 1 if failures else 0
+
+
+def main() -> int:
+    """Print the cases; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_options(parser)
+    return print_cases(parser.parse_args(), [])
 
 
 if __name__ == "__main__":

@@ -148,11 +148,7 @@ def main() -> int:
     for line in series_lines(series):
         print(line)
     print()
-    for line in analytic.report_lines(options.seeds, options.batch, analytic.LOADS, failures):
-        print(line, flush=True)
-    for failure in failures:
-        print(f"MISSED: {failure}")
-    return 1 if failures else 0
+    return analytic.print_cases(options, failures)
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def rows(runs: int, tiny: bool = False) -> Iterator[Row]:
         f"{many} events, {few} for a 1024th of the bytes; finish of the whole {apart:.1e} from 1 MiB chunks, relative",
     )
     sizes = (64 * KIB, MIB, 16 * MIB, 64 * MIB, 256 * MIB, GIB)
-    errors = {short: _apart(short, PHASES_NS[:: 10 if tiny else 1]) for short in sizes[: 4 if tiny else None]}
+    errors = {short: _apart(short, tiny) for short in sizes[: 4 if tiny else None]}
     worst = max(error for short, error in errors.items() if short >= 64 * MIB)
     small = ", ".join(f"{short // KIB:,} KiB {errors[short]:.2%}" for short in sizes[:3])
     yield Row(
@@ -90,16 +90,20 @@ def rows(runs: int, tiny: bool = False) -> Iterator[Row]:
         "64 KiB chunks",
         target="<= 0.1 %",
         met=worst <= 0.001,
-        note=f"the worst of {len(PHASES_NS)} phases; smaller ones: {small}; foreground I/O (single blocks) is no flow",
+        note=f"the worst of {len(_phases_ns(MIB, tiny))} phases, of {len(_phases_ns(GIB, tiny))} from 256 MiB on; "
+        f"smaller ones: {small}; foreground I/O (single blocks) is no flow",
     )
 
 
-def _apart(short: int, phases_ns: tuple[int, ...]) -> float:
+def _phases_ns(short: int, tiny: bool) -> tuple[int, ...]:
+    """The starts that are tried; few for long transfers, whose many chunks take long and are the less of the whole."""
+    return PHASES_NS[:: 10 if tiny or short >= 256 * MIB else 1]
+
+
+def _apart(short: int, tiny: bool) -> float:
     """How far (relative) the durations of a transfer as a flow and in chunks are apart at most, over its starts."""
-    if short >= 256 * MIB:  # many chunks take as long to compute, and the phase of one matters the less
-        phases_ns = phases_ns[::10]
     size, worst = 4 * short + GIB // 8, 0.0
-    for start_ns in phases_ns:
+    for start_ns in _phases_ns(short, tiny):
         flow, chunks = as_flows(size, short, start_ns)[1], as_chunks(size, short, 64 * KIB, start_ns)[1]
         worst = max(worst, abs((flow - start_ns / 1e9) / (chunks - start_ns / 1e9) - 1))
     return worst

@@ -209,6 +209,8 @@ def _against(
     ratio = statistics.median(ratios)
     one_model = abs(latency / mean - 1) <= 0.02
     note = f"mean latency {mean / 1000:.1f} us, {peer}'s {latency / 1000:.1f} us; {peer} keeps no history of writes"
+    if not one_model:
+        note += "; the means are too far apart for one model"
     return Row(
         what,
         f"{statistics.median(here):.2f} us",

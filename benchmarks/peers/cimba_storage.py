@@ -23,30 +23,7 @@ def closed(figures: dict[str, Any]) -> type[cb.Model]:
     """
     link_ns, half_ns, service_ns = float(figures["link_ns"]), float(figures["half_ns"]), float(figures["service_ns"])
     think_ns, jitter_ns, streams = float(figures["think_ns"]), float(figures["jitter_ns"]), int(figures["streams"])
-
-    class Unlimited(cb.Model):  # type: ignore[misc]
-        think: cb.Input[float] = inputs.dist.exponential(mean=think_ns)
-        service: cb.Input[float] = inputs.dist.uniform(low=service_ns, high=service_ns + jitter_ns)
-        waited: float = 0.0
-        done: float = 0.0
-        total: cb.Output[float]
-        count: cb.Output[float]
-
-        @cb.on_end
-        def finish(self):  # type: ignore[no-untyped-def]
-            self.total = self.waited
-            self.count = self.done
-
-        @cb.process(copies=streams)
-        def stream(self):  # type: ignore[no-untyped-def]
-            while True:
-                cb.hold(self.think.next())
-                issued = cb.now()
-                cb.hold(half_ns + link_ns)
-                cb.hold(self.service.next())
-                cb.hold(half_ns)
-                self.waited += cb.now() - issued
-                self.done += 1.0
+    resources = bool(figures["resources"])
 
     class Closed(cb.Model):  # type: ignore[misc]
         think: cb.Input[float] = inputs.dist.exponential(mean=think_ns)
@@ -68,17 +45,20 @@ def closed(figures: dict[str, Any]) -> type[cb.Model]:
             while True:
                 cb.hold(self.think.next())
                 issued = cb.now()
-                self.link.acquire()
+                if resources:
+                    self.link.acquire()
                 cb.hold(half_ns + link_ns)
-                self.link.release()
-                self.disk.acquire()
+                if resources:
+                    self.link.release()
+                    self.disk.acquire()
                 cb.hold(self.service.next())
-                self.disk.release()
+                if resources:
+                    self.disk.release()
                 cb.hold(half_ns)
                 self.waited += cb.now() - issued
                 self.done += 1.0
 
-    return Closed if figures["resources"] else Unlimited
+    return Closed
 
 
 def open_loop(figures: dict[str, Any]) -> type[cb.Model]:
