@@ -157,7 +157,8 @@ def jobs(lab: Lab, running: Running) -> list[Event]:
 
 
 def outlasting(lab: Lab, running: Running) -> list[Event]:
-    """Those of them that were not over yet when the start returned: the work, not what a driver does to begin it."""
+    """The starts of the jobs that were not over when the driver's start returned: the work, not what it takes to begin
+    it."""
     ended = [e for e in lab.recorder.find("activity.ended") if e.place <= running.started]
     over = [(e.fields["backend"], e.fields["handle"]) for e in ended]
     return [e for e in jobs(lab, running) if (e.fields["backend"], e.fields["handle"]) not in over]

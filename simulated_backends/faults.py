@@ -165,7 +165,7 @@ class FaultInjector:
         hit = [c for backend in self._of(fault) for c in backend.connections_of(fault.caller)]
         self._recorder.emit("fault", fault=kind, host=fault.caller, connections=len(hit))
         for connection in hit:
-            self._OF_CONNECTION[kind](connection)
+            self._AT_CONNECTION[kind](connection)
 
     def _arm_start(self, fault: Fault, event: Event | None) -> None:
         self._reply_faults.arm(fault)
@@ -301,7 +301,7 @@ class FaultInjector:
             return
         end = self._recorder.listen(listen)
 
-    _OF_CONNECTION: ClassVar[Mapping[str, Callable[[SimulatedConnection], None]]] = MappingProxyType(
+    _AT_CONNECTION: ClassVar[Mapping[str, Callable[[SimulatedConnection], None]]] = MappingProxyType(
         {
             "connection.break": SimulatedConnection.break_,
             "connection.reset": SimulatedConnection.reset,
@@ -310,7 +310,7 @@ class FaultInjector:
             "session.logout": SimulatedConnection.ask_for_logout,
         }
     )
-    """What happens to a driver's connection."""
+    """What each of these faults does to a driver's connection."""
 
     # one table for all testbeds: most runs make one fault, if any
     _APART: ClassVar[Mapping[str, Callable[[FaultInjector, Fault], None]]] = MappingProxyType(

@@ -95,7 +95,8 @@ class IscsiTarget:
         return nexus
 
     def ended(self, connection_id: str, broke: bool) -> None:
-        """See `simulated_backends.backend.SessionLayer.ended`: a logout, since a target does send NOP-In."""
+        """See `simulated_backends.backend.SessionLayer.ended`. It is a logout: of a connection that broke a target is
+        told by `timed_out`, having found out by its NOP-In."""
         self._drop(connection_id)
 
     def timed_out(self, connection_id: str) -> None:
