@@ -164,10 +164,17 @@ class SimulatedAttachment:
         return ForegroundLoad(self._runtime, self._recorder, self.writes, self._lane, spec, self._loads(), name)
 
     def detach(self) -> None:
-        """See `harness.testbed.Attachment.detach`. Repeating it is harmless."""
+        """See `harness.testbed.Attachment.detach`. Repeating it is harmless.
+
+        Faults of an answer that no write has met are named now, with `writes` 0.
+        """
         self._runtime.checkpoint()
         if self.is_attached:
             self.writes.close()
+            for fault in self.writes._reply_faults:
+                self._recorder.emit(
+                    "fault", fault=fault.kind, volume=self.volume_id, host=self.host, for_ns=fault.for_ns, writes=0
+                )
             self._recorder.emit("attachment.closed", volume=self.volume_id, host=self.host)
 
     @property

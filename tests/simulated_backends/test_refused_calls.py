@@ -117,3 +117,41 @@ def test_an_answer_to_a_volume_that_is_attached_later_is_hit(world: World, host:
         assert world.store.image("volume") == {1: 11, 2: 12}
 
     world.run(body)
+
+
+@pytest.mark.parametrize("kinds", [["reply.lost"], ["reply.late"], ["reply.late", "reply.lost"]])
+def test_a_fault_whose_volume_is_detached_says_that_it_met_no_write(world: World, kinds: list[str]) -> None:
+    """Faults of an answer that no write has met when an attachment goes are named then, and hit nothing later."""
+
+    def body() -> None:
+        first = world.volume()
+        second = world.primary.attach("volume", "host-b")
+        for kind in kinds:
+            world.testbed.inject(Fault(kind, volume="volume", for_ns=SECOND))
+        first.write(1, 11)
+        for attachment in (first, second, first, second):
+            attachment.detach()
+        met, *missed = [event.fields for event in world.recorder.find("fault")]
+        assert met["fault"] == kinds[0] and "writes" not in met
+        told = [(fields["fault"], fields["host"], fields["writes"]) for fields in missed]
+        assert told == [(kind, "host-a", 0) for kind in kinds[1:]] + [(kind, "host-b", 0) for kind in kinds]
+        world.primary.attach("volume", "host-a").write(1, 12)
+        assert len(world.recorder.find("fault")) == 2 * len(kinds)
+
+    world.run(body)
+
+
+def test_a_fault_is_met_by_the_writes_that_a_detaching_waits_for(world: World) -> None:
+    """Whether a fault was met is known once the last write under way is over."""
+
+    def body() -> None:
+        attachment = world.volume()
+        writer = world.runtime.spawn("writer", lambda: attachment.write(1, 11))
+        world.runtime.sleep(1)
+        world.testbed.inject(Fault("reply.late", volume="volume", for_ns=SECOND))
+        attachment.detach()
+        writer.wait()
+        (fault,) = world.recorder.find("fault")
+        assert "writes" not in fault.fields and world.runtime.now() > SECOND
+
+    world.run(body)
