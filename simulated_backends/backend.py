@@ -40,6 +40,10 @@ class SessionLayer(Protocol):
     def timed_out(self, connection_id: str) -> None:
         """The backend gives a connection up by the keep-alive of its own end. Does not block."""
 
+    def reinstated(self, host: str) -> int:
+        """A host logs in anew in place of its drivers' sessions whose connections were given up and which are kept all
+        the same; those are ended by that. Returns how many there were. Does not block."""
+
     def heard(self, connection_id: str, is_heard: bool) -> bool:
         """The client can't be heard any more on that connection, or can again; returns whether it is still known."""
 

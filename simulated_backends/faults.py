@@ -163,7 +163,8 @@ class FaultInjector:
                     route.drop(kind, backend_knows=kind == "connection.reset")
             return
         hit = [c for backend in self._of(fault) for c in backend.connections_of(fault.caller)]
-        self._recorder.emit("fault", fault=kind, host=fault.caller, connections=len(hit))
+        kept = sum(b.sessions.reinstated(fault.caller) for b in self._of(fault)) if kind == "session.reinstate" else 0
+        self._recorder.emit("fault", fault=kind, host=fault.caller, connections=len(hit) + kept)
         for connection in hit:
             self._AT_CONNECTION[kind](connection)
 

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import random
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.contract import ConnectionLost
 from harness.model import Caller
 from harness.recorder import Recorder
-from harness.runtime.agenda import Agenda
+from harness.runtime.agenda import Agenda, Alarm
 from simulated_backends.iscsi.login import Secrets, authenticate
 
 _PORTAL_GROUP_TAG = 1
@@ -83,6 +82,7 @@ class IscsiTarget:
         self._challenge_seed = source.getrandbits(64)
         self._challenge_source: random.Random | None = None
         self._sessions: dict[str, Session] = {}
+        self._retained: dict[str, Alarm] = {}
         self._carriers: dict[str, Session] = {}
 
     def log_in(self, caller: Caller) -> str:
@@ -101,7 +101,17 @@ class IscsiTarget:
 
     def timed_out(self, connection_id: str) -> None:
         """See `simulated_backends.backend.SessionLayer.timed_out`: the session is kept for `retain_ns` first."""
-        self._retain(lambda: self._drop(connection_id))
+        if self.retain_ns:
+            self._retained[connection_id] = self._env.alarm(self.retain_ns, lambda: self._drop(connection_id))
+        else:
+            self._drop(connection_id)
+
+    def reinstated(self, host: str) -> int:
+        """See `simulated_backends.backend.SessionLayer.reinstated` (RFC 7143 section 6.3.5)."""
+        taken = [nexus for nexus in self._retained if self._sessions[nexus].initiator_name == host]
+        for nexus in taken:
+            self._drop(nexus)
+        return len(taken)
 
     def heard(self, connection_id: str, is_heard: bool) -> bool:
         """See `simulated_backends.backend.SessionLayer.heard`; a target finds out by its NOP-In, and not before."""
@@ -111,7 +121,10 @@ class IscsiTarget:
         """See `simulated_backends.backend.SessionLayer.host_restarted`; its next login reinstates what is left."""
 
     def power_off(self, for_ns: int) -> None:
-        """See `simulated_backends.backend.SessionLayer.power_off`; its connections are dropped one by one."""
+        """See `simulated_backends.backend.SessionLayer.power_off`; connections are dropped one by one, what was
+        retained of others is forgotten now."""
+        for nexus in tuple(self._retained):
+            self._drop(nexus)
 
     def known(self) -> int:
         """See `simulated_backends.backend.SessionLayer.known`; sessions that carry foreground I/O don't count."""
@@ -151,8 +164,12 @@ class IscsiTarget:
             if self._carriers.get(nexus) is lost:
                 del self._carriers[nexus]
 
-        if lost is not None:
-            self._retain(drop)
+        if lost is None:
+            return
+        if self.retain_ns:
+            self._env.alarm(self.retain_ns, drop)
+        else:
+            drop()
 
     def carriers(self) -> tuple[Session, ...]:
         """The sessions that carry foreground I/O, in the order of their first login."""
@@ -177,14 +194,11 @@ class IscsiTarget:
         """A new session for a host's foreground I/O, which all have the same nexus."""
         return Session(host, _isid_of(host), self.target_name, _PORTAL_GROUP_TAG, host)
 
-    def _retain(self, drop: Callable[[], None]) -> None:
-        if self.retain_ns:
-            self._env.alarm(self.retain_ns, drop)
-        else:
-            drop()
-
     def _drop(self, nexus: str) -> None:
         self._sessions.pop(nexus, None)
+        alarm = self._retained.pop(nexus, None)
+        if alarm is not None:
+            alarm.cancel()
 
 
 class CarrierSession:

@@ -318,6 +318,10 @@ class NfsServer:
         """See `simulated_backends.backend.SessionLayer.timed_out`; the lease decides, not the connection."""
         self.fell_silent(connection_id)
 
+    def reinstated(self, host: str) -> int:
+        """See `simulated_backends.backend.SessionLayer.reinstated`; no session takes another's place here."""
+        return 0
+
     def heard(self, connection_id: str, is_heard: bool) -> bool:
         """See `simulated_backends.backend.SessionLayer.heard`: a silent client's lease runs, SEQUENCE renews it.
 

@@ -89,11 +89,12 @@ def test_a_target_that_loses_its_power_retains_no_session() -> None:
 
     def body() -> None:
         world.volume().write(1, 11)
+        world.connect()
         world.testbed.inject(Fault("partition", caller="host-a", backend="primary", for_ns=60 * SECOND))
         world.runtime.sleep(50 * SECOND)
-        assert carriers(world) == 1
+        assert carriers(world) == 1 and world.primary.inspect().connections == 1
         world.testbed.inject(Fault("backend.restart", backend="primary", for_ns=SECOND))
-        assert carriers(world) == 0
+        assert carriers(world) == 0 and world.primary.inspect().connections == 0
 
     world.run(body)
 
@@ -184,3 +185,42 @@ def test_a_session_that_its_host_has_left_can_be_taken_over(iscsi: World) -> Non
         assert iscsi.runtime.env.next_at() is None  # type: ignore[attr-defined]
 
     iscsi.run(body)
+
+
+def test_a_retained_session_can_be_taken_over() -> None:
+    """What the target keeps of connections that it gave up is logged out by sessions under their names, once."""
+    world = World("iscsi-sim", initiator_time2retain_s=20)
+
+    def body() -> None:
+        for host in ("host-a", "host-a", "host-b"):
+            world.connect(host)
+        world.testbed.inject(Fault("partition", backend="primary", for_ns=60 * SECOND))
+        world.runtime.sleep(DETECTION_NS + SECOND)
+        world.connect("host-a")
+        assert world.primary.inspect().connections == 4
+        for left, hit in ((1, 3), (1, 0)):
+            world.testbed.inject(Fault("session.reinstate", caller="host-a"))
+            assert world.primary.inspect().connections == left
+            assert world.recorder.find("fault", fault="session.reinstate")[-1].fields["connections"] == hit
+        world.runtime.sleep(22 * SECOND)
+        assert world.primary.inspect().connections == 0
+
+    world.run(body)
+
+
+@pytest.mark.parametrize("after_s", [1, 21, 23])
+def test_a_session_is_taken_over_while_it_is_retained(after_s: int) -> None:
+    """That is for Time2Wait and Time2Retain, and nothing is left to be done then."""
+    world = World("iscsi-sim", initiator_time2retain_s=20)
+
+    def body() -> None:
+        world.connect()
+        world.testbed.inject(Fault("connection.half_open", caller="host-a"))
+        world.runtime.sleep(DETECTION_NS + after_s * SECOND)
+        is_retained = after_s < 22
+        assert world.primary.inspect().connections == is_retained
+        world.testbed.inject(Fault("session.reinstate", caller="host-a"))
+        assert world.recorder.events[-1].fields["connections"] == is_retained
+        assert world.primary.inspect().connections == 0 and world.runtime.env.next_at() is None  # type: ignore[attr-defined]
+
+    world.run(body)
