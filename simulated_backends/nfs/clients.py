@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from harness.runtime import Signal
 from harness.runtime.agenda import Alarm
 
 
@@ -78,8 +79,34 @@ class ClientRecord:
         return bool(self.sessions or self.opens or self.stateids)
 
 
+@dataclass(frozen=True)
+class Work:
+    """Work on a server's objects: the ids that it names, and of these the one that it makes, removes or changes, so
+    that nothing else may be under way on it; None for none."""
+
+    names: tuple[str, ...]
+    claimed: str | None
+
+    def collides_with(self, other: Work) -> bool:
+        """Whether one of the two claims an object that the other names."""
+        return self.claimed in other.names or other.claimed in self.names
+
+
+@dataclass(frozen=True)
+class Held:
+    """Work under way that hangs on the state of a client. `over` is set at its end, None if it ends with that state at
+    once."""
+
+    client_id: int
+    work: Work
+    over: Signal[None] | None = None
+
+
 class StateListener(Protocol):
-    """Who has to know when the server lets state go. Calls must not block."""
+    """Who works for clients, and has to know when the server lets state go. Calls must not block."""
+
+    def under_way(self) -> Iterable[Held]:
+        """What hangs on the state of clients."""
 
     def session_destroyed(self, session_id: str) -> None:
         """The session is gone, for whatever reason."""

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from harness.runtime import Runtime
 from harness.schedule import random_source
 from harness.storage import CopyRequest, StorageError, Transfer, VolumeStore
 from simulated_backends.content import Rank
-from simulated_backends.nfs.clients import StateOwner
+from simulated_backends.nfs.clients import Held, StateOwner, Work
+from simulated_backends.nfs.courtesies import make_way
 from simulated_backends.nfs.errors import NfsError
 from simulated_backends.nfs.server import NfsServer
 from simulated_backends.transfers import Pausable
@@ -82,12 +83,14 @@ class Offload:
         self,
         owner: StateOwner,
         stateid: str,
+        work: Work,
         transfer: Transfer,
         into: VolumeStore,
         ended: Callable[[Offload], None],
     ) -> None:
         self.owner = owner
         self.stateid = stateid
+        self.work = work
         self.into = into
         self.total = transfer.total
         self.complete: str | None = None
@@ -165,15 +168,16 @@ class CopyService:
         """COPY (RFC 7862 section 15.2). A source that is being written may show any mix of the changes.
 
         `synchronous` blocks until the copy is made; otherwise it is asynchronous and `callback`, if the client has a
-        back channel, is told its end. `into` is another server's storage. Raises `OffloadNoReqs`, NFS4ERR_GRACE, and
-        what the copy fails with.
+        back channel, is told its end. `into` is another server's storage. Silent clients whose state is in the way
+        lose it first. Raises `OffloadNoReqs`, NFS4ERR_GRACE, and what the copy fails with.
         """
-        owner = self._server.sequence(session_id).owner
-        self._server.check_grace()
+        self._admit(session_id)
         size = self._store.usable(request.source).bytes
         possible = size <= self._rules.synchronous_bytes
         if (synchronous and not possible) or (consecutive and not self._rules.consecutive):
             raise OffloadNoReqs(synchronous and possible, self._rules.consecutive)
+        make_way(self._server, _work_of(request))
+        owner = self._admit(session_id)
         live = replace(request, point_in_time=False)
         if synchronous:
             return CopyReply(None, self._wait_for(live, into or self._store))
@@ -184,12 +188,14 @@ class CopyService:
     def clone(self, session_id: str, request: CopyRequest, into: VolumeStore | None = None) -> None:
         """CLONE (RFC 7862 section 15.13): the target shows the source at one instant, whole, or nothing of it.
 
-        Blocks until it is made. Raises NFS4ERR_XDEV for another server, NFS4ERR_GRACE, and what it fails with.
+        Blocks until it is made; silent clients give way as they do for `copy`. Raises NFS4ERR_XDEV for another server,
+        NFS4ERR_GRACE, and what it fails with.
         """
-        self._server.sequence(session_id)
-        self._server.check_grace()
+        self._admit(session_id)
         if into is not None and into is not self._store:
             raise NfsError("NFS4ERR_XDEV", f"{request.target} would be on {into.name}; a clone stays where it is")
+        make_way(self._server, _work_of(request))
+        self._admit(session_id)
         self._wait_for(replace(request, point_in_time=True), self._store)
 
     def offload_status(self, session_id: str, stateid: str) -> OffloadStatus:
@@ -239,6 +245,12 @@ class CopyService:
 
     # ---- the server's announcements --------------------------------------------------------------------------------
 
+    def under_way(self) -> Iterator[Held]:
+        """The copies of clients that are not over."""
+        for offload in self._offloads.values():
+            if offload.complete is None:
+                yield Held(offload.owner.client_id, offload.work)
+
     def session_destroyed(self, session_id: str) -> None:
         """Copies belong to clients, not to sessions: nothing happens to them."""
 
@@ -250,6 +262,12 @@ class CopyService:
 
     # ---- parts -----------------------------------------------------------------------------------------------------
 
+    def _admit(self, session_id: str) -> StateOwner:
+        """Whose operation that is; asked again after whatever blocks, since the server may have restarted since."""
+        owner = self._server.sequence(session_id).owner
+        self._server.check_grace()
+        return owner
+
     def _begin(
         self, owner: StateOwner, request: CopyRequest, into: VolumeStore, ended: Callable[[Offload], None]
     ) -> Offload:
@@ -257,7 +275,7 @@ class CopyService:
         stateid = f"{self._source.getrandbits(96):024x}"
         while stateid in self._offloads:
             stateid = f"{self._source.getrandbits(96):024x}"
-        offload = self._offloads[stateid] = Offload(owner, stateid, transfer, into, ended)
+        offload = self._offloads[stateid] = Offload(owner, stateid, _work_of(request), transfer, into, ended)
         record = self._server.find(owner.client_id)
         if record is not None:
             record.stateids.add(stateid)
@@ -298,6 +316,10 @@ class CopyService:
         record = self._server.find(offload.owner.client_id)
         if record is not None:
             record.stateids.discard(offload.stateid)
+
+
+def _work_of(request: CopyRequest) -> Work:
+    return Work((request.source, request.target), request.target)
 
 
 def _status(offload: Offload) -> OffloadStatus:

@@ -8,7 +8,7 @@ and the same user only, whatever scope was asked for.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from harness.activity import Activity, ActivityState, ConnectionIdentity
 from harness.backend_jobs import JobEngine
@@ -17,7 +17,9 @@ from harness.recorder import Recorder
 from harness.runtime import SECOND, Expired, Runtime, Signal
 from harness.storage import CopyRequest, Transfer, TransferCancelled, TransferFailed, VolumeStore
 from harness.testbed import Job, Profile
+from simulated_backends.nfs.clients import Held, Work
 from simulated_backends.nfs.copies import SERVICE, CopyService
+from simulated_backends.nfs.courtesies import make_way
 from simulated_backends.nfs.server import NfsServer
 
 GRACE_RETRY_NS = 5 * SECOND
@@ -108,11 +110,7 @@ class NfsJobEngine(JobEngine):
 
     def start(self, identity: ConnectionIdentity, job: Job, request_id: str, handle: str | None = None) -> str:
         """See `JobEngine.start`. Silent clients whose state is in the way of the job lose it first."""
-        for activity in self._in_the_way(job):
-            owner = self._server.owner_of(activity.started_by.connection_id)
-            if owner is not None:
-                self._server.release(owner.client_id, "another client needs what it holds")
-            activity.over.wait()
+        make_way(self._server, _work_of(job))
         return super().start(identity, job, request_id, handle)
 
     def begin_copy(self, activity: Activity, request: CopyRequest, into: VolumeStore) -> Transfer:
@@ -145,6 +143,15 @@ class NfsJobEngine(JobEngine):
 
     # ---- the server's announcements --------------------------------------------------------------------------------
 
+    def under_way(self) -> Iterator[Held]:
+        """Jobs that nobody can reach but with the state of a client, or that are its own copies."""
+        for activity in self.table.all():
+            if activity.state.is_terminal or not (activity.orphaned or self.is_native(activity)):
+                continue
+            owner = self._server.owner_of(activity.started_by.connection_id)
+            if owner is not None:
+                yield Held(owner.client_id, _work_of(activity), activity.over)
+
     def session_destroyed(self, session_id: str) -> None:
         """Jobs that can't outlive the session are stopped."""
         for activity in self.orphan(session_id):
@@ -162,30 +169,13 @@ class NfsJobEngine(JobEngine):
             else:
                 self._cancel(activity, why)
 
-    def _in_the_way(self, job: Job) -> list[Activity]:
-        """Running jobs that hang on the state of a client that is only tolerated, and that collide with the job."""
-        found: list[Activity] = []
-        if not self._server.times.courtesy_ns:
-            return found
-        for activity in self.table.all():
-            if activity.state.is_terminal or not _collide(activity, job):
-                continue
-            if not (activity.orphaned or self.is_native(activity)):
-                continue
-            owner = self._server.owner_of(activity.started_by.connection_id)
-            record = self._server.find(owner.client_id) if owner is not None else None
-            if record is not None and record.courtesy:
-                found.append(activity)
-        return found
 
-
-def _collide(activity: Activity, job: Job) -> bool:
-    """Whether one of the two claims an object that the other names."""
-    return _claimed(activity) in (job.source, job.target) or _claimed(job) in (activity.source, activity.target)
+def _work_of(work: Activity | Job) -> Work:
+    return Work((work.source, work.target), _claimed(work))
 
 
 def _claimed(work: Activity | Job) -> str | None:
-    """The object that work makes, removes or changes, so that nothing else may be under way on it; None for none."""
+    """The object that work makes, removes or changes."""
     if work.verb in _CLAIM_SOURCE:
         return work.source
     return work.target if work.verb in _CLAIM_TARGET else None

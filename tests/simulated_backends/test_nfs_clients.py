@@ -12,7 +12,7 @@ from harness.contract import ConnectionLost
 from harness.model import Caller
 from harness.recorder import Recorder
 from harness.runtime.agenda import Agenda
-from simulated_backends.nfs.clients import ClientOwner, ClientRecord, Session
+from simulated_backends.nfs.clients import ClientOwner, ClientRecord, Held, Session
 from simulated_backends.nfs.errors import NfsError
 from simulated_backends.nfs.server import LeaseTimes, NfsServer
 
@@ -31,6 +31,9 @@ class Desk:
         self.server.listeners.append(self)
         self.destroyed: list[str] = []
         self.released: list[tuple[int, str]] = []
+
+    def under_way(self) -> tuple[Held, ...]:
+        return ()
 
     def session_destroyed(self, session_id: str) -> None:
         self.destroyed.append(session_id)
