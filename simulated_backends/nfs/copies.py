@@ -152,7 +152,7 @@ class CopyService:
         self._rules = rules
         self._source = source
         self._offloads: dict[str, Offload] = {}
-        self._foreground: list[tuple[Transfer, VolumeStore]] = []
+        self._without_stateid: list[tuple[Transfer, VolumeStore]] = []
         server.listeners.append(self)
 
     def copy(
@@ -226,8 +226,17 @@ class CopyService:
         self._server.check_grace()
         return self._begin(owner, request, into, self._forget)
 
+    @contextlib.contextmanager
+    def ending_with_either(self, transfer: Transfer, into: VolumeStore) -> Iterator[None]:
+        """What a transfer without a stateid is carried out in: it fails as `server_restarts` says."""
+        self._without_stateid.append((transfer, into))
+        try:
+            yield
+        finally:
+            self._without_stateid.remove((transfer, into))
+
     def server_restarts(self, store: VolumeStore, reason: str) -> None:
-        """The server of that storage goes down: every copy from or to there ends as it stands, its stateid with it.
+        """The server of that storage goes down: what moves bytes from or to there ends as it stands, with its stateid.
 
         The stateid is state of the destination (RFC 7862 section 4.8), and what that one reads with of the source.
         """
@@ -235,7 +244,7 @@ class CopyService:
             if store in (self._store, offload.into):
                 self._forget(offload)
                 offload.fail(reason)
-        for transfer, into in list(self._foreground):
+        for transfer, into in list(self._without_stateid):
             if store in (self._store, into):
                 transfer.fail(reason)
 
@@ -284,11 +293,8 @@ class CopyService:
     def _wait_for(self, request: CopyRequest, into: VolumeStore) -> int:
         """Carry out an operation that answers once it is done; returns the bytes copied."""
         transfer = self._store.begin_copy(request, into)
-        self._foreground.append((transfer, into))
-        try:
+        with self.ending_with_either(transfer, into):
             transfer.wait()
-        finally:
-            self._foreground.remove((transfer, into))
         return transfer.moved()
 
     def _watch(self, offload: Offload, callback: Callback | None) -> None:

@@ -67,7 +67,7 @@ class GraceWait:
 
 
 class NfsJobEngine(JobEngine):
-    """The activities of one server. `native_scope`: copies are their callers' own, see above."""
+    """The activities of one server, over its `copies`. `native_scope`: they are their callers' own, see above."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class NfsJobEngine(JobEngine):
     ) -> None:
         super().__init__(runtime, recorder, store, peers, profile, mint, queue)
         self._server = server
-        self._copies = copies
+        self.copies = copies
         self._native_scope = native_scope
         server.listeners.append(self)
 
@@ -124,7 +124,13 @@ class NfsJobEngine(JobEngine):
             if activity.orphaned or caller is None:
                 raise TransferCancelled("the client's state was released")
             owner = caller
-        return self._copies.offload(owner, request, into)
+        return self.copies.offload(owner, request, into)
+
+    def _move(self, job: Job, activity: Activity) -> None:
+        into = self._peer(job)
+        transfer = self._store.begin_move(job.source, into, live=job.point_in_time)
+        with self.copies.ending_with_either(transfer, into):
+            self._follow(activity, transfer)
 
     def connection_ended(self, connection_id: str, broke: bool) -> None:
         """See `JobEngine.connection_ended`; what can't be reached any more ends with the session."""

@@ -126,8 +126,9 @@ class NfsTestbed(SimulatedTestbed):
         self.servers[backend].restart()
 
     def _stop_copies(self, store: SimulatedStore, reason: str) -> None:
-        for copies in self.copies.values():
-            copies.server_restarts(store, reason)
+        for backend in self._backends.values():  # of all testbeds of the world
+            if isinstance(backend.engine, NfsJobEngine):
+                backend.engine.copies.server_restarts(store, reason)
 
     @staticmethod
     def _times(loaded: SimulatedProfile) -> LeaseTimes:

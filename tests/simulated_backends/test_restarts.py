@@ -11,11 +11,13 @@ from worlds import World
 from harness.activity import ActivityState, HandleScope
 from harness.contract import ActivityUnknown, ConnectionLost
 from harness.model import Caller
-from harness.runtime import SECOND
+from harness.runtime import SECOND, Limits
 from harness.schedule import Fault
 from harness.storage import CopyRequest
+from harness.testbed import Job
 from simulated_backends.nfs.errors import NfsError
 from simulated_backends.nfs.testbed import NfsTestbed
+from simulated_backends.world import SimulatedWorld
 
 LOST_COPY = CopyRequest("volume", "copy", "volume", point_in_time=False)
 
@@ -179,3 +181,59 @@ def test_a_target_has_no_service_to_restart_alone() -> None:
     with pytest.raises(ValueError, match=r"can't make the fault 'server.restart'"):
         world.testbed.inject(Fault("server.restart", backend="primary"))
     world.testbed.close()
+
+
+@pytest.mark.parametrize("kind", ["server.restart", "backend.restart"])
+@pytest.mark.parametrize("struck", ["primary", "sibling", "stranger"])
+@pytest.mark.parametrize("live", [False, True])
+def test_a_move_to_another_server_ends_with_either(struck: str, kind: str, live: bool) -> None:
+    """It fails with a restart of the server that it comes from or goes to, the volume stays, and can be moved again."""
+    world, _ = nfs()
+    scope = HandleScope.SOURCE
+
+    def move() -> str:
+        connection = world.connect()
+        return world.start(connection, "move", source="volume", destination="sibling", scope=scope, point_in_time=live)
+
+    def body() -> None:
+        image = world.fill(world.volume())
+        handle = move()
+        world.runtime.sleep(world.testbed.profile.whole_copy_ns // 2)
+        assert world.sibling.inspect().find("volume") is not None
+        fault = Fault(kind, backend=struck, at_ns=world.runtime.now(), for_ns=SECOND if "backend" in kind else 0)
+        world.testbed.inject(fault)
+        world.runtime.sleep(1)
+        ended = world.recorder.find("activity.ended", handle=handle)
+        if struck != "stranger":
+            assert [event.fields["state"] for event in ended] == ["failed"] and struck in ended[0].fields["error"]
+            assert world.sibling.inspect().objects == () and world.store.image("volume") == image
+            world.runtime.sleep(2 * SECOND)
+            handle = move()
+        assert world.wait(world.connect(), handle).state is ActivityState.DONE
+        assert world.sibling.store.image("volume") == image and world.primary.inspect().objects == ()
+        world.testbed.inject(Fault(kind, backend="sibling", for_ns=SECOND if "backend" in kind else 0))
+        assert world.wait(world.connect(), handle).state is ActivityState.DONE
+
+    world.run(body)
+
+
+@pytest.mark.parametrize("kind", ["server.restart", "backend.restart"])
+@pytest.mark.parametrize("verb", ["replicate", "move"])
+def test_a_restart_is_announced_to_the_servers_of_other_testbeds(verb: str, kind: str) -> None:
+    """What goes from one testbed's server to another's in the same world ends with the restart of the other."""
+    common = SimulatedWorld()
+    here, there = (NfsTestbed(1, {}, common, {name: "alpha"}) for name in ("here", "there"))
+
+    def body() -> None:
+        here.backend("here").store.create_volume("volume", 1)
+        connection = here.backend("here").connect(Caller("host-a", "user-a"))
+        target = "copy" if verb == "replicate" else ""
+        handle = connection.start(Job(verb, "volume", target, destination="there"), "request")
+        here.runtime.sleep(here.profile.whole_copy_ns // 2)
+        there.inject(Fault(kind, backend="there", for_ns=SECOND if "backend" in kind else 0))
+        status = connection.status(handle)
+        assert status.state is ActivityState.FAILED and "the server there restarted" in (status.error or "")
+        assert there.backend("there").inspect().objects == ()
+
+    here.runtime.run(body, Limits())
+    here.close()
