@@ -12,7 +12,7 @@ from harness.activity import ActivityState, HandleScope
 from harness.schedule import Fault
 from harness.stamps import block_bytes
 from harness.storage import BLOCK, BLOCKS_PER_GIB, CopyRequest, PoolFull, StorageError, TransferFailed
-from simulated_backends.attachment import MediumError
+from simulated_backends.host_copy import MediumError
 
 FULL = Fault("pool.full", backend="primary")
 
