@@ -2,9 +2,9 @@
 
 It is worked out in batches (`simulated_backends.background`), which takes a small part of the time of as many I/Os of
 workloads, and no events. Each table has a path of its own: its I/Os queue for the link and then for the disk, first
-come, first served, one at a time, behind those of the same table and of nobody else. The link is the path's narrowest
-part, with the bandwidth that transfers leave. What crosses it is taken from transfers in turn, as that of workloads is
-(`scenarios.foreground_share`).
+come, first served, one at a time, behind those of the same table and of nobody else. It is refused therefore at a
+backend whose disk has one queue for all (`disk_queue`). The link is the path's narrowest part, with the bandwidth that
+transfers leave. What crosses it is taken from transfers, as that of workloads is (`scenarios.foreground_share`).
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ from scenarios.model import (
 from scenarios.quantities import rate_text, size_text
 from simulated_backends.iscsi.testbed import IscsiTestbed
 from simulated_backends.nfs.testbed import NfsTestbed
-from simulated_backends.profiles import ProfileError, load_profile
+from simulated_backends.profiles import Figures, ProfileError, load_profile
 
 RESTART = "taskflow.restart"
 """The fault that only scenarios know."""
@@ -248,16 +248,31 @@ def _backgrounds(draft: _Draft) -> Iterator[str]:
         elif (most := _served(draft, load)) is not None and load.rate >= most:
             served = f"served one after the other, {most:,.6g} /s of {size_text(load.block)} are the most"
             yield f"{path}.rate is {rate}; {served}, so that the queue would only grow: lower the rate"
+        figures = _figures(draft, load.backend)
+        if figures is not None and figures.disk_queue:
+            yield (
+                f"{path}.backend is {load.backend!r}, whose figure disk_queue has its disk serve all I/Os one at a "
+                "time, but background I/O waits only behind that of its own table; have a workload instead, or set "
+                f"backend.{load.backend}.figures.disk_queue = false"
+            )
+
+
+def _figures(draft: _Draft, backend: str) -> Figures | None:
+    """The figures of a backend; None for one that is told of by other checks."""
+    plan = draft.backends.get(backend)
+    if plan is None:
+        return None
+    try:
+        return load_profile(plan.profile, _PROTOCOL_KEYS[plan.profile], plan.figures).figures
+    except ProfileError:
+        return None
 
 
 def _served(draft: _Draft, load: Background) -> float | None:
     """How many a second of a background's I/Os its link and disk serve while nothing else happens, if that is known."""
     backend, host = draft.backends.get(load.backend), draft.hosts.get(load.host, Host())
-    if backend is None:
-        return None
-    try:
-        figures = load_profile(backend.profile, _PROTOCOL_KEYS[backend.profile], backend.figures).figures
-    except ProfileError:
+    figures = _figures(draft, load.backend)
+    if backend is None or figures is None:
         return None
     disk = backend.read or figures.disk_read_bytes_per_s
     if load.direction == "write":

@@ -50,7 +50,9 @@ replication does not.
 
 Faults, other streams, background I/O, replayed logs, copy-on-write beside foreground I/O, closed loops of I/Os so large
 that they slow down beside a copy, foreground I/O over the port of the taskflow's own host, volumes that have to be
-quiesced and further operations are not covered: `predicted` then has no answer.
+quiesced and further operations are not covered: `predicted` then has no answer. Nor are closed loops that count at a
+disk with a queue (`disk_queue`), which holds them back, or arrivals there that come faster than the disk serves them
+beside copies; slower ones wait, but move as much as without a queue.
 """
 
 from __future__ import annotations
@@ -69,7 +71,7 @@ from scenarios.foreground_share import STEPS, most_bytes_per_s
 from scenarios.model import Backend, Do, Operation, Publication, Scenario, VolumeGroup
 from simulated_backends.iscsi.testbed import IscsiTestbed
 from simulated_backends.nfs.testbed import NfsTestbed
-from simulated_backends.profiles import SHARING_KINDS, SimulatedProfile, load_profile
+from simulated_backends.profiles import SHARING_KINDS, Figures, SimulatedProfile, load_profile
 
 TOLERANCE = 0.01
 """By what share of the simulated time a prediction may be off, for volumes from 1 GiB and the default polls."""
@@ -103,7 +105,7 @@ def _one_of(scenario: Scenario, operation: Operation, group: VolumeGroup) -> _On
     here = Place.of(scenario, group.backend)
     if (
         here.moves_blocks_away
-        or here.has_heavy_loops
+        or here.holds_io_back
         or min(operation.concurrency, group.count) > here.job_slots
         or not _is_reference(scenario, group.backend)
     ):
@@ -111,7 +113,7 @@ def _one_of(scenario: Scenario, operation: Operation, group: VolumeGroup) -> _On
     match operation.do:
         case Do.REPLICATE if operation.to is not None and _is_reference(scenario, operation.to):
             there = Place.of(scenario, operation.to)
-            if there.has_heavy_loops:
+            if there.holds_io_back:
                 return None
             if there.family != here.family:
                 if _shares_the_host(scenario):
@@ -135,7 +137,7 @@ class Place:
     """A backend: bandwidths that bulk transfers have, in bytes a second, times in nanoseconds.
 
     `io_ns` is what a single I/O takes, `snapshot` and `clone` the fixed times of those that share blocks, None for
-    copies. `has_heavy_loops`: closed loops of I/Os that take their time by their bytes, and whose load counts.
+    copies. `holds_io_back`: foreground I/O that counts moves less than it would alone, due to copies or to a queue.
     """
 
     name: str
@@ -153,7 +155,7 @@ class Place:
     clone: float | None
     setup: float
     moves_blocks_away: bool
-    has_heavy_loops: bool
+    holds_io_back: bool
     job_slots: int
     replicates: bool
     techniques: tuple[str, ...]
@@ -187,7 +189,8 @@ class Place:
             snapshot=figures.snapshot_ns if shares and listed else None,
             clone=figures.snapshot_ns if linked else None, setup=plan.replication_setup,
             moves_blocks_away=figures.snapshot_kind == "copy-on-write" and written > 0,
-            has_heavy_loops=_has_heavy_loops(scenario, name, io_ns, min(read, write, port)),
+            holds_io_back=_has_heavy_loops(scenario, name, io_ns, min(read, write, port))
+            or (figures.disk_queue and _is_queue_felt(scenario, name, figures, io_ns, min(read, write, port))),
             job_slots=plan.job_slots or figures.job_slots,
             replicates=bool(published.snapshot_replication),
             techniques=published.backup_compression_techniques or (),
@@ -228,6 +231,23 @@ def _has_heavy_loops(scenario: Scenario, backend: str, io_ns: float, bandwidth: 
             load = group.count * workload.streams * bytes_ns / cycle_ns
             off.append(2 * min(load, 1.0) * bytes_ns / cycle_ns)
     return math.fsum(off) > TOLERANCE
+
+
+def _is_queue_felt(scenario: Scenario, backend: str, figures: Figures, io_ns: float, bandwidth: float) -> bool:
+    """Whether a queue at the disk changes what foreground I/O moves: that of closed loops, if together they count, and
+    of arrivals that keep the disk busy all the time, with the share of the bandwidth that copies leave to each."""
+    loops, busy = [], []
+    copies = max(min(each.concurrency, scenario.volume[each.volume].count) for each in scenario.operation.values())
+    for workload in scenario.workload.values():
+        group = scenario.volume[workload.volume]
+        if group.backend == backend and workload.replay is None:
+            bytes_ns = workload.block * SECOND / bandwidth
+            if workload.rate is None:
+                loops.append(group.count * workload.streams * bytes_ns / (workload.think + io_ns + bytes_ns))
+            else:
+                service_ns = figures.service_ns + figures.service_jitter_ns / 2 + (copies + 1) * bytes_ns
+                busy.append(group.count * workload.rate * service_ns / SECOND)
+    return math.fsum(loops) >= 1 / STEPS or math.fsum(busy) >= 1
 
 
 def _shares_the_host(scenario: Scenario) -> bool:

@@ -13,7 +13,7 @@ from harness.study_results import RunMeasures
 from scenarios.model import Scenario
 from scenarios.reading import ScenarioError, parse_scenario
 from scenarios.study import BACKGROUND, study_of
-from scenarios.vary import with_values
+from scenarios.vary import variant_of, with_values
 from simulated_backends.background import BackgroundFigures
 from tests.simulated_backends.first_come import latencies
 from tests.studies.small import Simulate
@@ -134,3 +134,17 @@ def test_background_counts_in_the_effort(run: Simulate) -> None:
     """A run with more background I/O than its limit allows for is refused, by the key that decides it."""
     with pytest.raises(ScenarioError, match=r"background\.load\.rate is 2000\.0 /s: .* more than scenario\.most_ios"):
         run(shared({"scenario.settle": "20 d"}))
+
+
+@pytest.mark.parametrize("backend", ["array", "other"])
+def test_background_has_no_place_in_a_queue_of_all(backend: str, run: Simulate) -> None:
+    """Where the disk is to serve the I/Os of all one at a time, background I/O, which would not wait for others, is
+    refused, in variants too; on other backends that figure concerns nobody here."""
+    values = {f"backend.{backend}.figures.disk_queue": True}
+    if backend == "other":
+        assert figures(run(shared(values))) == figures(run(shared({})))
+        return
+    varied = shared({"variant.queued": {"set": values}})
+    for ask in (lambda: shared(values), lambda: variant_of(varied, "queued")):
+        with pytest.raises(ScenarioError, match=r"background\.load\.backend is 'array', .*disk_queue.*workload"):
+            ask()

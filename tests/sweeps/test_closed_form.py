@@ -177,6 +177,38 @@ def test_the_closed_form_on_many_grids() -> None:
     assert worst <= TOLERANCE
 
 
+QUEUE: dict[str, Any] = (
+    CHANGES
+    | FALLBACK
+    | {
+        "backend.primary.read": "500 MB/s",
+        "backend.primary.write": "500 MB/s",
+        "backend.primary.figures": {"disk_queue": True},
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("load", "is_covered"),
+    [
+        ({"rate": "4000 /s"}, True),
+        ({"rate": "1200 /s", "block": "64 KiB"}, True),
+        ({"rate": "400 /s", "block": "64 KiB", "burst": {"on": "10 ms", "off": "40 ms"}}, True),
+        ({"streams": 2, "think": "100 ms"}, True),
+        ({"streams": 16, "think": "1 ms"}, False),
+        ({"rate": "9000 /s"}, False),
+        ({"rate": "3000 /s", "block": "64 KiB", "read_share": 0.5}, False),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_a_queue_at_the_disk_holds_back_has_no_prediction(load: dict[str, Any], is_covered: bool) -> None:
+    """Beside I/O that waits at the disk, but moves what it would without a queue, a copy takes as long as predicted;
+    beside other I/O there is no prediction."""
+    found = scenario(**QUEUE | {"workload.w": {"volume": "data", "area": "64 MiB", **load}})
+    assert (predicted(found, REPLICATE) is not None) == is_covered
+    assert not is_covered or error(found) <= TOLERANCE
+
+
 @pytest.mark.parametrize(
     "values",
     [
