@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 
 from harness.load import StreamLoad
@@ -9,7 +10,7 @@ from harness.recorder import Recorder
 from harness.runtime import Timer
 from harness.runtime.virtual import VirtualRuntime
 from harness.schedule import Fault, later_source
-from harness.storage import BLOCK
+from harness.storage import BLOCK, PoolFull
 from harness.testbed import Attachment, Gate, LoadSpec
 from simulated_backends.content import Crawl, runs, stored_bytes
 from simulated_backends.fabric import Fabric
@@ -114,8 +115,9 @@ class SimulatedAttachment:
         """See `harness.testbed.Attachment.copy_to`; a live source is read block after block.
 
         It goes over the host's sessions with both ends. Raises ValueError if the destination is smaller or of another
-        testbed, `MediumError` at a block that can't be read when it gets there, `PathLost` as `write` does. What had
-        arrived then, or when the copying task was abandoned, stays at the destination.
+        testbed, `MediumError` at a block that can't be read when it gets there, `PathLost` as `write` does, `PoolFull`
+        at a block that the destination's snapshots would have to keep without room. What had arrived then, or when the
+        copying task was abandoned, stays at the destination.
         """
         self._runtime.checkpoint()
         self.writes.check(0, 0)
@@ -138,16 +140,26 @@ class SimulatedAttachment:
         crawl = Crawl(copy.moved)
         source.crawls.append(crawl)
         source.read_by(copy.fail_at, is_job=False)
+
+        def arrive() -> None:
+            end = copy.moved() // BLOCK
+            seen = crawl.seen(source.content.between(0, end), 0, end)
+            for block in sorted({**target.content.between(0, end), **seen}):
+                target.check_kept(block)
+                target.write(block, seen.get(block, 0))
+
         try:
             copy.run(f"host copy of {source.id} to {target.id} is over")
+        except BaseException:
+            with contextlib.suppress(PoolFull):  # the first reason counts
+                arrive()
+            raise
+        else:
+            arrive()
         finally:
             copy.cancel()
             source.unread_by(copy.fail_at)
             source.crawls = [c for c in source.crawls if c is not crawl]
-            end = copy.moved() // BLOCK
-            seen = crawl.seen(source.content.between(0, end), 0, end)
-            for block in sorted({**target.content.between(0, end), **seen}):
-                target.write(block, seen.get(block, 0))
 
     def load(self, spec: LoadSpec) -> StreamLoad:
         """See `harness.testbed.Attachment.load`."""

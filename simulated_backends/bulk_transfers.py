@@ -57,11 +57,9 @@ class BulkTransfers:
         snaps = sharing and request.makes == "snapshot" and source.kind == "volume"
         shares = snaps or request.linked
         into.check_new(request.target, 0 if snaps else size)
-        target = into.add(request.target, request.makes, size, source if shares else None)
-        if snaps:
-            into.provision(target, 0)
-            if figures.snapshot_kind == "copy-on-write":
-                source.moved_away = set()
+        target = into.add(request.target, request.makes, size, source if shares else None, 0 if snaps else size)
+        if snaps and figures.snapshot_kind == "copy-on-write":
+            source.moved_away = set()
         if request.makes == "snapshot" and source.kind == "volume" and into is objects:
             objects.make_snapshot(target, source.id)
         path = self._path_to(into)
@@ -119,6 +117,7 @@ class BulkTransfers:
         """See `harness.storage.VolumeStore.begin_revert`; the content changes at the end, as a whole.
 
         Raises `ObjectBusy` while a transfer of the volume is under way, `Unsupported` for another volume's snapshot.
+        The transfer fails at its end, with no effect, without room for what other snapshots would have to keep then.
         """
         volume = self._objects.usable(volume_id, "volume")
         snapshot = self._objects.usable(snapshot_id, "snapshot")
@@ -134,8 +133,8 @@ class BulkTransfers:
             _unread(snapshot, transfer)
 
         def finish() -> None:
+            self._objects.replace(volume, snapshot.content.freeze())
             let_go()
-            volume.replace(snapshot.content.freeze())
             volume.bad = set(snapshot.bad) if quick else set()
 
         name = f"revert of {volume_id} to {snapshot_id}"
@@ -189,6 +188,8 @@ class BulkTransfers:
         frozen = source.content.freeze() if point_in_time else None
         if frozen is not None:
             target.content = frozen  # what it shares, it shares from now on
+            if target.provisioned:
+                into.recount(target)
         rank = self._copy_order(target.id, source.bytes // BLOCK)
         crawl = Crawl(lambda: transfer.moved(), rank)
         if frozen is None:

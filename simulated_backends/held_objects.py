@@ -6,7 +6,9 @@ import itertools
 from collections.abc import Callable, ValuesView
 
 from harness.model import GIB
-from harness.storage import ObjectBusy, ObjectExists, ObjectUnknown, PoolFull
+from harness.storage import BLOCK, ObjectBusy, ObjectExists, ObjectUnknown, PoolFull
+from simulated_backends.content import Content
+from simulated_backends.kept_blocks import Kept, KeptBlocks, kept_by
 from simulated_backends.pool import Pool
 from simulated_backends.stored_object import HeldObject, Part, room_taken
 
@@ -14,8 +16,9 @@ from simulated_backends.stored_object import HeldObject, Part, room_taken
 class HeldObjects:
     """The objects that a backend holds in its pool; `mint_identity` makes exported identities.
 
-    Two counts are kept up to date: `provisioned`, what the objects count against the pool in GiB, and the snapshots of
-    each volume.
+    These are kept up to date: `provisioned`, what the objects count against the pool in GiB, the snapshots of each
+    volume, and, where it could come to be more than the pool has room for beside what is provisioned, what snapshots
+    that share blocks keep for themselves.
     """
 
     def __init__(self, pool: Pool, mint_identity: Callable[[], str]) -> None:
@@ -25,6 +28,8 @@ class HeldObjects:
         self._lineages = itertools.count(1)
         self._by_id: dict[str, HeldObject] = {}
         self._snapshots: dict[str, dict[str, None]] = {}
+        self._sharing_gib = 0  # the size of all snapshots that share blocks: they can't keep more for themselves
+        self._kept: KeptBlocks | None = None
 
     # ---- looking ---------------------------------------------------------------------------------------------------
 
@@ -74,9 +79,13 @@ class HeldObjects:
     def check_room(self, size: int) -> None:
         """Raises `PoolFull` without room for `size` GiB."""
         pool = self.pool
-        if pool.is_full and size:
+        if not size:
+            return
+        if pool.is_full:
             raise PoolFull(f"the pool of {pool.name} is full")
         free = pool.figures.pool_bytes - GIB * self.provisioned
+        if GIB * (size + self._sharing_gib) > free:
+            free -= BLOCK * (self._kept or self._counted()).count
         if size * GIB > free:
             raise PoolFull(f"{pool.name} has {free} bytes left, which is less than {size} GiB")
 
@@ -89,8 +98,13 @@ class HeldObjects:
 
     # ---- changes ---------------------------------------------------------------------------------------------------
 
-    def add(self, object_id: str, kind: str, size: int, sharing: HeldObject | None = None) -> HeldObject:
-        """Make an empty object of `size` GiB; of a lineage of its own unless it is `sharing` another's blocks."""
+    def add(
+        self, object_id: str, kind: str, size: int, sharing: HeldObject | None = None, provisioned: int | None = None
+    ) -> HeldObject:
+        """Make an empty object of `size` GiB; of a lineage of its own unless it is `sharing` another's blocks.
+
+        It counts as `provisioned` GiB, None: as its size.
+        """
         held = HeldObject(
             id=object_id,
             kind=kind,
@@ -98,26 +112,33 @@ class HeldObjects:
             pool=self.pool,
             lineage=next(self._lineages) if sharing is None else sharing.lineage,
             identity=self._mint_identity(),
-            provisioned=size,
+            provisioned=size if provisioned is None else provisioned,
         )
         if sharing is not None:
             sharing.kin = held.kin = sharing.kin or [sharing]
             held.kin.append(held)
         self.put(held)
+        if sharing is not None:
+            sharing.kept = held.kept = self._kept
         return held
 
     def put(self, held: HeldObject) -> None:
         """Take an object in."""
         self._by_id[held.id] = held
-        self.provisioned += held.provisioned
+        self._account(held.provisioned, 0 if held.provisioned else held.size)
 
     def take(self, held: HeldObject) -> None:
         """Give an object away. Raises KeyError if it is not here."""
         del self._by_id[held.id]
-        self.provisioned -= held.provisioned
         if held.kin is not None:
-            held.kin.remove(held)
-            held.kin = None
+            kin = held.kin
+            kin.remove(held)
+            if held.kept is not None:
+                held.kept.put(held.lineage, _kept_by(kin))
+            held.kin = held.kept = None
+            if len(kin) == 1 and kin[0].provisioned:
+                kin[0].kin = kin[0].kept = None
+        self._account(-held.provisioned, 0 if held.provisioned else -held.size)
         if held.parent is not None:
             self._snapshots[held.parent].pop(held.id, None)
 
@@ -132,10 +153,53 @@ class HeldObjects:
 
     def provision(self, held: HeldObject, gib: int) -> None:
         """Let an object that is here count as so many GiB."""
-        self.provisioned += gib - held.provisioned
-        held.provisioned = gib
+        held.provisioned, before = gib, held.provisioned
+        self._account(gib - before)
+
+    def replace(self, volume: HeldObject, content: Content) -> None:
+        """Give a volume another content as a whole. Raises `PoolFull` without room for what snapshots keep then."""
+        if volume.kept is not None and volume.kin is not None:
+            kept = _kept_by([held for held in volume.kin if held is not volume], content)
+            if not volume.kept.has_room_for(volume.lineage, kept):
+                raise PoolFull(f"the pool of {self.pool.name} is full: no room for what snapshots of {volume.id} keep")
+        volume.replace(content)
+        self.recount(volume)
+
+    def recount(self, volume: HeldObject) -> None:
+        """Count anew what snapshots keep, after a volume got another content as a whole."""
+        if volume.kept is not None and volume.kin is not None:
+            volume.kept.put(volume.lineage, _kept_by(volume.kin))
 
     def make_snapshot(self, held: HeldObject, volume_id: str) -> None:
         """Note of which volume an object that is here is a snapshot."""
         held.parent = volume_id
         self._snapshots.setdefault(volume_id, {})[held.id] = None
+
+    def _account(self, gib: int, sharing_gib: int = 0) -> None:
+        """So much more is provisioned, and only shared; what snapshots keep is counted while it might not fit."""
+        self.provisioned += gib
+        self._sharing_gib += sharing_gib
+        left = self.pool.figures.pool_bytes - GIB * self.provisioned
+        before = self._kept
+        self._kept = None if GIB * self._sharing_gib <= left else before or self._counted()
+        if self._kept is not None:
+            self._kept.most = left // BLOCK
+        if self._kept is not before:
+            for held in self._by_id.values():
+                held.kept = self._kept if held.kin else None
+
+    def _counted(self) -> KeptBlocks:
+        """What snapshots keep, by walking over all objects that share blocks."""
+        counted = KeptBlocks()
+        for held in self._by_id.values():
+            if held.kin and held is held.kin[0]:
+                counted.put(held.lineage, _kept_by(held.kin))
+        return counted
+
+
+def _kept_by(kin: list[HeldObject], *volumes: Content) -> Kept:
+    """What those of one lineage that are snapshots keep, if there are volumes of such contents beside the others."""
+    return kept_by(
+        [held.content for held in kin if not held.provisioned],
+        [*volumes, *[held.content for held in kin if held.provisioned]],
+    )

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from harness.model import GIB
 from harness.storage import BLOCK, Image, ObjectBusy, ObjectUnknown, PoolFull, StoredObject
 from simulated_backends.content import Content, Crawl, Rank, ascending
+from simulated_backends.kept_blocks import KeptBlocks
 from simulated_backends.pool import Pool
 from simulated_backends.suspension import Suspension
 
@@ -38,12 +39,14 @@ class HeldObject:
 
     A volume that moves stays this object and changes its `pool`, so that attached hosts follow. `lineage` numbers
     what shares blocks on the medium, `kin` are the objects of one lineage (None: only this one); `provisioned` GiB is
-    what the object counts against the pool. `readers` counts transfers out of it, `changing` names the transfer that is
-    about to change or remove it, `partial` shows what has arrived of an object that is not complete, `starve` tells
-    what fills it that the pool is full. `bad` are blocks that can't be read, `reading` the transfers that read the
-    object's blocks. `dirty` are blocks that are in the write cache and not on the disk, `flushing` counts those that
-    flushes under way are bringing there, `moved_away` are those whose content at the newest copy-on-write snapshot was
-    moved away for it (None: no snapshot). `suspension` holds the writes of hosts while there is one.
+    what the object counts against the pool: 0 for a snapshot that shares blocks, and `kept` counts what such snapshots
+    keep for themselves (None: there are none, or the pool has room for all that they might keep). `readers` counts
+    transfers out of it, `changing` names the transfer that is about to change or remove it, `partial` shows what has
+    arrived of an object that is not complete, `starve` tells what fills it that the pool is full. `bad` are blocks
+    that can't be read, `reading` the transfers that read the object's blocks. `dirty` are blocks that are in the write
+    cache and not on the disk, `flushing` counts those that flushes under way are bringing there, `moved_away` are those
+    whose content at the newest copy-on-write snapshot was moved away for it (None: no snapshot). `suspension` holds the
+    writes of hosts while there is one.
     """
 
     id: str
@@ -55,6 +58,7 @@ class HeldObject:
     provisioned: int
     parent: str | None = None
     kin: list[HeldObject] | None = None
+    kept: KeptBlocks | None = None
     complete: bool = True
     content: Content = field(default_factory=Content)
     readers: int = 0
@@ -94,13 +98,22 @@ class HeldObject:
         stamp = self.content.stamp(block)
         return [other for other in self.kin if other is not self and other.content.stamp(block) == stamp]
 
+    def leaves(self, block: int) -> bool:
+        """Whether a write to the block leaves what it holds to snapshots alone, which takes a new block of the pool."""
+        sharers = self.sharers(block) if self.content.stamp(block) else []
+        return bool(sharers) and not any(other.provisioned for other in sharers)
+
     def check_room(self, block: int) -> None:
         """Raises `PoolFull` if writing the block takes a new one of a full pool, as for a shared block it does."""
         pool = self.pool
-        if not pool.is_full:
-            return
-        if self.sharers(block) if self.content.stamp(block) else pool.figures.is_thin:
-            raise PoolFull(f"the pool of {pool.name} is full: no room for block {block} of {self.id}")
+        if pool.is_full and (self.sharers(block) if self.content.stamp(block) else pool.figures.is_thin):
+            raise self._no_room(block)
+        self.check_kept(block)
+
+    def check_kept(self, block: int) -> None:
+        """Raises `PoolFull` if there is no room for what writing the block leaves to snapshots alone."""
+        if self.kept is not None and self.kept.count >= self.kept.most and self.leaves(block):
+            raise self._no_room(block)
 
     def write(self, block: int, stamp: int) -> None:
         """Change one block; those who crawl over the object are told first. Raises `ObjectUnknown` once it is gone."""
@@ -108,12 +121,15 @@ class HeldObject:
             raise ObjectUnknown(f"no {self.kind} {self.id} on {self.pool.name}")
         for crawl in self.crawls:
             crawl.before_write(block, self.content.stamp(block))
+        if self.kept is not None and self.content.stamp(block) != stamp:
+            left = (block, self.content.stamp(block)) if self.leaves(block) else None
+            self.kept.change(self.lineage, (block, stamp), left)
         self.content.write(block, stamp)
         if self.bad:
             self.bad.discard(block)
 
     def write_all(self, blocks: list[int], stamps: list[int]) -> None:
-        """Change blocks one after the other, of an object that is there and that nobody crawls over."""
+        """Change blocks one after the other, of an object that is there, and that has neither crawls nor `kept`."""
         self.content.write_all(blocks, stamps)
         if self.bad:
             self.bad.difference_update(blocks)
@@ -187,6 +203,9 @@ class HeldObject:
     def described(self) -> StoredObject:
         """The object as the storage port shows it."""
         return StoredObject(self.id, self.kind, self.size, self.complete, self.parent, self.identity)
+
+    def _no_room(self, block: int) -> PoolFull:
+        return PoolFull(f"the pool of {self.pool.name} is full: no room for block {block} of {self.id}")
 
     def _fail(self, reader: Reader, block: int) -> None:
         still = (lambda: block in self.bad) if reader.is_live else None

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from harness.runtime import Runtime
 from harness.runtime.agenda import Agenda
-from harness.storage import BLOCK, StorageError, Transfer, TransferCancelled, TransferFailed
+from harness.storage import BLOCK, PoolFull, StorageError, Transfer, TransferCancelled, TransferFailed, TransferStarved
 from simulated_backends.content import runs, stored_bytes
 from simulated_backends.fabric import Fabric, Flow, Path
 
@@ -108,8 +108,8 @@ class Obstacles:
 class BulkTransfer:
     """A transfer under way; implements `harness.storage.Transfer` and `Pausable`.
 
-    `finish` makes the target whole at the end, `discard` removes it if the transfer is cancelled or fails; one of them
-    is called, once, before any `wait` returns or raises.
+    `finish` makes the target whole at the end, or raises `PoolFull` with no effect; `discard` removes it if the
+    transfer is cancelled or fails; one of them has its effect, once, before any `wait` returns or raises.
     """
 
     def __init__(
@@ -202,8 +202,13 @@ class BulkTransfer:
             self._go_on()
 
     def _ended(self) -> None:
-        if not self._over.is_over:
+        if self._over.is_over:
+            return
+        try:
             self._finish()
+        except PoolFull as error:
+            self.fail(str(error), TransferStarved)
+        else:
             self._over.set(None)
 
     def _stop(self, error: StorageError) -> None:

@@ -1,7 +1,8 @@
 """The storage of a simulated backend: implements `harness.storage.VolumeStore` with stamps and flows.
 
 In a thin pool `used_bytes` counts blocks, in a thick one whole sizes; in either, what is provisioned may not exceed
-the pool. What takes bulk data along is in `bulk_transfers`.
+the pool, and what snapshots keep for themselves has to fit beside it: no room that volumes were promised is lent to
+snapshots. A write that would leave more to them is refused. What takes bulk data along is in `bulk_transfers`.
 """
 
 from __future__ import annotations
@@ -159,6 +160,7 @@ class SimulatedStore:
         """See `harness.storage.VolumeStore.begin_revert`; the content changes at the end, as a whole.
 
         Raises `ObjectBusy` while a transfer of the volume is under way, `Unsupported` for another volume's snapshot.
+        The transfer fails at its end, with no effect, without room for what other snapshots would have to keep then.
         """
         return self._bulk.begin_revert(volume_id, snapshot_id)
 

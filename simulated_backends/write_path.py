@@ -177,7 +177,7 @@ class WritePath:
             return None
         if not self.is_attached or held.gone or self.gate.holding or self._reply_faults:
             return None
-        if held.suspension is not None or held.moved_away is not None or pool.is_full:
+        if held.suspension is not None or held.moved_away is not None or pool.is_full or held.kept is not None:
             return None
         figures = pool.figures
         half, rest = divmod(figures.round_trip_ns, 2)
@@ -281,7 +281,7 @@ class WritePath:
         """Put an arrived block into the volume and its write cache; raises `PoolFull` without room."""
         held = self.held
         pool = held.pool
-        if pool.is_full:
+        if pool.is_full or held.kept is not None:
             held.check_room(block)
         held.write(block, stamp)
         if len(held.dirty) * BLOCK < pool.figures.write_cache_bytes:  # else the cache destages as fast as it is filled
