@@ -17,6 +17,7 @@ from typing import Any
 from harness.activity import ActivityState, ActivityStatus, ConnectionIdentity, HandleScope
 from harness.backend_jobs import JobEngine
 from harness.contract import ActivityUnknown
+from harness.job_fields import check_fields
 from harness.testbed import Job
 
 _LIST_IDS = 1 << 32
@@ -82,8 +83,12 @@ class CopyManager:
         """EXTENDED COPY (SPC-4); returns the name under which the engine keeps the copy. Does not block.
 
         Raises `CheckCondition` OPERATION IN PROGRESS if a copy with that list identifier runs on this nexus; of one
-        that is over the held data is discarded. Raises `ValueError` for a job that is not well formed.
+        that is over the held data is discarded. Raises `ValueError`, and discards nothing, for a job that is not well
+        formed and for a list identifier that four bytes do not hold.
         """
+        check_fields(job)
+        if not 0 <= list_id < _LIST_IDS:
+            raise ValueError(f"a list identifier has four bytes, which don't hold {list_id}")
         nexus = identity.connection_id
         lists = self._lists.get(nexus, {})
         if list_id in lists:
