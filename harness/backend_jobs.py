@@ -109,19 +109,22 @@ class JobEngine:
             activity.error_code,
         )
 
-    def abort(self, identity: ConnectionIdentity, handle: str) -> None:
-        """Abort an activity within the caller's reach; returns once it is over.
+    def abort(self, identity: ConnectionIdentity, handle: str) -> Signal[None]:
+        """Abort an activity within the caller's reach; returns a signal of the caller's own, set once it is over.
 
-        What the backend has accepted it carries out, whatever becomes of the caller meanwhile.
+        What the backend has accepted it carries out, whatever becomes of the caller meanwhile. Does not block.
         """
         activity = self._reach(identity, handle)
-        if activity.state.is_terminal:
-            return
-        if not activity.abortable:
-            raise ActivityNotAbortable(f"activity {handle!r} can't be aborted")
-        self._stop(activity, "aborted by its caller")  # before it is recorded, as in `start`
-        self._recorder.emit("activity.aborting", backend=self._store.name, handle=handle, verb=activity.verb)
-        activity.over.wait()
+        if not activity.state.is_terminal:
+            if not activity.abortable:
+                raise ActivityNotAbortable(f"activity {handle!r} can't be aborted")
+            self._stop(activity, "aborted by its caller")  # before it is recorded, as in `start`
+            self._recorder.emit("activity.aborting", backend=self._store.name, handle=handle, verb=activity.verb)
+        answer = self._runtime.signal(f"activity {handle} is aborted")
+        activity.answers.append(answer)
+        if activity.over.is_over:
+            answer.set(None)
+        return answer
 
     def forget(self, identity: ConnectionIdentity, handle: str) -> None:
         """Discard the outcome of an activity within the caller's reach that is over. Raises `ActivityUnknown`."""
@@ -271,6 +274,8 @@ class JobEngine:
         if activity.orphaned:
             self.table.discard(activity)
         activity.over.set(None)
+        for answer in activity.answers:
+            answer.set(None)
 
     def _follow(self, activity: Activity, transfer: Transfer) -> None:
         activity.transfer = transfer

@@ -18,6 +18,7 @@ from harness.activity import ActivityState, ActivityStatus, ConnectionIdentity, 
 from harness.backend_jobs import JobEngine
 from harness.contract import ActivityUnknown
 from harness.job_fields import check_fields
+from harness.runtime import Signal
 from harness.testbed import Job
 
 _LIST_IDS = 1 << 32
@@ -118,13 +119,13 @@ class CopyManager:
             found.error_code,
         )
 
-    def copy_operation_abort(self, identity: ConnectionIdentity, list_id: int) -> None:
-        """COPY OPERATION ABORT (section 6.3): returns once all transfers have stopped (section 5.17.4.7).
+    def copy_operation_abort(self, identity: ConnectionIdentity, list_id: int) -> Signal[None]:
+        """COPY OPERATION ABORT (section 6.3); returns what is set once all transfers have stopped (section 5.17.4.7).
 
         Raises `CheckCondition` as `receive_copy_status` does, `ActivityNotAbortable`.
         """
         try:
-            self._engine.abort(identity, self._name(identity, list_id))
+            return self._engine.abort(identity, self._name(identity, list_id))
         except ActivityUnknown:
             raise _InvalidField from None
 
@@ -215,14 +216,13 @@ class ThirdPartyCopies:
             state, report.share, report.result, report.sense, report.update_delay_ms / 1000, report.code
         )
 
-    def abort(self, identity: ConnectionIdentity, handle: str) -> None:
-        """See `harness.testbed.Connection.abort`."""
+    def abort(self, identity: ConnectionIdentity, handle: str) -> Signal[None]:
+        """See `harness.connection.Jobs.abort`."""
         list_id = self._list_id(identity, handle)
         if list_id is None:
-            self._engine.abort(identity, handle)
-            return
+            return self._engine.abort(identity, handle)
         try:
-            self.manager.copy_operation_abort(identity, list_id)
+            return self.manager.copy_operation_abort(identity, list_id)
         except CheckCondition:
             raise ActivityUnknown(f"no activity {handle!r}") from None
 

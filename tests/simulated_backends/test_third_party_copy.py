@@ -109,7 +109,7 @@ def test_an_abort_ends_once_transfers_have_stopped(iscsi: World) -> None:
         manager.extended_copy(HERE, 7, copy("a"), "1")
         iscsi.runtime.sleep(SECOND // 2)
         began = iscsi.runtime.now()
-        manager.copy_operation_abort(HERE, 7)
+        manager.copy_operation_abort(HERE, 7).wait()
         assert iscsi.runtime.now() - began == iscsi.testbed.profile.loss.abort_latency_ns
         assert iscsi.primary.inspect().find("a") is None
         assert manager.receive_copy_status(HERE, 7).status is CopyOperationStatus.TERMINATED
