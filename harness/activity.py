@@ -8,7 +8,7 @@ from __future__ import annotations
 import _thread
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from harness.model import Caller
@@ -68,8 +68,9 @@ class Activity:
 
     `target` and `source` are the objects that its job names; what has no target of its own has its source for one.
     `transfer` is the bulk work under way, if any; `task` what executes the activity; `over` a signal that is set once
-    the activity has reached its end and writes nothing any more; `orphaned` says that its connection is gone, so that
-    nobody can reference it; `fails_at` is the share of its bytes (0…1) at which a fault lets it fail.
+    the activity has reached its end and writes nothing any more, and `answers` are set with it, for those who asked for
+    that end; `orphaned` says that its connection is gone, so that nobody can reference it; `fails_at` is the share of
+    its bytes (0…1) at which a fault lets it fail.
     """
 
     handle: str
@@ -92,6 +93,7 @@ class Activity:
     cancel_reason: str | None = None
     fails_at: float | None = None
     over: Any = None
+    answers: list[Any] = field(default_factory=list)
     task: Any = None
 
 

@@ -13,6 +13,7 @@ from harness.activity import Activity, ActivityState, ActivityStatus, Connection
 from harness.compression import codec
 from harness.contract import ActivityNotAbortable, ActivityUnknown
 from harness.job_faults import JobFaults
+from harness.job_fields import check_fields
 from harness.job_queue import JobQueue
 from harness.recorder import Recorder
 from harness.runtime import SECOND, Runtime, Signal, end_run
@@ -27,7 +28,7 @@ from harness.storage import (
     Unsupported,
     VolumeStore,
 )
-from harness.testbed import JOB_VERBS, ActivityView, Job, Profile
+from harness.testbed import ActivityView, Job, Profile
 
 CHUNK_BYTES = 256 * 1024
 """The largest chunk of a backup, in bytes."""
@@ -67,12 +68,7 @@ class JobEngine:
 
         `handle` as in `HandleTable.register`.
         """
-        if job.verb not in JOB_VERBS:
-            raise ValueError(f"unknown job verb {job.verb!r}; known are {', '.join(sorted(JOB_VERBS))}")
-        if not (job.source or job.target):
-            raise ValueError(f"a {job.verb} job needs a source or a target")
-        if not isinstance(job.scope, HandleScope):
-            raise ValueError(f"scope must be a HandleScope, not {job.scope!r}")
+        check_fields(job)
         activity, is_new = self.table.register(
             identity, job.scope, request_id, job.verb, job.target or job.source, handle
         )
@@ -113,19 +109,22 @@ class JobEngine:
             activity.error_code,
         )
 
-    def abort(self, identity: ConnectionIdentity, handle: str) -> None:
-        """Abort an activity within the caller's reach; returns once it is over.
+    def abort(self, identity: ConnectionIdentity, handle: str) -> Signal[None]:
+        """Abort an activity within the caller's reach; returns a signal of the caller's own, set once it is over.
 
-        What the backend has accepted it carries out, whatever becomes of the caller meanwhile.
+        What the backend has accepted it carries out, whatever becomes of the caller meanwhile. Does not block.
         """
         activity = self._reach(identity, handle)
-        if activity.state.is_terminal:
-            return
-        if not activity.abortable:
-            raise ActivityNotAbortable(f"activity {handle!r} can't be aborted")
-        self._stop(activity, "aborted by its caller")  # before it is recorded, as in `start`
-        self._recorder.emit("activity.aborting", backend=self._store.name, handle=handle, verb=activity.verb)
-        activity.over.wait()
+        if not activity.state.is_terminal:
+            if not activity.abortable:
+                raise ActivityNotAbortable(f"activity {handle!r} can't be aborted")
+            self._stop(activity, "aborted by its caller")  # before it is recorded, as in `start`
+            self._recorder.emit("activity.aborting", backend=self._store.name, handle=handle, verb=activity.verb)
+        answer = self._runtime.signal(f"activity {handle} is aborted")
+        activity.answers.append(answer)
+        if activity.over.is_over:
+            answer.set(None)
+        return answer
 
     def forget(self, identity: ConnectionIdentity, handle: str) -> None:
         """Discard the outcome of an activity within the caller's reach that is over. Raises `ActivityUnknown`."""
@@ -275,6 +274,8 @@ class JobEngine:
         if activity.orphaned:
             self.table.discard(activity)
         activity.over.set(None)
+        for answer in activity.answers:
+            answer.set(None)
 
     def _follow(self, activity: Activity, transfer: Transfer) -> None:
         activity.transfer = transfer

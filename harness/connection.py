@@ -13,7 +13,7 @@ from harness.activity import ActivityStatus, ConnectionIdentity
 from harness.contract import ActivityNotAbortable, ActivityUnknown, ConnectionLost
 from harness.model import Caller
 from harness.recorder import Recorder
-from harness.runtime import Runtime
+from harness.runtime import Runtime, Signal
 from harness.testbed import Job
 
 _REFUSALS = (ActivityUnknown, ActivityNotAbortable, ValueError)
@@ -29,8 +29,8 @@ class Jobs(Protocol):
     def status(self, identity: ConnectionIdentity, handle: str) -> ActivityStatus:
         """See `harness.testbed.Connection.status`."""
 
-    def abort(self, identity: ConnectionIdentity, handle: str) -> None:
-        """See `harness.testbed.Connection.abort`."""
+    def abort(self, identity: ConnectionIdentity, handle: str) -> Signal[None]:
+        """See `harness.testbed.Connection.abort`; returns what the backend sets when it answers. Does not block."""
 
     def connection_ended(self, connection_id: str, broke: bool) -> None:
         """The connection was closed, or broke without the backend's knowledge. Does not block."""
@@ -62,6 +62,7 @@ class BackendConnection:
         self._state = "open"
         self._backend_knows = False
         self._lose_next_reply = False
+        self._awaited: list[Signal[None]] = []
 
     @property
     def is_open(self) -> bool:
@@ -99,10 +100,11 @@ class BackendConnection:
         """See `harness.testbed.Connection.abort`."""
         self._travel()
         try:
-            self._engine.abort(self.identity, handle)
+            answer = self._engine.abort(self.identity, handle)
         except _REFUSALS:
             self._return("abort")
             raise
+        self._await(answer)
         self._return("abort")
 
     def close(self) -> None:
@@ -138,6 +140,8 @@ class BackendConnection:
         self._recorder.emit(
             f"connection.{state}", host=self.caller.host, user=self.caller.user, id=self.identity.connection_id
         )
+        for answer in tuple(self._awaited):
+            answer.set(None)
 
     def _tell_backend(self, broke: bool) -> None:
         if self._backend_knows:
@@ -146,6 +150,15 @@ class BackendConnection:
         self._engine.connection_ended(self.identity.connection_id, broke)
         if self._ended is not None:
             self._ended(self, broke)
+
+    def _await(self, answer: Signal[None]) -> None:
+        """Block until an answer of this call's own is set, which the loss of the connection does as well."""
+        self._awaited.append(answer)
+        try:
+            if self._state == "open":
+                answer.wait()
+        finally:
+            self._awaited.remove(answer)
 
     def _cross(self) -> None:
         """Block while the network holds the message back; for testbeds whose network can do so."""

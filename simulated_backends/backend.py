@@ -20,7 +20,7 @@ from simulated_backends.foreground import Lane
 from simulated_backends.host_links import HostLinks
 from simulated_backends.hosts import Hosts
 from simulated_backends.lines import End, Line, Network
-from simulated_backends.reply_faults import ReplyFaults
+from simulated_backends.reply_faults import ReplyFaults, lateness
 from simulated_backends.route import HostRoute, Patience
 from simulated_backends.volume_store import SimulatedStore
 
@@ -151,7 +151,7 @@ class SimulatedConnection(BackendConnection):
         late = self._reply_faults.take("reply.late", self.caller.host, self._backend, call)
         if late is not None:
             self._recorder.emit("fault", fault="reply.late", host=self.caller.host, call=call, for_ns=late.for_ns)
-            self._runtime.sleep(late.for_ns)
+            self._await(lateness(self._runtime, late))
         super()._return(call)
 
     def _given_up(self, end: End) -> None:

@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from harness.runtime import Runtime, Signal, seconds
 from harness.schedule import Fault
+
+
+def lateness(runtime: Runtime, fault: Fault) -> Signal[None]:
+    """What is set once an answer that is late from now on gets on; whoever waits for the answer may set it before.
+
+    It is late in the network, whose time goes on where the machine of its caller stands still.
+    """
+    late: Signal[None] = runtime.signal(f"an answer that is {seconds(fault.for_ns):g} s late")
+    runtime.call_later(fault.for_ns, lambda: late.set(None))
+    return late
 
 
 class ReplyFaults:

@@ -15,14 +15,19 @@ class Suspension:
     """
 
     def __init__(self, runtime: VirtualRuntime, volume_id: str, limit_ns: int, expired: Callable[[], None]) -> None:
-        self._over: Signal[None] = runtime.signal(f"writes to {volume_id} go on")
+        self._runtime = runtime
+        self._volume_id = volume_id
+        self._waiting: list[Signal[None]] = []
         self._timer = runtime.env.alarm(limit_ns, expired)
 
-    def wait(self) -> None:
-        """Block until the writes go on."""
-        self._over.wait()
+    def queue(self) -> Signal[None]:
+        """What is set once the writes go on; whoever waits for it in this write's turn may set it before."""
+        turn: Signal[None] = self._runtime.signal(f"writes to {self._volume_id} go on")
+        self._waiting.append(turn)
+        return turn
 
     def end(self) -> None:
         """Let the writes go on, in the order in which they came."""
         self._timer.cancel()
-        self._over.set(None)
+        for turn in self._waiting:
+            turn.set(None)

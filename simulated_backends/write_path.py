@@ -16,6 +16,7 @@ from harness.storage import BLOCK, ObjectUnknown
 from simulated_backends.fabric import Fabric, Path
 from simulated_backends.host_links import HostLinks
 from simulated_backends.pool import Pool
+from simulated_backends.reply_faults import lateness
 from simulated_backends.route import HostRoute, PathLost
 from simulated_backends.stored_object import HeldObject
 from simulated_backends.writes import ACKNOWLEDGE, ARRIVE, AT_GATE, OVER, QUEUE, RETURN, SEND, Pace, Write
@@ -240,12 +241,12 @@ class WritePath:
             for more in range(write.count):
                 self._move_away(write.block + more, self.held.moved_away)
         if self.held.suspension is not None:  # behind what takes time, so that nothing is applied meanwhile
-            self.held.suspension.wait()
+            self._wait_with(write, route, self.held.suspension.queue())
             return 0  # it arrives anew: the session may be lost by now
         for more in range(write.count):
             self._apply(write.block + more, write.stamp + more)
         if self._reply_faults:
-            self._suffer(self._reply_faults.pop(0), route)
+            self._suffer(self._reply_faults.pop(0), write, route)
         write.phase = RETURN
         return write.back_ns
 
@@ -267,12 +268,26 @@ class WritePath:
         self.drop(write)
         return 0
 
-    def _suffer(self, fault: Fault, route: HostRoute) -> None:
+    def _suffer(self, fault: Fault, write: Write, route: HostRoute) -> None:
         self._recorder.emit("fault", fault=fault.kind, volume=self.held.id, host=self.host, for_ns=fault.for_ns)
         if fault.kind == "reply.lost":
             route.drop("an answer was lost", backend_knows=False)
         else:
-            self._runtime.sleep(fault.for_ns)
+            self._wait_with(write, route, lateness(self._runtime, fault))
+
+    def _wait_with(self, write: Write, route: HostRoute, answer: Signal[None]) -> None:
+        """Block until that signal is set, which is this write's own, or the session is lost that the write is on."""
+
+        def look() -> None:
+            if route.session != write.session:
+                answer.set(None)
+
+        end = route.watch(look)
+        try:
+            look()  # it may be lost by now
+            answer.wait()
+        finally:
+            end()
 
     def _path_to(self, pool: Pool) -> Path:
         return (self._links.port_out, pool.medium.port_in, pool.medium.disk_write)

@@ -17,6 +17,8 @@ from typing import Any
 from harness.activity import ActivityState, ActivityStatus, ConnectionIdentity, HandleScope
 from harness.backend_jobs import JobEngine
 from harness.contract import ActivityUnknown
+from harness.job_fields import check_fields
+from harness.runtime import Signal
 from harness.testbed import Job
 
 _LIST_IDS = 1 << 32
@@ -82,8 +84,12 @@ class CopyManager:
         """EXTENDED COPY (SPC-4); returns the name under which the engine keeps the copy. Does not block.
 
         Raises `CheckCondition` OPERATION IN PROGRESS if a copy with that list identifier runs on this nexus; of one
-        that is over the held data is discarded. Raises `ValueError` for a job that is not well formed.
+        that is over the held data is discarded. Raises `ValueError`, and discards nothing, for a job that is not well
+        formed and for a list identifier that four bytes do not hold.
         """
+        check_fields(job)
+        if not 0 <= list_id < _LIST_IDS:
+            raise ValueError(f"a list identifier has four bytes, which don't hold {list_id}")
         nexus = identity.connection_id
         lists = self._lists.get(nexus, {})
         if list_id in lists:
@@ -113,13 +119,13 @@ class CopyManager:
             found.error_code,
         )
 
-    def copy_operation_abort(self, identity: ConnectionIdentity, list_id: int) -> None:
-        """COPY OPERATION ABORT (section 6.3): returns once all transfers have stopped (section 5.17.4.7).
+    def copy_operation_abort(self, identity: ConnectionIdentity, list_id: int) -> Signal[None]:
+        """COPY OPERATION ABORT (section 6.3); returns what is set once all transfers have stopped (section 5.17.4.7).
 
         Raises `CheckCondition` as `receive_copy_status` does, `ActivityNotAbortable`.
         """
         try:
-            self._engine.abort(identity, self._name(identity, list_id))
+            return self._engine.abort(identity, self._name(identity, list_id))
         except ActivityUnknown:
             raise _InvalidField from None
 
@@ -210,14 +216,13 @@ class ThirdPartyCopies:
             state, report.share, report.result, report.sense, report.update_delay_ms / 1000, report.code
         )
 
-    def abort(self, identity: ConnectionIdentity, handle: str) -> None:
-        """See `harness.testbed.Connection.abort`."""
+    def abort(self, identity: ConnectionIdentity, handle: str) -> Signal[None]:
+        """See `harness.connection.Jobs.abort`."""
         list_id = self._list_id(identity, handle)
         if list_id is None:
-            self._engine.abort(identity, handle)
-            return
+            return self._engine.abort(identity, handle)
         try:
-            self.manager.copy_operation_abort(identity, list_id)
+            return self.manager.copy_operation_abort(identity, list_id)
         except CheckCondition:
             raise ActivityUnknown(f"no activity {handle!r}") from None
 

@@ -51,6 +51,39 @@ def test_a_list_identifier_means_something_on_its_nexus_only(iscsi: World) -> No
     iscsi.run(body)
 
 
+def test_a_command_that_is_refused_discards_nothing(iscsi: World) -> None:
+    """What is held of a copy stays when its list identifier comes with a job that is not well formed."""
+
+    def body() -> None:
+        iscsi.volume()
+        manager = CopyManager(iscsi.primary.engine)
+        manager.extended_copy(HERE, 7, copy("a"), "1")
+        iscsi.runtime.sleep(5 * SECOND)
+        for job in (Job("nonsense", source="volume", target="b"), Job("copy")):
+            with pytest.raises(ValueError, match="job"):
+                manager.extended_copy(HERE, 7, job, "2")
+            assert manager.receive_copy_status(HERE, 7).status is CopyOperationStatus.DONE
+
+    iscsi.run(body)
+
+
+@pytest.mark.parametrize(("list_id", "fits"), [(-1, False), (0, True), (2**32 - 1, True), (2**32, False)])
+def test_a_list_identifier_has_four_bytes(iscsi: World, list_id: int, fits: bool) -> None:
+    """Whatever four bytes hold names a copy; nothing else can be sent, nor is anything begun for it."""
+
+    def body() -> None:
+        iscsi.volume()
+        manager = CopyManager(iscsi.primary.engine)
+        if fits:
+            assert manager.extended_copy(HERE, list_id, copy("a"), "1") == copy_name(HERE.connection_id, list_id)
+            return
+        with pytest.raises(ValueError, match="four bytes"):
+            manager.extended_copy(HERE, list_id, copy("a"), "1")
+        assert iscsi.recorder.find("activity.started") == []
+
+    iscsi.run(body)
+
+
 def test_a_lost_nexus_leaves_the_copy_running_unseen(iscsi: World) -> None:
     """After the loss nobody can ask for the copy, on whichever nexus, but it goes on to its end."""
 
@@ -76,7 +109,7 @@ def test_an_abort_ends_once_transfers_have_stopped(iscsi: World) -> None:
         manager.extended_copy(HERE, 7, copy("a"), "1")
         iscsi.runtime.sleep(SECOND // 2)
         began = iscsi.runtime.now()
-        manager.copy_operation_abort(HERE, 7)
+        manager.copy_operation_abort(HERE, 7).wait()
         assert iscsi.runtime.now() - began == iscsi.testbed.profile.loss.abort_latency_ns
         assert iscsi.primary.inspect().find("a") is None
         assert manager.receive_copy_status(HERE, 7).status is CopyOperationStatus.TERMINATED

@@ -45,7 +45,7 @@ class Processes:
         """See `Connection.status`; no handle is known."""
         raise ActivityUnknown(handle)
 
-    def abort(self, identity: ConnectionIdentity, handle: str) -> None:
+    def abort(self, identity: ConnectionIdentity, handle: str) -> NoReturn:
         """See `Connection.abort`; no handle is known."""
         raise ActivityUnknown(handle)
 
