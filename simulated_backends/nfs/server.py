@@ -176,8 +176,10 @@ class NfsServer:
         session = self._sessions.get(session_id)
         if session is not None:
             record = self._clients[session.client_id]
+            was_heard = record.is_heard
             self._destroy(record, session)
-            self._maybe_unheard(record)
+            if was_heard:  # else the server's own end dropped it, and the lease runs already
+                self._maybe_unheard(record)
 
     # ---- state -----------------------------------------------------------------------------------------------------
 

@@ -224,17 +224,18 @@ def test_a_client_without_sessions_keeps_its_state_for_a_lease() -> None:
     assert desk.session().client_id != first.client_id
 
 
-def test_the_lease_lasts_from_the_last_renewal() -> None:
-    """DESTROY_SESSION renews the lease of a client that has no session but silent ones."""
+def test_the_lease_lasts_from_when_the_client_was_last_heard() -> None:
+    """That a session ends on which its client has not been heard for a while does not renew the lease."""
     desk = Desk()
     silent, closed = desk.session(), desk.session()
+    desk.until(10)
     desk.server.destroy_session(closed.id)
     desk.server.fell_silent(silent.id)
     desk.until(30)
     desk.server.destroy_session(silent.id)
-    desk.until(30 + LEASE - 1)
+    desk.until(10 + LEASE - 1)
     assert desk.server.lease_left_ns(silent.client_id) == 1 and desk.released == []
-    desk.until(30 + LEASE)
+    desk.until(10 + LEASE)
     assert desk.released == [(silent.client_id, "its lease expired")]
 
 
