@@ -293,8 +293,17 @@ class CopyService:
     def _wait_for(self, request: CopyRequest, into: VolumeStore) -> int:
         """Carry out an operation that answers once it is done; returns the bytes copied."""
         transfer = self._store.begin_copy(request, into)
-        with self.ending_with_either(transfer, into):
-            transfer.wait()
+        under_way = (transfer, into)
+        self._without_stateid.append(under_way)
+
+        def see_to_end() -> None:
+            with contextlib.suppress(StorageError):  # which is the caller's to raise
+                transfer.wait()
+            self._without_stateid.remove(under_way)
+
+        # a task of the server's, since the caller may die before the end
+        self._runtime.spawn(f"operation on {request.source}", see_to_end)
+        transfer.wait()
         return transfer.moved()
 
     def _watch(self, offload: Offload, callback: Callback | None) -> None:
