@@ -119,11 +119,14 @@ class NfsTestbed(SimulatedTestbed):
         return {"server.restart": lambda fault: self.restart_server(fault.backend)}
 
     def restart_server(self, backend: str) -> None:
-        """Restart a server at this instant: its connections break, its transfers fail, its grace period begins."""
-        for connection in self.backend(backend).connections_of(""):
-            connection.break_()
+        """Restart a server at this instant: its connections break, its transfers fail, its grace period begins.
+
+        Callers that nothing gets through to find out later that their sessions are gone.
+        """
         self.engines[backend].fail_transfers(f"the server {backend} restarted")
         self.servers[backend].restart()
+        for connection in self.backend(backend).connections_of(""):
+            connection.take_over()  # both ends lose it, where nothing gets through the server's alone
 
     def _stop_copies(self, store: SimulatedStore, reason: str) -> None:
         for backend in self._backends.values():  # of all testbeds of the world
