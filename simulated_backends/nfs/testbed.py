@@ -27,7 +27,7 @@ class NfsTestbed(SimulatedTestbed):
     A caller's host is its client owner, its user the RPC principal, its connection a session. With the option
     `native_copy_scope` the server enforces the scope of RFC 7862 for copies, host and user at once, whatever scope a
     job asks for; without it a job service on the server gives handles in the scope that is asked for (`jobs`).
-    `servers`, `copies` and `engines` hold what each backend consists of, by the backend's name.
+    `servers` and `copies` hold what each of its backends consists of, by the backend's name.
     """
 
     name: ClassVar[str] = "nfs-sim"
@@ -57,7 +57,6 @@ class NfsTestbed(SimulatedTestbed):
     ) -> None:
         self.servers: dict[str, NfsServer] = {}
         self.copies: dict[str, CopyService] = {}
-        self.engines: dict[str, NfsJobEngine] = {}
         super().__init__(seed, options, world, families)
 
     def loss_policy(self, loaded: SimulatedProfile) -> LossPolicy:
@@ -95,7 +94,7 @@ class NfsTestbed(SimulatedTestbed):
         copies = self.copies[store.name] = CopyService(self.runtime, sessions, store, rules, stateids)
         sessions.restart_listeners.append(lambda reason: self._stop_copies(store, reason))
         assert issubclass(self.engine_class, NfsJobEngine)
-        engine = self.engines[store.name] = self.engine_class(
+        return self.engine_class(
             self.runtime,
             self.recorder,
             store,
@@ -107,12 +106,18 @@ class NfsTestbed(SimulatedTestbed):
             bool(numbers["native_copy_scope"]),
             self.job_queue(),
         )
-        return engine
 
     def mint_identity(self, backend: str) -> Callable[[], str]:
         """NFS file handles."""
         source = later_source(self.seed, "identity", backend)
         return lambda: f"fh.{source().getrandbits(128):032x}"
+
+    def inject(self, fault: Fault) -> None:
+        """See `harness.testbed.Testbed.inject`. Raises ValueError also for the service of what is no NFS server."""
+        struck = self._backends.get(fault.backend)
+        if fault.kind == "server.restart" and struck is not None and not isinstance(struck.sessions, NfsServer):
+            raise ValueError(f"{fault.backend} is no NFS server, and has no service to restart alone")
+        super().inject(fault)
 
     def protocol_faults(self) -> Mapping[str, Callable[[Fault], None]]:
         """A restart of the service, the machine under it staying up; `host.restart` brings another verifier."""
@@ -123,9 +128,11 @@ class NfsTestbed(SimulatedTestbed):
 
         Callers that nothing gets through to find out later that their sessions are gone.
         """
-        self.engines[backend].fail_transfers(f"the server {backend} restarted")
-        self.servers[backend].restart()
-        for connection in self.backend(backend).connections_of(""):
+        struck = self.backend(backend)  # perhaps another testbed's of the world
+        assert isinstance(struck.engine, NfsJobEngine) and isinstance(struck.sessions, NfsServer)
+        struck.engine.fail_transfers(f"the server {backend} restarted")
+        struck.sessions.restart()
+        for connection in struck.connections_of(""):
             connection.take_over()  # both ends lose it, where nothing gets through the server's alone
 
     def _stop_copies(self, store: SimulatedStore, reason: str) -> None:

@@ -16,6 +16,7 @@ from harness.runtime import SECOND, Limits
 from harness.schedule import Fault
 from harness.storage import CopyRequest
 from harness.testbed import Job
+from simulated_backends.iscsi.testbed import IscsiTestbed
 from simulated_backends.nfs.errors import NfsError
 from simulated_backends.nfs.testbed import NfsTestbed
 from simulated_backends.world import SimulatedWorld
@@ -267,3 +268,31 @@ def test_a_restart_is_announced_to_the_servers_of_other_testbeds(verb: str, kind
 
     here.runtime.run(body, Limits())
     here.close()
+
+
+@pytest.mark.parametrize("of", [0, 1])
+@pytest.mark.parametrize("asked", [0, 1])
+def test_any_testbed_of_a_world_restarts_its_servers(asked: int, of: int) -> None:
+    """Whichever of the testbeds is asked, the server of that name restarts, and no other."""
+    common = SimulatedWorld()
+    names = ("here", "there")
+    beds = [NfsTestbed(1, {}, common, {name: "alpha"}) for name in names]
+
+    def body() -> None:
+        connections = [beds[0].backend(name).connect(Caller("host-a", "user-a")) for name in names]
+        beds[asked].inject(Fault("server.restart", backend=names[of]))
+        assert [one.is_open for one in connections] == [of != 0, of != 1]  # type: ignore[attr-defined]
+        assert [event.fields["backend"] for event in common.recorder.find("nfs.restarted")] == [names[of]]
+
+    common.clock.run(body, Limits())
+    beds[0].close()
+
+
+def test_a_target_beside_nfs_servers_has_no_service_to_restart_either() -> None:
+    """A restart of the service of a backend of another protocol is refused, not planned."""
+    common = SimulatedWorld()
+    bed = NfsTestbed(1, {}, common, {"server": "alpha"})
+    IscsiTestbed(1, {}, common, {"target": "beta"})
+    with pytest.raises(ValueError, match="target is no NFS server"):
+        bed.inject(Fault("server.restart", backend="target", at_ns=SECOND))
+    bed.close()
