@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from harness.backend_jobs import JobEngine
 from harness.runtime.agenda import Agenda
 from harness.schedule import Fault, later_source, random_source
+from harness.storage import VolumeStore
 from harness.testbed import Capability, LossPolicy
 from simulated_backends.backend import SessionLayer
 from simulated_backends.content import Rank
@@ -91,7 +92,7 @@ class NfsTestbed(SimulatedTestbed):
         rules = CopyRules(numbers["synchronous_copy_bytes"], bool(numbers["consecutive_copies"]))
         stateids = random_source(self.seed, "stateids", store.name)
         self.servers[store.name] = sessions
-        copies = self.copies[store.name] = CopyService(self.runtime, sessions, store, rules, stateids)
+        copies = self.copies[store.name] = CopyService(self.runtime, sessions, store, rules, stateids, self._server_of)
         sessions.restart_listeners.append(lambda reason: self._stop_copies(store, reason))
         assert issubclass(self.engine_class, NfsJobEngine)
         return self.engine_class(
@@ -139,6 +140,10 @@ class NfsTestbed(SimulatedTestbed):
         for backend in self._backends.values():  # of all testbeds of the world
             if isinstance(backend.engine, NfsJobEngine):
                 backend.engine.copies.server_restarts(store, reason)
+
+    def _server_of(self, store: VolumeStore) -> NfsServer | None:
+        sessions = self._backends[store.name].sessions
+        return sessions if isinstance(sessions, NfsServer) else None
 
     @staticmethod
     def _times(loaded: SimulatedProfile) -> LeaseTimes:

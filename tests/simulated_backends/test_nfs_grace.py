@@ -5,11 +5,16 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nfs_world import Nfs
+from nfs_world import REQUEST, Nfs
 from test_nfs_clients import LEASE, Desk
 
-from harness.runtime import SECOND
+from harness.activity import ActivityState
+from harness.model import Caller
+from harness.runtime import SECOND, Limits
 from harness.schedule import Fault
+from simulated_backends.nfs.errors import NfsError
+from simulated_backends.nfs.testbed import NfsTestbed
+from simulated_backends.world import SimulatedWorld
 
 
 @settings(max_examples=200, deadline=None)
@@ -44,3 +49,92 @@ def test_a_restart_without_power_does_not_shorten_the_grace(second: str) -> None
         assert world.server.grace_left_ns == world.server.times.grace_ns
 
     world.run(body)
+
+
+def restart(world: Nfs, backend: str) -> None:
+    """Let a server restart that waits for a client which does not come back."""
+    world.testbed.backend(backend).connect(Caller("host-z", "user-z"))
+    world.testbed.inject(Fault("server.restart", backend=backend))
+
+
+@pytest.mark.parametrize("synchronous", [False, True])
+def test_a_copy_to_another_server_is_refused_in_its_grace(synchronous: bool) -> None:
+    """COPY gets NFS4ERR_GRACE while the destination takes only reclaims, nothing is begun there, and a copy that stays
+    here is made; COPY works once the grace is over."""
+    world = Nfs(synchronous_copy_bytes=2**30)
+
+    def copy() -> None:
+        world.copies.copy(world.session(), REQUEST, world.sibling.store, synchronous=synchronous)
+
+    def body() -> None:
+        world.volume()
+        restart(world, "sibling")
+        assert world.refused("NFS4ERR_GRACE", copy).startswith("NFS4ERR_GRACE: sibling takes only reclaims")
+        assert world.sibling.inspect().objects == () and world.copies.offloads() == ()
+        world.begin(world.session())
+        world.runtime.sleep(world.server.times.grace_ns)
+        copy()
+        world.runtime.sleep(2 * world.whole_ns)
+        assert [(o.id, o.complete) for o in world.sibling.inspect().objects] == [("copy", True)]
+
+    world.run(body)
+
+
+@pytest.mark.parametrize("in_grace", [(), ("primary",), ("sibling",), ("primary", "sibling"), ("stranger",)])
+@pytest.mark.parametrize("native", [False, True])
+def test_a_replication_waits_for_the_grace_of_both_servers(native: bool, in_grace: tuple[str, ...]) -> None:
+    """It begins once neither server takes only reclaims, and can be aborted before; a third server is no part of it."""
+    world = Nfs(native_copy_scope=native)
+
+    def body() -> None:
+        world.volume()
+        for number, backend in enumerate(in_grace):
+            world.runtime.sleep(number * 10 * SECOND)
+            restart(world, backend)
+        restarted_ns = world.runtime.now()
+        connection = world.connect()
+        handles = [
+            world.start(connection, "replicate", source="volume", target=target, destination="sibling")
+            for target in ("whole", "dropped")
+        ]
+        connection.abort(handles[1])
+        assert connection.status(handles[1]).state is ActivityState.ABORTED
+        assert world.wait(connection, handles[0]).state is ActivityState.DONE
+        ended = world.recorder.find("activity.ended", handle=handles[0])[0].at_ns - restarted_ns
+        waited_ns = world.server.times.grace_ns if {"primary", "sibling"} & {*in_grace} else 0
+        assert waited_ns + world.whole_ns <= ended < waited_ns + world.whole_ns + SECOND
+        assert [o.id for o in world.sibling.inspect().objects] == ["whole"]
+
+    world.run(body)
+
+
+def test_what_no_server_can_do_waits_for_no_grace() -> None:
+    """A replication to a server of another family is refused at once though that server takes only reclaims."""
+    world = Nfs()
+
+    def body() -> None:
+        world.volume()
+        restart(world, "stranger")
+        connection, asked_ns = world.connect(), world.runtime.now()
+        handle = world.start(connection, "replicate", source="volume", target="copy", destination="stranger")
+        assert world.wait(connection, handle).error_code == "unsupported"
+        assert world.runtime.now() - asked_ns < SECOND
+
+    world.run(body)
+
+
+def test_a_copy_waits_for_the_grace_of_another_testbeds_server() -> None:
+    """Whose testbed of a world the destination is makes no difference."""
+    common = SimulatedWorld()
+    here, _ = (NfsTestbed(1, {}, common, {name: "alpha"}) for name in ("here", "there"))
+
+    def body() -> None:
+        here.backend("here").store.create_volume("volume", 1)
+        here.backend("there").connect(Caller("host-z", "user-z"))
+        here.inject(Fault("server.restart", backend="there"))
+        session = here.servers["here"].log_in(Caller("host-a", "user-a"))
+        with pytest.raises(NfsError, match="NFS4ERR_GRACE: there"):
+            here.copies["here"].copy(session, REQUEST, here.backend("there").store)
+
+    common.clock.run(body, Limits())
+    here.close()
