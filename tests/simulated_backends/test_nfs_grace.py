@@ -1,4 +1,4 @@
-"""The grace period of an NFS server: how long restarts on top of each other let it last, and what waits for it."""
+"""The grace period of an NFS server: who may reclaim, how long restarts let it last, and what waits for it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,81 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nfs_world import REQUEST, Nfs
-from test_nfs_clients import LEASE, Desk
+from test_nfs_clients import LEASE, Desk, refused
 
 from harness.activity import ActivityState
 from harness.model import Caller
 from harness.runtime import SECOND, Limits
 from harness.schedule import Fault
+from simulated_backends.nfs.clients import ClientOwner
 from simulated_backends.nfs.errors import NfsError
 from simulated_backends.nfs.testbed import NfsTestbed
 from simulated_backends.world import SimulatedWorld
+
+
+def test_grace_ends_once_everybody_has_reclaimed() -> None:
+    """The last RECLAIM_COMPLETE of those who had state ends grace early; that of a stranger does not."""
+    desk = Desk()
+    owners = [ClientOwner(f"host-{letter}", 1, f"host/{letter}") for letter in "ab"]
+    for owner in owners:
+        desk.session(owner)
+    idle = desk.session(ClientOwner("host-i", 1, "host/i"))
+    desk.server.destroy_session(idle.id)
+    desk.server.restart()
+    first, second, stranger = (desk.session(owner) for owner in (*owners, ClientOwner("host-s", 1, "host/s")))
+    desk.until(10)
+    for session in (stranger, first):
+        desk.server.reclaim_complete(session.id)
+        refused("NFS4ERR_GRACE", lambda s=session: desk.server.open_file(s.id, "file"))  # type: ignore[misc]
+    assert desk.server.in_grace and desk.server.grace_left_ns == LEASE - 10
+    desk.server.reclaim_complete(second.id)
+    assert not desk.server.in_grace and desk.server.grace_left_ns == 0
+    desk.server.open_file(first.id, "file")
+    assert [event.at_ns for event in desk.recorder.find("nfs.grace_ended")] == [10]
+
+
+@pytest.mark.parametrize("came_back", [False, True])
+def test_a_restart_within_grace_takes_no_claim_away(came_back: bool) -> None:
+    """Who has not reclaimed when the server restarts again is waited for anew, and may reclaim then."""
+    desk = Desk()
+    desk.session()
+    desk.server.restart()
+    if came_back:
+        desk.session()
+    desk.until(LEASE - 1)
+    desk.server.restart()
+    assert [event.fields["clients"] for event in desk.recorder.find("nfs.restarted")] == [1, 1]
+    stranger = desk.session(ClientOwner("host-b", 1, "host/b"))
+    desk.server.reclaim_complete(stranger.id)
+    refused("NFS4ERR_GRACE", lambda: desk.server.open_file(stranger.id, "file"))
+    assert desk.server.grace_left_ns == LEASE
+    again = desk.session()
+    desk.server.open_file(again.id, "file", reclaim=True)
+    desk.server.reclaim_complete(again.id)
+    desk.server.open_file(stranger.id, "file")
+
+
+def test_a_claim_ends_with_the_grace_period() -> None:
+    """Who did not come back in a whole grace period is not waited for after the next restart."""
+    desk = Desk()
+    desk.session()
+    desk.server.restart()
+    desk.until(LEASE)
+    desk.server.restart()
+    assert not desk.server.in_grace
+    again = desk.session()
+    refused("NFS4ERR_NO_GRACE", lambda: desk.server.open_file(again.id, "file", reclaim=True))
+
+
+def test_a_server_that_nobody_held_state_of_needs_no_grace() -> None:
+    """After a restart without clients that could reclaim anything new state is taken at once."""
+    desk = Desk()
+    desk.server.restart()
+    assert not desk.server.in_grace and desk.recorder.find("nfs.restarted")[0].fields["grace_ns"] == 0
+    session = desk.session()
+    desk.server.reclaim_complete(session.id)
+    desk.server.open_file(session.id, "file")
+    assert desk.recorder.find("nfs.grace_ended") == []
 
 
 @settings(max_examples=200, deadline=None)
