@@ -15,7 +15,8 @@ from simulated_backends.content import Rank
 from simulated_backends.faults import FAULTS_OF_ANY_PROTOCOL
 from simulated_backends.nfs.copies import CopyRules, CopyService, scattered
 from simulated_backends.nfs.jobs import NfsJobEngine
-from simulated_backends.nfs.server import LeaseTimes, NfsServer
+from simulated_backends.nfs.lease_times import LeaseTimes
+from simulated_backends.nfs.server import NfsServer
 from simulated_backends.profiles import ProfileError, SimulatedProfile
 from simulated_backends.testbed import SimulatedTestbed
 from simulated_backends.volume_store import SimulatedStore

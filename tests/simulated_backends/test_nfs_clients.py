@@ -14,7 +14,8 @@ from harness.recorder import Recorder
 from harness.runtime.agenda import Agenda
 from simulated_backends.nfs.clients import ClientOwner, ClientRecord, Held, Session
 from simulated_backends.nfs.errors import NfsError
-from simulated_backends.nfs.server import LeaseTimes, NfsServer
+from simulated_backends.nfs.lease_times import LeaseTimes
+from simulated_backends.nfs.server import NfsServer
 
 LEASE = 90
 OWNER = ClientOwner("host-a", 1, "host/a")
@@ -313,10 +314,11 @@ def test_a_restart_forgets_everything_and_begins_a_grace_period() -> None:
     refused("NFS4ERR_NO_GRACE", lambda: server.open_file(stranger.id, "file", reclaim=True))
 
 
-def test_grace_is_at_least_the_lease() -> None:
-    """A grace period that is shorter than the lease before it is refused."""
-    with pytest.raises(ValueError, match="grace_ns"):
-        LeaseTimes(90, 89)
+@pytest.mark.parametrize(("times", "says"), [((90, 89), "grace_ns"), ((0, 0), "lease_ns"), ((9, 9, -1), "courtesy_ns")])
+def test_times_below_their_least_are_refused(times: tuple[int, ...], says: str) -> None:
+    """A grace period shorter than the lease before it, no lease at all, and a courtesy below 0 are refused by name."""
+    with pytest.raises(ValueError, match=f"{says} is"):
+        LeaseTimes(*times)
 
 
 def test_a_host_is_one_client_for_all_its_users() -> None:

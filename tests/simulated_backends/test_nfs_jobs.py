@@ -380,9 +380,15 @@ def test_copies_asked_for_in_grace_begin_after_it(native: bool) -> None:
     world.run(body)
 
 
-def test_numbers_that_break_the_rfc_are_refused() -> None:
-    """A grace period below the lease, and a switch that is no switch, are refused by name."""
-    with pytest.raises(ProfileError, match="grace_ns"):
-        NfsTestbed(options={"lease_ns": 100 * SECOND})
-    with pytest.raises(ProfileError, match="native_copy_scope must be bool"):
-        NfsTestbed(options={"native_copy_scope": 1})
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"lease_ns": 100 * SECOND}, "grace_ns is 90000000000"),
+        ({"lease_ns": 0}, "lease_ns is 0"),
+        ({"native_copy_scope": 1}, "native_copy_scope must be bool"),
+    ],
+)
+def test_numbers_that_break_the_rfc_are_refused(options: dict[str, int], says: str) -> None:
+    """A grace period below the lease, no lease, and a switch that is no switch, are refused by name."""
+    with pytest.raises(ProfileError, match=says):
+        NfsTestbed(options=options)
