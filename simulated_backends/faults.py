@@ -11,6 +11,7 @@ from harness.recorder import Event, Recorder
 from harness.runtime.agenda import Agenda
 from harness.schedule import FAULT_KINDS, Fault
 from harness.storage import BLOCK
+from harness.testbed import JOB_VERBS
 from simulated_backends.array_jobs import pause
 from simulated_backends.attachment import SimulatedAttachment
 from simulated_backends.backend import SimulatedBackend, SimulatedConnection
@@ -30,6 +31,7 @@ _OF_CONNECTIONS = (
 )
 _OF_HOSTS = ("reservation.preempt", "caller.crash", "caller.pause", "host.restart", "start.reply_lost")
 _OF_BACKENDS = ("backend.restart", "server.restart", "pool.full", "medium.error", "job.pause")
+_OF_JOBS = ("job.fail", "job.unsupported", "job.pause")
 _LASTING = ("caller.pause", "partition", "link.slow", "reply.late", "job.pause")
 _CALLS = ("", "start", "status", "abort")
 
@@ -97,6 +99,8 @@ class FaultInjector:
             raise ValueError(f"{fault.kind} needs the host of its caller")
         if fault.kind in ("partition", "link.slow") and not (fault.caller or fault.backend):
             raise ValueError(f"{fault.kind} needs a backend, the host of a caller, or both")
+        if fault.for_ns < 0:
+            raise ValueError(f"{fault.kind} can't last for_ns={fault.for_ns}")
         if fault.kind in _LASTING and fault.for_ns <= 0:
             raise ValueError(f"{fault.kind} needs a time for_ns above 0")
         if fault.kind in _OF_BACKENDS and not fault.backend:
@@ -105,6 +109,10 @@ class FaultInjector:
             raise ValueError("medium.error needs a fraction of the object, from 0 up to but without 1")
         if fault.kind == "link.slow" and not 0 < fault.fraction < 1:
             raise ValueError(f"link.slow leaves a fraction between 0 and 1 of the capacity, not {fault.fraction:g}")
+        if fault.kind == "job.fail" and not 0 <= fault.fraction <= 1:
+            raise ValueError(f"job.fail needs a fraction of the job's bytes, from 0 to 1, not {fault.fraction:g}")
+        if fault.kind in _OF_JOBS and fault.verb not in ("", *JOB_VERBS):
+            raise ValueError(f"{fault.kind} hits jobs of {', '.join(JOB_VERBS)}, or any for '', not {fault.verb!r}")
         if fault.kind in ("reply.lost", "reply.late") and fault.verb not in _CALLS:
             raise ValueError(f"{fault.kind} hits the call start, status or abort, not {fault.verb!r}")
         if fault.kind == "drain.stall" and (not fault.volume or fault.for_ns <= 0):

@@ -137,20 +137,28 @@ class Offload:
 
 
 class CopyService:
-    """The copy operations of one server over its storage. `source` draws stateids.
+    """The copy operations of one server over its storage. `source` draws stateids, `server_of` finds a storage's server
+    (None if it is no NFS server's).
 
     A copy to another server is asked for here, where its source is, and its stateid belongs to the client of this
     server: COPY_NOTIFY to the source and COPY to the destination (RFC 7862 section 4) are one operation of this model.
     """
 
     def __init__(
-        self, runtime: Runtime, server: NfsServer, store: SimulatedStore, rules: CopyRules, source: random.Random
+        self,
+        runtime: Runtime,
+        server: NfsServer,
+        store: SimulatedStore,
+        rules: CopyRules,
+        source: random.Random,
+        server_of: Callable[[VolumeStore], NfsServer | None],
     ) -> None:
         self._runtime = runtime
         self._server = server
         self._store = store
         self._rules = rules
         self._source = source
+        self._server_of = server_of
         self._offloads: dict[str, Offload] = {}
         self._without_stateid: list[tuple[Transfer, VolumeStore]] = []
         server.listeners.append(self)
@@ -169,19 +177,20 @@ class CopyService:
 
         `synchronous` blocks until the copy is made; otherwise it is asynchronous and `callback`, if the client has a
         back channel, is told its end. `into` is another server's storage. Silent clients whose state is in the way
-        lose it first. Raises `OffloadNoReqs`, NFS4ERR_GRACE, and what the copy fails with.
+        lose it first. Raises `OffloadNoReqs`, NFS4ERR_GRACE (of either server), and what the copy fails with.
         """
-        self._admit(session_id)
+        into = into or self._store
+        self._admit(session_id, into)
         size = self._store.usable(request.source).bytes
         possible = size <= self._rules.synchronous_bytes
         if (synchronous and not possible) or (consecutive and not self._rules.consecutive):
             raise OffloadNoReqs(synchronous and possible, self._rules.consecutive)
         make_way(self._server, _work_of(request))
-        owner = self._admit(session_id)
+        owner = self._admit(session_id, into)
         live = replace(request, point_in_time=False)
         if synchronous:
-            return CopyReply(None, self._wait_for(live, into or self._store))
-        offload = self._begin(owner, live, into or self._store, self._told)
+            return CopyReply(None, self._wait_for(live, into))
+        offload = self._begin(owner, live, into, self._told)
         self._runtime.spawn(f"copy {offload.stateid}", lambda: self._watch(offload, callback))
         return CopyReply(offload.stateid, 0)
 
@@ -191,11 +200,11 @@ class CopyService:
         Blocks until it is made; silent clients give way as they do for `copy`. Raises NFS4ERR_XDEV for another server,
         NFS4ERR_GRACE, and what it fails with.
         """
-        self._admit(session_id)
+        self._admit(session_id, self._store)
         if into is not None and into is not self._store:
             raise NfsError("NFS4ERR_XDEV", f"{request.target} would be on {into.name}; a clone stays where it is")
         make_way(self._server, _work_of(request))
-        self._admit(session_id)
+        self._admit(session_id, self._store)
         self._wait_for(replace(request, point_in_time=True), self._store)
 
     def offload_status(self, session_id: str, stateid: str) -> OffloadStatus:
@@ -223,8 +232,12 @@ class CopyService:
 
         Who waits for it replies to CB_OFFLOAD. Raises NFS4ERR_GRACE.
         """
-        self._server.check_grace()
+        self._check_grace(into)
         return self._begin(owner, request, into, self._forget)
+
+    def grace_left_ns(self, into: VolumeStore) -> int:
+        """How long (ns) a copy to that storage gets NFS4ERR_GRACE at most; 0 if it can begin now."""
+        return max(server.grace_left_ns for server in self._servers_to(into))
 
     @contextlib.contextmanager
     def ending_with_either(self, transfer: Transfer, into: VolumeStore) -> Iterator[None]:
@@ -271,11 +284,20 @@ class CopyService:
 
     # ---- parts -----------------------------------------------------------------------------------------------------
 
-    def _admit(self, session_id: str) -> StateOwner:
-        """Whose operation that is; asked again after whatever blocks, since the server may have restarted since."""
+    def _admit(self, session_id: str, into: VolumeStore) -> StateOwner:
+        """Whose operation that is; asked again after whatever blocks, since a server may have restarted since."""
         owner = self._server.sequence(session_id).owner
-        self._server.check_grace()
+        self._check_grace(into)
         return owner
+
+    def _check_grace(self, into: VolumeStore) -> None:
+        for server in self._servers_to(into):
+            server.check_grace()
+
+    def _servers_to(self, into: VolumeStore) -> tuple[NfsServer, ...]:
+        """The servers that a copy to that storage needs; this one alone where the storage will refuse it anyway."""
+        there = self._server_of(into) if into.family == self._store.family else None
+        return (self._server,) if there is None else (self._server, there)
 
     def _begin(
         self, owner: StateOwner, request: CopyRequest, into: VolumeStore, ended: Callable[[Offload], None]
@@ -293,8 +315,17 @@ class CopyService:
     def _wait_for(self, request: CopyRequest, into: VolumeStore) -> int:
         """Carry out an operation that answers once it is done; returns the bytes copied."""
         transfer = self._store.begin_copy(request, into)
-        with self.ending_with_either(transfer, into):
-            transfer.wait()
+        under_way = (transfer, into)
+        self._without_stateid.append(under_way)
+
+        def see_to_end() -> None:
+            with contextlib.suppress(StorageError):  # which is the caller's to raise
+                transfer.wait()
+            self._without_stateid.remove(under_way)
+
+        # a task of the server's, since the caller may die before the end
+        self._runtime.spawn(f"operation on {request.source}", see_to_end)
+        transfer.wait()
         return transfer.moved()
 
     def _watch(self, offload: Offload, callback: Callback | None) -> None:

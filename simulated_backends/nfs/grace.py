@@ -31,12 +31,13 @@ class Grace:
     def begin(self, owners: Iterable[str], until_ns: int) -> int:
         """The server has restarted; `owners` name the clients that had state, `until_ns` is the instant of its end.
 
-        Who could still reclaim from before an earlier restart may do so now. Returns how many clients it waits for.
+        Who could still reclaim from before an earlier restart may do so now. A later end that an earlier restart has
+        set stays: the server is not back yet from a longer power loss. Returns how many clients it waits for.
         """
         pending = self._missing if self.is_on else {}
         self._missing = pending | dict.fromkeys(owners)
         self._reclaimers = frozenset(self._missing)
-        self._until_ns = until_ns
+        self._until_ns = max(self._until_ns, until_ns)
         return len(self._missing)
 
     def may_reclaim(self, owner: str) -> bool:

@@ -115,8 +115,8 @@ class NfsJobEngine(JobEngine):
 
     def begin_copy(self, activity: Activity, request: CopyRequest, into: VolumeStore) -> Transfer:
         """See `JobEngine.begin_copy`: an asynchronous COPY, repeated after the grace period."""
-        while self._server.in_grace:
-            waiting = GraceWait(self._runtime, min(GRACE_RETRY_NS, self._server.grace_left_ns))
+        while left_ns := self.copies.grace_left_ns(into):
+            waiting = GraceWait(self._runtime, min(GRACE_RETRY_NS, left_ns))
             self._follow(activity, waiting)
         owner = SERVICE
         if self.is_native(activity):

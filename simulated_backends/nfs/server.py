@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from harness.contract import ConnectionLost
 from harness.model import Caller
@@ -23,25 +22,7 @@ from harness.runtime.agenda import Agenda
 from simulated_backends.nfs.clients import ClientOwner, ClientRecord, Session, StateListener, StateOwner, stop_timer
 from simulated_backends.nfs.errors import NfsError
 from simulated_backends.nfs.grace import Grace
-
-
-@dataclass(frozen=True)
-class LeaseTimes:
-    """The server's times in nanoseconds.
-
-    `lease_ns`: the lease of a client, and the inactivity timer of a session, which may not be shorter (RFC 8881
-    section 2.10.12). `grace_ns`: how long reclaims are taken after a restart, at least the lease before it (section
-    8.4.2.1). `courtesy_ns`: how long the state of an expired client is kept at most while nobody needs it (section
-    8.4.3); 0: not at all.
-    """
-
-    lease_ns: int
-    grace_ns: int
-    courtesy_ns: int = 0
-
-    def __post_init__(self) -> None:
-        if self.grace_ns < self.lease_ns:
-            raise ValueError(f"grace_ns is {self.grace_ns}; it must be at least the lease, {self.lease_ns}")
+from simulated_backends.nfs.lease_times import LeaseTimes
 
 
 class NfsServer:
@@ -176,8 +157,10 @@ class NfsServer:
         session = self._sessions.get(session_id)
         if session is not None:
             record = self._clients[session.client_id]
+            was_heard = record.is_heard
             self._destroy(record, session)
-            self._maybe_unheard(record)
+            if was_heard:  # else the server's own end dropped it, and the lease runs already
+                self._maybe_unheard(record)
 
     # ---- state -----------------------------------------------------------------------------------------------------
 

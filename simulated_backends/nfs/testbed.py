@@ -8,13 +8,15 @@ from typing import Any, ClassVar
 from harness.backend_jobs import JobEngine
 from harness.runtime.agenda import Agenda
 from harness.schedule import Fault, later_source, random_source
+from harness.storage import VolumeStore
 from harness.testbed import Capability, LossPolicy
 from simulated_backends.backend import SessionLayer
 from simulated_backends.content import Rank
 from simulated_backends.faults import FAULTS_OF_ANY_PROTOCOL
 from simulated_backends.nfs.copies import CopyRules, CopyService, scattered
 from simulated_backends.nfs.jobs import NfsJobEngine
-from simulated_backends.nfs.server import LeaseTimes, NfsServer
+from simulated_backends.nfs.lease_times import LeaseTimes
+from simulated_backends.nfs.server import NfsServer
 from simulated_backends.profiles import ProfileError, SimulatedProfile
 from simulated_backends.testbed import SimulatedTestbed
 from simulated_backends.volume_store import SimulatedStore
@@ -27,7 +29,7 @@ class NfsTestbed(SimulatedTestbed):
     A caller's host is its client owner, its user the RPC principal, its connection a session. With the option
     `native_copy_scope` the server enforces the scope of RFC 7862 for copies, host and user at once, whatever scope a
     job asks for; without it a job service on the server gives handles in the scope that is asked for (`jobs`).
-    `servers`, `copies` and `engines` hold what each backend consists of, by the backend's name.
+    `servers` and `copies` hold what each of its backends consists of, by the backend's name.
     """
 
     name: ClassVar[str] = "nfs-sim"
@@ -57,7 +59,6 @@ class NfsTestbed(SimulatedTestbed):
     ) -> None:
         self.servers: dict[str, NfsServer] = {}
         self.copies: dict[str, CopyService] = {}
-        self.engines: dict[str, NfsJobEngine] = {}
         super().__init__(seed, options, world, families)
 
     def loss_policy(self, loaded: SimulatedProfile) -> LossPolicy:
@@ -92,10 +93,10 @@ class NfsTestbed(SimulatedTestbed):
         rules = CopyRules(numbers["synchronous_copy_bytes"], bool(numbers["consecutive_copies"]))
         stateids = random_source(self.seed, "stateids", store.name)
         self.servers[store.name] = sessions
-        copies = self.copies[store.name] = CopyService(self.runtime, sessions, store, rules, stateids)
+        copies = self.copies[store.name] = CopyService(self.runtime, sessions, store, rules, stateids, self._server_of)
         sessions.restart_listeners.append(lambda reason: self._stop_copies(store, reason))
         assert issubclass(self.engine_class, NfsJobEngine)
-        engine = self.engines[store.name] = self.engine_class(
+        return self.engine_class(
             self.runtime,
             self.recorder,
             store,
@@ -107,28 +108,43 @@ class NfsTestbed(SimulatedTestbed):
             bool(numbers["native_copy_scope"]),
             self.job_queue(),
         )
-        return engine
 
     def mint_identity(self, backend: str) -> Callable[[], str]:
         """NFS file handles."""
         source = later_source(self.seed, "identity", backend)
         return lambda: f"fh.{source().getrandbits(128):032x}"
 
+    def inject(self, fault: Fault) -> None:
+        """See `harness.testbed.Testbed.inject`. Raises ValueError also for the service of what is no NFS server."""
+        struck = self._backends.get(fault.backend)
+        if fault.kind == "server.restart" and struck is not None and not isinstance(struck.sessions, NfsServer):
+            raise ValueError(f"{fault.backend} is no NFS server, and has no service to restart alone")
+        super().inject(fault)
+
     def protocol_faults(self) -> Mapping[str, Callable[[Fault], None]]:
         """A restart of the service, the machine under it staying up; `host.restart` brings another verifier."""
         return {"server.restart": lambda fault: self.restart_server(fault.backend)}
 
     def restart_server(self, backend: str) -> None:
-        """Restart a server at this instant: its connections break, its transfers fail, its grace period begins."""
-        for connection in self.backend(backend).connections_of(""):
-            connection.break_()
-        self.engines[backend].fail_transfers(f"the server {backend} restarted")
-        self.servers[backend].restart()
+        """Restart a server at this instant: its connections break, its transfers fail, its grace period begins.
+
+        Callers that nothing gets through to find out later that their sessions are gone.
+        """
+        struck = self.backend(backend)  # perhaps another testbed's of the world
+        assert isinstance(struck.engine, NfsJobEngine) and isinstance(struck.sessions, NfsServer)
+        struck.engine.fail_transfers(f"the server {backend} restarted")
+        struck.sessions.restart()
+        for connection in struck.connections_of(""):
+            connection.take_over()  # both ends lose it, where nothing gets through the server's alone
 
     def _stop_copies(self, store: SimulatedStore, reason: str) -> None:
         for backend in self._backends.values():  # of all testbeds of the world
             if isinstance(backend.engine, NfsJobEngine):
                 backend.engine.copies.server_restarts(store, reason)
+
+    def _server_of(self, store: VolumeStore) -> NfsServer | None:
+        sessions = self._backends[store.name].sessions
+        return sessions if isinstance(sessions, NfsServer) else None
 
     @staticmethod
     def _times(loaded: SimulatedProfile) -> LeaseTimes:

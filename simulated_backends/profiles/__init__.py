@@ -189,6 +189,9 @@ def parse_profile(
         raise ProfileError(f"unknown option {', '.join(unknown)}; {where} has {known}")
     figures = _values(f"{where}, figures", data["figures"], types, options)
     protocol = _values(f"{where}, protocol", data["protocol"], numbers, options)
+    for key, value in protocol.items():
+        if value < 0:
+            raise ProfileError(f"{where}, protocol: {key} is {value}; it must be at least 0")
     codecs = {codec: _codec(f"{where}, codec {codec}", entry) for codec, entry in data["codecs"].items()}
     # read-only, because testbeds share it
     return SimulatedProfile(

@@ -92,6 +92,15 @@ def test_a_testbed_names_the_faults_that_it_makes(name: str) -> None:
 
 
 @pytest.mark.parametrize(("kind", "name"), CASES)
+def test_no_fault_lasts_less_than_no_time(kind: str, name: str) -> None:
+    """A fault of any kind that would be over before it has begun is refused."""
+    bed = World(name).testbed
+    with pytest.raises(ValueError, match="for_ns"):
+        bed.inject(Fault(kind, **(WHAT.get(kind, {"caller": "host-a"}) | {"for_ns": -SECOND})))
+    bed.close()
+
+
+@pytest.mark.parametrize(("kind", "name"), CASES)
 def test_a_fault_at_an_instant_names_itself(kind: str, name: str) -> None:
     """A fault strikes at its instant, or hits the first thing after it, and is in the record by its name."""
     found = run(kind, name, at_ns=AT_NS).recorder.find("fault", fault=kind)

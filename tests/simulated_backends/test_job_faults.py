@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from harness.schedule import Fault
 from harness.storage import BLOCK
 from harness.testbed import JOB_VERBS
 
+JOB_KINDS = ("job.fail", "job.unsupported", "job.pause")
 JOBS: dict[str, dict[str, Any]] = {
     "create_volume": {"target": "new", "size": 1},
     "extend_volume": {"source": "volume", "size": 2},
@@ -69,3 +71,19 @@ def test_a_replication_that_has_nothing_to_do_can_fail(world: World) -> None:
         assert do(world, "replicate", **replicate) is ActivityState.DONE
 
     world.run(body)
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (Fault("job.fail", fraction=1.5), "fraction"),
+        (Fault("job.fail", fraction=-0.1), "fraction"),
+        (Fault("job.fail", fraction=math.nan), "fraction"),
+        *((Fault(kind, backend="primary", verb="clone", for_ns=1), "'clone'") for kind in JOB_KINDS),
+    ],
+)
+def test_faults_of_no_job_are_refused(world: World, fault: Fault, says: str) -> None:
+    """A share of the bytes that no job moves, and a verb that no job has, are named when the fault is planned."""
+    with pytest.raises(ValueError, match=says):
+        world.testbed.inject(fault)
+    world.testbed.close()

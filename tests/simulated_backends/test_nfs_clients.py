@@ -1,4 +1,4 @@
-"""NFSv4.1 client ids, sessions, leases, courtesy clients, restart and grace."""
+"""NFSv4.1 client ids, sessions, leases, courtesy clients and restart."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from harness.recorder import Recorder
 from harness.runtime.agenda import Agenda
 from simulated_backends.nfs.clients import ClientOwner, ClientRecord, Held, Session
 from simulated_backends.nfs.errors import NfsError
-from simulated_backends.nfs.server import LeaseTimes, NfsServer
+from simulated_backends.nfs.lease_times import LeaseTimes
+from simulated_backends.nfs.server import NfsServer
 
 LEASE = 90
 OWNER = ClientOwner("host-a", 1, "host/a")
@@ -224,17 +225,18 @@ def test_a_client_without_sessions_keeps_its_state_for_a_lease() -> None:
     assert desk.session().client_id != first.client_id
 
 
-def test_the_lease_lasts_from_the_last_renewal() -> None:
-    """DESTROY_SESSION renews the lease of a client that has no session but silent ones."""
+def test_the_lease_lasts_from_when_the_client_was_last_heard() -> None:
+    """That a session ends on which its client has not been heard for a while does not renew the lease."""
     desk = Desk()
     silent, closed = desk.session(), desk.session()
+    desk.until(10)
     desk.server.destroy_session(closed.id)
     desk.server.fell_silent(silent.id)
     desk.until(30)
     desk.server.destroy_session(silent.id)
-    desk.until(30 + LEASE - 1)
+    desk.until(10 + LEASE - 1)
     assert desk.server.lease_left_ns(silent.client_id) == 1 and desk.released == []
-    desk.until(30 + LEASE)
+    desk.until(10 + LEASE)
     assert desk.released == [(silent.client_id, "its lease expired")]
 
 
@@ -312,75 +314,11 @@ def test_a_restart_forgets_everything_and_begins_a_grace_period() -> None:
     refused("NFS4ERR_NO_GRACE", lambda: server.open_file(stranger.id, "file", reclaim=True))
 
 
-def test_grace_ends_once_everybody_has_reclaimed() -> None:
-    """The last RECLAIM_COMPLETE of those who had state ends grace early; that of a stranger does not."""
-    desk = Desk()
-    owners = [ClientOwner(f"host-{letter}", 1, f"host/{letter}") for letter in "ab"]
-    for owner in owners:
-        desk.session(owner)
-    idle = desk.session(ClientOwner("host-i", 1, "host/i"))
-    desk.server.destroy_session(idle.id)
-    desk.server.restart()
-    first, second, stranger = (desk.session(owner) for owner in (*owners, ClientOwner("host-s", 1, "host/s")))
-    desk.until(10)
-    for session in (stranger, first):
-        desk.server.reclaim_complete(session.id)
-        refused("NFS4ERR_GRACE", lambda s=session: desk.server.open_file(s.id, "file"))  # type: ignore[misc]
-    assert desk.server.in_grace and desk.server.grace_left_ns == LEASE - 10
-    desk.server.reclaim_complete(second.id)
-    assert not desk.server.in_grace and desk.server.grace_left_ns == 0
-    desk.server.open_file(first.id, "file")
-    assert [event.at_ns for event in desk.recorder.find("nfs.grace_ended")] == [10]
-
-
-@pytest.mark.parametrize("came_back", [False, True])
-def test_a_restart_within_grace_takes_no_claim_away(came_back: bool) -> None:
-    """Who has not reclaimed when the server restarts again is waited for anew, and may reclaim then."""
-    desk = Desk()
-    desk.session()
-    desk.server.restart()
-    if came_back:
-        desk.session()
-    desk.until(LEASE - 1)
-    desk.server.restart()
-    assert [event.fields["clients"] for event in desk.recorder.find("nfs.restarted")] == [1, 1]
-    stranger = desk.session(ClientOwner("host-b", 1, "host/b"))
-    desk.server.reclaim_complete(stranger.id)
-    refused("NFS4ERR_GRACE", lambda: desk.server.open_file(stranger.id, "file"))
-    assert desk.server.grace_left_ns == LEASE
-    again = desk.session()
-    desk.server.open_file(again.id, "file", reclaim=True)
-    desk.server.reclaim_complete(again.id)
-    desk.server.open_file(stranger.id, "file")
-
-
-def test_a_claim_ends_with_the_grace_period() -> None:
-    """Who did not come back in a whole grace period is not waited for after the next restart."""
-    desk = Desk()
-    desk.session()
-    desk.server.restart()
-    desk.until(LEASE)
-    desk.server.restart()
-    assert not desk.server.in_grace
-    again = desk.session()
-    refused("NFS4ERR_NO_GRACE", lambda: desk.server.open_file(again.id, "file", reclaim=True))
-
-
-def test_a_server_that_nobody_held_state_of_needs_no_grace() -> None:
-    """After a restart without clients that could reclaim anything new state is taken at once."""
-    desk = Desk()
-    desk.server.restart()
-    assert not desk.server.in_grace and desk.recorder.find("nfs.restarted")[0].fields["grace_ns"] == 0
-    session = desk.session()
-    desk.server.reclaim_complete(session.id)
-    desk.server.open_file(session.id, "file")
-    assert desk.recorder.find("nfs.grace_ended") == []
-
-
-def test_grace_is_at_least_the_lease() -> None:
-    """A grace period that is shorter than the lease before it is refused."""
-    with pytest.raises(ValueError, match="grace_ns"):
-        LeaseTimes(90, 89)
+@pytest.mark.parametrize(("times", "says"), [((90, 89), "grace_ns"), ((0, 0), "lease_ns"), ((9, 9, -1), "courtesy_ns")])
+def test_times_below_their_least_are_refused(times: tuple[int, ...], says: str) -> None:
+    """A grace period shorter than the lease before it, no lease at all, and a courtesy below 0 are refused by name."""
+    with pytest.raises(ValueError, match=f"{says} is"):
+        LeaseTimes(*times)
 
 
 def test_a_host_is_one_client_for_all_its_users() -> None:

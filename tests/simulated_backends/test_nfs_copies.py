@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from nfs_world import REQUEST, Nfs
 from worlds import SPREAD
 
 from harness.activity import ActivityState, HandleScope
-from harness.runtime import SECOND
+from harness.runtime import SECOND, Abandoned
 from harness.schedule import Fault
 from harness.storage import CopyRequest, ObjectUnknown, PoolFull, TransferFailed
 from simulated_backends.nfs.copies import OffloadNoReqs, OffloadStatus, scattered
@@ -93,26 +94,52 @@ def test_a_clone_is_whole_or_not_there() -> None:
 
 @pytest.mark.parametrize("kind", ["server.restart", "backend.restart"])
 @pytest.mark.parametrize("form", ["COPY", "CLONE"])
-def test_a_restart_ends_operations_under_way(form: str, kind: str) -> None:
-    """A synchronous COPY or a CLONE raises when the server restarts, alone or with its machine; its target is gone."""
+@pytest.mark.parametrize("crashes", [False, True])
+def test_a_restart_ends_operations_under_way(crashes: bool, form: str, kind: str) -> None:
+    """A synchronous COPY or a CLONE raises when the server restarts, alone or with its machine; its target is gone,
+    though nobody is left who asked for it."""
     world = Nfs(synchronous_copy_bytes=2**30)
 
     def body() -> None:
         world.volume()
-        session = world.session()
 
         def operate() -> None:
+            session = world.connect().identity.connection_id
             if form == "COPY":
                 world.copies.copy(session, REQUEST, synchronous=True)
             else:
                 world.copies.clone(session, REQUEST)
 
         task = world.runtime.spawn(form, operate)
-        world.runtime.sleep(world.whole_ns // 2)
+        world.runtime.sleep(world.whole_ns // 4)
+        if crashes:
+            world.testbed.inject(Fault("caller.crash", caller="host-a"))
+        world.runtime.sleep(world.whole_ns // 4)
+        assert world.is_there()
         world.testbed.inject(Fault(kind, backend="primary", at_ns=world.runtime.now()))
-        with pytest.raises(TransferFailed):
+        world.runtime.sleep(1)
+        with pytest.raises(Abandoned if crashes else TransferFailed):
             task.wait()
         assert not world.is_there()
+
+    world.run(body)
+
+
+@pytest.mark.parametrize("form", ["COPY", "CLONE"])
+def test_an_operation_goes_on_without_its_caller(form: str) -> None:
+    """What the server has begun it carries out, whatever becomes of who asked for it; no later restart touches it."""
+    world = Nfs(synchronous_copy_bytes=2**30)
+
+    def body() -> None:
+        expected = world.fill(world.volume())
+        operate = functools.partial(world.copies.copy, synchronous=True) if form == "COPY" else world.copies.clone
+        world.runtime.spawn(form, lambda: operate(world.connect().identity.connection_id, REQUEST))
+        world.runtime.sleep(world.whole_ns // 4)
+        world.testbed.inject(Fault("caller.crash", caller="host-a"))
+        world.runtime.sleep(world.whole_ns)
+        world.testbed.inject(Fault("server.restart", backend="primary"))
+        world.runtime.sleep(SECOND)
+        assert world.store.image("copy") == expected
 
     world.run(body)
 

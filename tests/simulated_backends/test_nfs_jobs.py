@@ -220,6 +220,26 @@ def test_a_native_copy_lives_as_long_as_its_client_is_heard() -> None:
     world.run(body)
 
 
+@pytest.mark.parametrize("reset_after_s", [None, 0, 1, 80])
+def test_a_reset_that_the_client_can_not_hear_of_renews_no_lease(reset_after_s: int | None) -> None:
+    """A native copy ends a lease after its client was last heard, whenever the server's end drops the connection."""
+    world = NfsJobs(native_copy_scope=True)
+
+    def body() -> None:
+        world.long_copy(world.connect())
+        silent_ns = world.runtime.now()
+        world.testbed.inject(Fault("partition", caller="host-a", for_ns=HOUR))
+        if reset_after_s is not None:
+            at_ns = silent_ns + reset_after_s * SECOND
+            world.testbed.inject(Fault("connection.reset", caller="host-a", at_ns=at_ns))
+        world.runtime.sleep(2 * world.lease_ns)
+        (released,) = world.recorder.find("nfs.client_released")
+        (ended,) = world.recorder.find("activity.ended")
+        assert released.at_ns == ended.at_ns == silent_ns + world.lease_ns
+
+    world.run(body)
+
+
 @pytest.mark.parametrize("verb", ["move", "snapshot", "revert"])
 def test_a_restart_fails_whatever_moves_bytes(verb: str) -> None:
     """A move, a snapshot or a revert under way fails at a restart of its server, and what it began is gone."""
@@ -360,9 +380,15 @@ def test_copies_asked_for_in_grace_begin_after_it(native: bool) -> None:
     world.run(body)
 
 
-def test_numbers_that_break_the_rfc_are_refused() -> None:
-    """A grace period below the lease, and a switch that is no switch, are refused by name."""
-    with pytest.raises(ProfileError, match="grace_ns"):
-        NfsTestbed(options={"lease_ns": 100 * SECOND})
-    with pytest.raises(ProfileError, match="native_copy_scope must be bool"):
-        NfsTestbed(options={"native_copy_scope": 1})
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"lease_ns": 100 * SECOND}, "grace_ns is 90000000000"),
+        ({"lease_ns": 0}, "lease_ns is 0"),
+        ({"native_copy_scope": 1}, "native_copy_scope must be bool"),
+    ],
+)
+def test_numbers_that_break_the_rfc_are_refused(options: dict[str, int], says: str) -> None:
+    """A grace period below the lease, no lease, and a switch that is no switch, are refused by name."""
+    with pytest.raises(ProfileError, match=says):
+        NfsTestbed(options=options)

@@ -59,6 +59,16 @@ def test_options_override_figures() -> None:
         parse_profile(TEXT, "nfs-sim.toml", KEYS, {"snapshots_depend_on_volume": 1})
 
 
+@pytest.mark.parametrize(("name", "key"), [(name, key) for name, bed in TESTBEDS.items() for key in bed.protocol_keys])
+def test_numbers_of_protocols_are_not_negative(name: str, key: str) -> None:
+    """A time or a size of a protocol below 0 is refused by name, switches are not numbers."""
+    is_switch = isinstance(load_profile(name, TESTBEDS[name].protocol_keys, {}).protocol[key], bool)
+    with pytest.raises(
+        ProfileError, match=f"{key} must be bool" if is_switch else f"{key} is -1; it must be at least 0"
+    ):
+        TESTBEDS[name](options={key: -1})
+
+
 def test_a_profile_is_shared_and_can_not_be_changed() -> None:
     """Testbeds with the same options share one profile, whose tables are read-only; other options make another."""
     keys = TESTBEDS["iscsi-sim"].protocol_keys

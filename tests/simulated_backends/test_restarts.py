@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from harness.runtime import SECOND, Limits
 from harness.schedule import Fault
 from harness.storage import CopyRequest
 from harness.testbed import Job
+from simulated_backends.iscsi.testbed import IscsiTestbed
 from simulated_backends.nfs.errors import NfsError
 from simulated_backends.nfs.testbed import NfsTestbed
 from simulated_backends.world import SimulatedWorld
@@ -58,6 +60,35 @@ def test_a_service_restarts_when_it_is_told_to(trigger: str) -> None:
         with pytest.raises(NfsError, match="BAD_STATEID"):
             copies.offload_status(again, stateid)
         assert world.primary.inspect().find("copy") is None and server.in_grace
+
+    world.run(body)
+
+
+@pytest.mark.parametrize(("cut", "ends_s"), [("partition", 31), ("caller.pause", 31), ("connection.half_open", 120)])
+def test_a_caller_that_is_cut_off_hears_of_a_restart_later(cut: str, ends_s: int) -> None:
+    """The server forgets all sessions at once; who can't be reached learns of it at the healing, or by the keep-alive,
+    others at once, each by the call that is under way."""
+    world, bed = nfs()
+    failed_ns: dict[str, int] = {}
+
+    def ask(host: str) -> None:
+        connection = world.connect(host)
+        world.runtime.sleep(3 * SECOND - 1000 - world.runtime.now())  # so that the restart falls into the call
+        with pytest.raises(ConnectionLost):
+            connection.status("any")
+        failed_ns[host] = world.runtime.now()
+
+    def body() -> None:
+        world.store.create_volume("volume", 1)
+        for host in ("host-a", "host-b"):
+            world.runtime.spawn(host, functools.partial(ask, host))
+        world.testbed.inject(Fault(cut, caller="host-a", for_ns=30 * SECOND, at_ns=SECOND))
+        world.testbed.inject(Fault("server.restart", backend="primary", at_ns=3 * SECOND))
+        world.runtime.sleep(30 * SECOND)
+        assert list(failed_ns) == ["host-b"] and bed.servers["primary"].known() == 0
+        world.runtime.sleep(100 * SECOND)
+        broken = [(event.fields["host"], event.at_ns // SECOND) for event in world.recorder.find("connection.broken")]
+        assert broken == [("host-b", 3), ("host-a", ends_s)] and list(failed_ns) == ["host-b", "host-a"]
 
     world.run(body)
 
@@ -237,3 +268,31 @@ def test_a_restart_is_announced_to_the_servers_of_other_testbeds(verb: str, kind
 
     here.runtime.run(body, Limits())
     here.close()
+
+
+@pytest.mark.parametrize("of", [0, 1])
+@pytest.mark.parametrize("asked", [0, 1])
+def test_any_testbed_of_a_world_restarts_its_servers(asked: int, of: int) -> None:
+    """Whichever of the testbeds is asked, the server of that name restarts, and no other."""
+    common = SimulatedWorld()
+    names = ("here", "there")
+    beds = [NfsTestbed(1, {}, common, {name: "alpha"}) for name in names]
+
+    def body() -> None:
+        connections = [beds[0].backend(name).connect(Caller("host-a", "user-a")) for name in names]
+        beds[asked].inject(Fault("server.restart", backend=names[of]))
+        assert [one.is_open for one in connections] == [of != 0, of != 1]  # type: ignore[attr-defined]
+        assert [event.fields["backend"] for event in common.recorder.find("nfs.restarted")] == [names[of]]
+
+    common.clock.run(body, Limits())
+    beds[0].close()
+
+
+def test_a_target_beside_nfs_servers_has_no_service_to_restart_either() -> None:
+    """A restart of the service of a backend of another protocol is refused, not planned."""
+    common = SimulatedWorld()
+    bed = NfsTestbed(1, {}, common, {"server": "alpha"})
+    IscsiTestbed(1, {}, common, {"target": "beta"})
+    with pytest.raises(ValueError, match="target is no NFS server"):
+        bed.inject(Fault("server.restart", backend="target", at_ns=SECOND))
+    bed.close()
