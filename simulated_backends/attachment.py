@@ -98,12 +98,13 @@ class SimulatedAttachment:
             if not route.carry(session):
                 continue
             bad = sorted(block for block in self._held.bad if first <= block < end)
-            if bad:
-                raise MediumError(self._held.medium_error(bad[0]))
             seen = self._held.content.between(first, end)
             self._runtime.sleep(half + rest)
-            if route.carry(session):
-                return seen
+            if not route.carry(session):
+                continue
+            if bad:
+                raise MediumError(self._held.medium_error(bad[0]))
+            return seen
 
     def extents(self) -> Iterator[tuple[int, int]]:
         """See `harness.testbed.Attachment.extents`."""

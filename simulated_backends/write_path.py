@@ -12,7 +12,7 @@ from harness.recorder import Recorder
 from harness.runtime import SECOND, Expired, Signal, Timer
 from harness.runtime.virtual import VirtualRuntime
 from harness.schedule import Fault
-from harness.storage import BLOCK, ObjectUnknown
+from harness.storage import BLOCK, ObjectUnknown, StorageError
 from simulated_backends.fabric import Fabric, Path
 from simulated_backends.host_links import HostLinks
 from simulated_backends.pool import Pool
@@ -32,7 +32,7 @@ class WritePath:
     backend's disk has a queue, it waits there for the single I/Os of all hosts that reached the disk before it. A
     command whose session is lost under it is sent again on the next session; a write that was applied already is then
     applied once more, which changes nothing, since no other write to its block can be under way. While the backend
-    suspends the volume's writes they wait where they arrive.
+    suspends the volume's writes they wait where they arrive. What the backend refuses comes back as any answer does.
 
     `jitter` gives what the jitter of service times is drawn from; `call_later` is the host's clock, for its gate.
     """
@@ -243,8 +243,11 @@ class WritePath:
         if self.held.suspension is not None:  # behind what takes time, so that nothing is applied meanwhile
             self._wait_with(write, route, self.held.suspension.queue())
             return 0  # it arrives anew: the session may be lost by now
-        for more in range(write.count):
-            self._apply(write.block + more, write.stamp + more)
+        try:
+            for more in range(write.count):
+                self._apply(write.block + more, write.stamp + more)
+        except StorageError as refusal:  # which travels back as any answer does
+            write.refusal = refusal
         if self._reply_faults:
             self._suffer(self._reply_faults.pop(0), write, route)
         write.phase = RETURN
@@ -253,7 +256,7 @@ class WritePath:
     def _return(self, write: Write) -> int:
         assert write.route is not None
         if not write.route.carry(write.session):
-            write.phase = SEND
+            write.phase, write.refusal = SEND, None
             return 0
         return self._answer(write)
 
@@ -263,6 +266,8 @@ class WritePath:
             if stalled_ns > self._runtime.now():
                 write.phase = ACKNOWLEDGE
                 return stalled_ns - self._runtime.now()
+        if write.refusal is not None:
+            raise write.refusal
         for more in range(write.count):
             self._log.acknowledge(write.row + more)
         self.drop(write)

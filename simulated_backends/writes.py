@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from harness.recorder import WriteLog
+from harness.storage import StorageError
 from simulated_backends.route import HostRoute
 from simulated_backends.stored_object import HeldObject
 
@@ -17,19 +18,20 @@ class Write:
     """A write under way: its row in the record, the route and the session that it was sent on, and when (ns).
 
     It writes `count` blocks from `block` on, the first of them with `stamp` and the next with the stamps after it, and
-    has as many rows from `row` on.
+    has as many rows from `row` on. `refusal` is what the backend answers to it instead of an acknowledgement.
 
     All of what is due of a write is in here, and nothing in the code that carries it, so that the writes of a stream
     may be worked out elsewhere while the stream's task sleeps (`simulated_backends.batch`).
     """
 
-    __slots__ = ("back_ns", "block", "count", "phase", "route", "row", "sent_ns", "session", "stamp")
+    __slots__ = ("back_ns", "block", "count", "phase", "refusal", "route", "row", "sent_ns", "session", "stamp")
 
     def __init__(self) -> None:
         self.phase = OVER
         self.count = 1
         self.block = self.stamp = self.row = self.sent_ns = self.session = self.back_ns = 0
         self.route: HostRoute | None = None
+        self.refusal: StorageError | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,4 +55,5 @@ class Pace:
 
     def fits(self, write: Write) -> bool:
         """Whether what is left of a write under way takes this course as well."""
-        return write.route is self.route and write.session == self.route.session and write.sent_ns > self.stalled_ns
+        is_on_course = write.route is self.route and write.session == self.route.session and write.refusal is None
+        return is_on_course and write.sent_ns > self.stalled_ns

@@ -192,6 +192,27 @@ def test_a_healthy_load_is_worked_out_in_batches(world: World, think_ns: int) ->
     assert world.testbed.lane.batched == len(world.recorder.writes("volume")) - 8 > 1_000
 
 
+@pytest.mark.parametrize("at_ns", [100 * MS, 117 * MS, 130 * MS])
+def test_a_refused_write_is_no_part_of_a_batch(at_ns: int) -> None:
+    """Where a pool has room again before a writer hears that it had none, that writer hears so all the same."""
+
+    def play(world: World, load: LoadOf) -> tuple[str, bool]:
+        load_of_many = load(world.volume(), LoadSpec(tuple(range(60_000)), streams=100))
+        world.testbed.inject(Fault("pool.full", backend="primary", at_ns=at_ns, for_ns=5 * MS))
+        world.runtime.sleep(250 * MS)
+        try:
+            load_of_many.stop()
+        except PoolFull:
+            return world.recorder.digest(), True
+        return world.recorder.digest(), False
+
+    seen = []
+    for load in (SimulatedAttachment.load, one_by_one):
+        world = World("iscsi-sim", provisioning="thin", round_trip_ns=100 * MS, service_jitter_ns=50 * MS)
+        seen.append(world.run(lambda w=world, o=load: play(w, o)))  # type: ignore[misc]
+    assert seen[0] == seen[1]
+
+
 def test_only_the_disk_without_a_queue_is_written_in_batches() -> None:
     """Of two backends in one world one has a queue: a load gets batches once its volume has moved to the other."""
     records = []

@@ -11,7 +11,11 @@ from harness.activity import HandleScope
 from harness.contract import ActivityNotAbortable, ActivityUnknown, ConnectionLost
 from harness.runtime import SECOND
 from harness.schedule import Fault
+from harness.storage import BLOCK, ObjectUnknown, PoolFull, StorageError
 from harness.testbed import Job
+from simulated_backends.host_copy import MediumError
+
+LATE = Fault("reply.late", volume="volume", for_ns=2 * SECOND)
 
 
 def test_a_refusal_travels_back_as_any_answer_does(world: World) -> None:
@@ -153,5 +157,91 @@ def test_a_fault_is_met_by_the_writes_that_a_detaching_waits_for(world: World) -
         writer.wait()
         (fault,) = world.recorder.find("fault")
         assert "writes" not in fault.fields and world.runtime.now() > SECOND
+
+    world.run(body)
+
+
+@pytest.mark.parametrize("late_s", [0, 2])
+@pytest.mark.parametrize("refusal", [PoolFull, ObjectUnknown])
+def test_a_refused_write_takes_as_long_as_another(
+    make_world: Callable[..., World], refusal: type[StorageError], late_s: int
+) -> None:
+    """What a backend answers to a write takes its way back, and is hit by the fault that waits for an answer."""
+    world = make_world(service_jitter_ns=0, provisioning="thin", control_ns=0)
+
+    def body() -> None:
+        attachment = world.volume()
+        began_ns = world.runtime.now()
+        attachment.write(1, 11)
+        took_ns = world.runtime.now() - began_ns
+        if late_s:
+            world.testbed.inject(Fault("reply.late", volume="volume", for_ns=late_s * SECOND))
+        began_ns = world.runtime.now()
+        writer = world.runtime.spawn("writer", lambda: attachment.write(2, 22))
+        world.runtime.sleep(took_ns // 10)
+        if refusal is PoolFull:
+            world.testbed.inject(Fault("pool.full", backend="primary"))
+        else:
+            world.store.delete("volume")
+        with pytest.raises(refusal):
+            writer.wait()
+        assert world.runtime.now() - began_ns == took_ns + late_s * SECOND
+
+    world.run(body)
+
+
+@pytest.mark.parametrize("kind", ["reply.lost", "connection.reset"])
+@pytest.mark.parametrize("full_s", [1, 100])
+def test_a_refusal_that_is_lost_says_nothing(make_world: Callable[..., World], kind: str, full_s: int) -> None:
+    """The host sends the write again, and what counts is what the backend answers then."""
+    world = make_world(provisioning="thin")
+
+    def body() -> None:
+        attachment = world.volume()
+        attachment.write(1, 11)
+        full_until_ns = world.runtime.now() + full_s * SECOND
+        world.testbed.inject(Fault("pool.full", backend="primary", for_ns=full_s * SECOND))
+        if kind == "reply.lost":
+            world.testbed.inject(Fault(kind, volume="volume"))
+        else:
+            world.testbed.inject(LATE)
+            world.testbed.inject(Fault(kind, volume="volume", at_ns=world.runtime.now() + LATE.for_ns // 2))
+        is_refused = False
+        try:
+            attachment.write(2, 22)
+        except PoolFull:
+            is_refused = True
+        (restored,) = world.recorder.find("session.restored")
+        assert is_refused is (restored.at_ns < full_until_ns)
+        assert world.store.image("volume") == ({1: 11} if is_refused else {1: 11, 2: 22})
+
+    world.run(body)
+
+
+def test_a_bad_block_is_told_after_a_round_trip(make_world: Callable[..., World]) -> None:
+    """A read that meets one takes as long as a read that does not, and is tried again where its answer was lost."""
+    world = make_world(service_jitter_ns=0)
+
+    def body() -> None:
+        attachment = world.volume()
+        attachment.write(0, 11)
+        took_ns = []
+        for error in (None, MediumError):
+            began_ns = world.runtime.now()
+            if error is not None:
+                world.testbed.inject(Fault("medium.error", backend="primary", volume="volume"))
+                with pytest.raises(error):
+                    attachment.read(0, BLOCK)
+            else:
+                attachment.read(0, BLOCK)
+            took_ns.append(world.runtime.now() - began_ns)
+        assert took_ns[0] == took_ns[1]
+        began_ns = world.runtime.now()
+        answered_ns = began_ns + took_ns[0] - world.store.figures.round_trip_ns // 4
+        world.testbed.inject(Fault("connection.reset", volume="volume", at_ns=answered_ns))
+        with pytest.raises(MediumError):
+            attachment.read(0, BLOCK)
+        (restored,) = world.recorder.find("session.restored")
+        assert took_ns[0] <= world.runtime.now() - restored.at_ns < 2 * took_ns[0]
 
     world.run(body)
