@@ -13,6 +13,7 @@ from harness.activity import Activity, ActivityState, ActivityStatus, Connection
 from harness.compression import codec
 from harness.contract import ActivityNotAbortable, ActivityUnknown
 from harness.job_faults import JobFaults
+from harness.job_fields import check_fields
 from harness.job_queue import JobQueue
 from harness.recorder import Recorder
 from harness.runtime import SECOND, Runtime, Signal, end_run
@@ -27,7 +28,7 @@ from harness.storage import (
     Unsupported,
     VolumeStore,
 )
-from harness.testbed import JOB_VERBS, ActivityView, Job, Profile
+from harness.testbed import ActivityView, Job, Profile
 
 CHUNK_BYTES = 256 * 1024
 """The largest chunk of a backup, in bytes."""
@@ -63,16 +64,11 @@ class JobEngine:
         self.table = HandleTable(runtime.now, mint, profile.retention_ns, self.may_reach)
 
     def start(self, identity: ConnectionIdentity, job: Job, request_id: str, handle: str | None = None) -> str:
-        """Start a job and return its handle. Raises `ValueError` for an unknown verb or an incomplete job.
+        """Start a job and return its handle. Raises `ValueError` for a job that is not well formed.
 
         `handle` as in `HandleTable.register`.
         """
-        if job.verb not in JOB_VERBS:
-            raise ValueError(f"unknown job verb {job.verb!r}; known are {', '.join(sorted(JOB_VERBS))}")
-        if not (job.source or job.target):
-            raise ValueError(f"a {job.verb} job needs a source or a target")
-        if not isinstance(job.scope, HandleScope):
-            raise ValueError(f"scope must be a HandleScope, not {job.scope!r}")
+        check_fields(job)
         activity, is_new = self.table.register(
             identity, job.scope, request_id, job.verb, job.target or job.source, handle
         )
