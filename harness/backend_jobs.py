@@ -176,6 +176,9 @@ class JobEngine:
         """Whether an activity can't outlive its connection: by its scope."""
         return activity.scope is HandleScope.CONNECTION
 
+    def make_way(self, activity: Activity) -> None:
+        """Block until what gives way to an activity has done so. Raises `TransferCancelled` if it is aborted."""
+
     def begin_copy(self, activity: Activity, request: CopyRequest, into: VolumeStore) -> Transfer:
         """Begin the copy of an activity; may block. Raises as `VolumeStore.begin_copy`."""
         return self._store.begin_copy(request, into)
@@ -230,6 +233,7 @@ class JobEngine:
     def _run(self, job: Job, activity: Activity, may_run: Signal[None]) -> None:
         try:
             may_run.wait()
+            self.make_way(activity)
             if self._queue is not None:
                 self._queue.wait_for_turn(activity)
             activity.state = ActivityState.RUNNING
