@@ -64,7 +64,7 @@ class JobEngine:
         self.table = HandleTable(runtime.now, mint, profile.retention_ns, self.may_reach)
 
     def start(self, identity: ConnectionIdentity, job: Job, request_id: str, handle: str | None = None) -> str:
-        """Start a job and return its handle. Raises `ValueError` for an unknown verb or an incomplete job.
+        """Start a job and return its handle. Raises `ValueError` for a job that is not well formed.
 
         `handle` as in `HandleTable.register`.
         """
@@ -179,6 +179,9 @@ class JobEngine:
         """Whether an activity can't outlive its connection: by its scope."""
         return activity.scope is HandleScope.CONNECTION
 
+    def make_way(self, activity: Activity) -> None:
+        """Block until what gives way to an activity has done so. Raises `TransferCancelled` if it is aborted."""
+
     def begin_copy(self, activity: Activity, request: CopyRequest, into: VolumeStore) -> Transfer:
         """Begin the copy of an activity; may block. Raises as `VolumeStore.begin_copy`."""
         return self._store.begin_copy(request, into)
@@ -233,6 +236,7 @@ class JobEngine:
     def _run(self, job: Job, activity: Activity, may_run: Signal[None]) -> None:
         try:
             may_run.wait()
+            self.make_way(activity)
             if self._queue is not None:
                 self._queue.wait_for_turn(activity)
             activity.state = ActivityState.RUNNING

@@ -65,7 +65,7 @@ class BulkTransfers:
         path = self._path_to(into)
         name = f"copy of {source.id} to {request.target} on {into.pool.name}"
         transfer = self._fill(source, target, into, request.point_in_time, name, reads=not shares)
-        return transfer.run(lambda size, ended: self._work(path, size, ended, shares))
+        return transfer.run(lambda size, ended: self._work(path, size, transfer.total, ended, shares))
 
     def begin_move(self, volume_id: str, into: HeldObjects, live: bool) -> BulkTransfer:
         """See `harness.storage.VolumeStore.begin_move`.
@@ -143,7 +143,7 @@ class BulkTransfers:
         if not quick:
             snapshot.read_by(transfer.fail_at)
         path = self._path_to(self._objects)
-        return transfer.run(lambda size, ended: self._work(path, size, ended, quick))
+        return transfer.run(lambda size, ended: self._work(path, size, transfer.total, ended, quick))
 
     def begin_read(self, source: str, point_in_time: bool, chunk_bytes: int) -> StreamReader:
         """See `harness.storage.VolumeStore.begin_read`. Raises `ObjectBusy` while the source moves or is reverted."""
@@ -224,9 +224,11 @@ class BulkTransfers:
             target.bad.update(source.bad)
         return transfer
 
-    def _work(self, path: Path, size: int, ended: Callable[[], None], quick: bool) -> Work:
+    def _work(self, path: Path, size: int, total: int, ended: Callable[[], None], quick: bool) -> Work:
+        """What moves `size` bytes of a transfer of `total`; a `quick` one takes its fixed time for all of them."""
         if quick:
-            return TimedWork(self._runtime.env, self._objects.pool.figures.snapshot_ns, size, ended)
+            whole_ns = self._objects.pool.figures.snapshot_ns
+            return TimedWork(self._runtime.env, whole_ns * size // total if total else whole_ns, size, ended)
         return self._fabric.start(path, size, ended)
 
     def _path_to(self, destination: HeldObjects) -> Path:

@@ -108,10 +108,11 @@ class NfsJobEngine(JobEngine):
 
     # ---- jobs ------------------------------------------------------------------------------------------------------
 
-    def start(self, identity: ConnectionIdentity, job: Job, request_id: str, handle: str | None = None) -> str:
-        """See `JobEngine.start`. Silent clients whose state is in the way of the job lose it first."""
-        make_way(self._server, _work_of(job))
-        return super().start(identity, job, request_id, handle)
+    def make_way(self, activity: Activity) -> None:
+        """See `JobEngine.make_way`: silent clients whose state is in the way of the job lose it."""
+        make_way(self._server, _work_of(activity))
+        if activity.cancel_reason is not None:
+            raise TransferCancelled(activity.cancel_reason)
 
     def begin_copy(self, activity: Activity, request: CopyRequest, into: VolumeStore) -> Transfer:
         """See `JobEngine.begin_copy`: an asynchronous COPY, repeated after the grace period."""
@@ -176,12 +177,12 @@ class NfsJobEngine(JobEngine):
                 self._cancel(activity, why)
 
 
-def _work_of(work: Activity | Job) -> Work:
-    return Work((work.source, work.target), _claimed(work))
+def _work_of(activity: Activity) -> Work:
+    return Work((activity.source, activity.target), _claimed(activity))
 
 
-def _claimed(work: Activity | Job) -> str | None:
-    """The object that work makes, removes or changes."""
-    if work.verb in _CLAIM_SOURCE:
-        return work.source
-    return work.target if work.verb in _CLAIM_TARGET else None
+def _claimed(activity: Activity) -> str | None:
+    """The object that an activity makes, removes or changes."""
+    if activity.verb in _CLAIM_SOURCE:
+        return activity.source
+    return activity.target if activity.verb in _CLAIM_TARGET else None

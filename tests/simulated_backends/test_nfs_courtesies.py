@@ -8,7 +8,7 @@ import pytest
 from nfs_world import REQUEST, Nfs
 from test_activities import ListSink
 
-from harness.activity import ActivityState
+from harness.activity import ActivityState, HandleScope
 from harness.runtime import SECOND
 from harness.schedule import Fault
 from harness.storage import CopyRequest, StorageError
@@ -118,5 +118,85 @@ def test_an_operation_that_waited_for_a_courtesy_is_asked_for_anew(operation: st
         world.testbed.inject(Fault("server.restart", backend="primary", at_ns=world.runtime.now() + SECOND))
         world.refused("NFS4ERR_BADSESSION", lambda: operate(session, REQUEST))
         assert world.copies.offloads() == () and not world.is_there()
+
+    world.run(body)
+
+
+@pytest.mark.parametrize("fault", ["caller.crash", "caller.pause"])
+def test_a_job_that_waits_for_a_courtesy_needs_its_caller_no_more(fault: str) -> None:
+    """What the server has accepted it begins as soon as it can, though its caller dies or stands still meanwhile."""
+    world = Courtesies(courtesy_ns=HOUR)
+
+    def caller() -> None:
+        world.start(world.connect("host-b"), "copy", source="volume", target="new", scope=HandleScope.USER)
+
+    def body() -> None:
+        world.store.create_volume("volume", 200)
+        world.begin_work("host-a", "move", WORK["move"])
+        world.lose("host-a")
+        asked_ns = world.runtime.now()
+        world.runtime.spawn("caller", caller)
+        for_ns = 60 * SECOND if fault == "caller.pause" else 0
+        at_ns = asked_ns + world.testbed.profile.loss.abort_latency_ns // 2
+        world.testbed.inject(Fault(fault, caller="host-b", for_ns=for_ns, at_ns=at_ns))
+        world.runtime.sleep(SECOND)
+        assert world.recorder.find("activity.started")[-1].at_ns - asked_ns <= 2 * world.store.figures.round_trip_ns
+        assert [(view.verb, view.state) for view in world.primary.inspect().activities] == [("copy", "running")]
+
+    world.run(body)
+
+
+@pytest.mark.parametrize("restart", ["server.restart", "backend.restart", "host.restart"])
+def test_a_native_copy_that_waits_for_a_courtesy_ends_with_its_client(restart: str) -> None:
+    """It is not begun once the state of its client has been released, whoever restarted."""
+    world = Courtesies(courtesy_ns=HOUR, native_copy_scope=True)
+
+    def body() -> None:
+        world.store.create_volume("volume", 200)
+        world.begin_work("host-a", "move", WORK["move"])
+        world.lose("host-a")
+        connection = world.connect("host-b")
+        world.runtime.spawn("caller", lambda: world.start(connection, "copy", source="volume", target="new"))
+        world.runtime.sleep(world.testbed.profile.loss.abort_latency_ns // 2)
+        whose = {"caller": "host-b"} if restart == "host.restart" else {"backend": "primary"}
+        world.testbed.inject(Fault(restart, for_ns=SECOND // 100, **whose))  # type: ignore[arg-type]
+        world.runtime.sleep(SECOND // 50)
+        world.connect("host-b")
+        world.runtime.sleep(120 * SECOND)
+        assert world.copies.offloads() == () and world.primary.inspect().find("new") is None
+        assert [view for view in world.primary.inspect().activities if view.verb == "copy"] == []
+
+    world.run(body)
+
+
+class SlowSink(ListSink):
+    """A sink that takes its time for each chunk."""
+
+    def __init__(self, world: Courtesies) -> None:
+        super().__init__()
+        self._world = world
+
+    def write(self, offset: int, length: int, label: str, payload: bytes) -> None:
+        """See `harness.contract.BackupSink.write`."""
+        self._world.runtime.sleep(10 * SECOND)
+
+
+@pytest.mark.parametrize("scope", [HandleScope.CONNECTION, HandleScope.USER])
+@pytest.mark.parametrize(("verb", "job"), [("delete", {}), ("extend_volume", {"size": 2})])
+def test_a_job_that_waits_for_a_courtesy_can_be_aborted(verb: str, job: dict[str, Any], scope: HandleScope) -> None:
+    """It ends as aborted once its wait is over, and has done nothing."""
+    world = Courtesies(courtesy_ns=HOUR, fixed_job_verbs="")
+
+    def body() -> None:
+        world.fill(world.volume())
+        world.begin_work("host-a", "read", {"source": "volume", "sink": SlowSink(world)})
+        world.lose("host-a")
+        connection = world.connect("host-b")
+        handle = world.start(connection, verb, source="volume", scope=scope, **job)
+        assert connection.status(handle).state is ActivityState.QUEUED
+        connection.abort(handle)
+        assert connection.status(handle).state is ActivityState.ABORTED
+        (volume,) = world.primary.inspect().objects
+        assert (volume.id, volume.size) == ("volume", 1)
 
     world.run(body)

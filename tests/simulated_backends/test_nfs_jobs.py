@@ -314,8 +314,8 @@ def test_a_copy_that_waits_for_grace_ends_with_its_client() -> None:
     world.run(body)
 
 
-def test_a_job_whose_connection_closed_before_it_was_known_ends() -> None:
-    """A connection-specific job that waited for a conflict's end does not outlive a connection closed meanwhile."""
+def test_a_job_that_waits_for_a_conflict_ends_with_its_connection() -> None:
+    """A connection-specific job that waits for the end of a conflict does not outlive a connection closed meanwhile."""
     world = NfsJobs(courtesy_ns=HOUR)
 
     def body() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from worlds import World
 
 from harness.activity import HandleScope
 from harness.contract import ActivityNotAbortable, ActivityUnknown, ConnectionLost
+from harness.model import BackupChunk
 from harness.runtime import SECOND
 from harness.schedule import Fault
 from harness.storage import BLOCK, ObjectUnknown, PoolFull, StorageError
@@ -16,6 +18,44 @@ from harness.testbed import Job
 from simulated_backends.host_copy import MediumError
 
 LATE = Fault("reply.late", volume="volume", for_ns=2 * SECOND)
+
+NOT_WELL_FORMED: list[tuple[str, str, dict[str, Any]]] = [
+    ("verb", "nonsense", {"source": "volume"}),
+    ("a source or a target", "delete", {}),
+    ("source", "copy", {"source": ["volume"], "target": "new"}),
+    ("source", "create_volume", {"source": None, "target": "new", "size": 1}),
+    ("target", "create_volume", {"target": 7, "size": 1}),
+    ("destination", "move", {"source": "volume", "destination": ["sibling"]}),
+    ("technique", "read", {"source": "volume", "technique": None}),
+    ("sink", "read", {"source": "volume", "sink": object()}),
+    ("scope", "delete", {"source": "volume", "scope": "user-specific"}),
+    *(("size", "create_volume", {"target": "new", "size": size}) for size in (-5, 0, 2.0, 1.5, "2", True)),
+    ("size", "copy", {"source": "volume", "target": "new", "size": 1.0}),
+    ("size", "extend_volume", {"source": "volume", "size": 1.5}),
+    ("chunks", "write", {"target": "volume", "chunks": None}),
+    ("chunks", "write", {"target": "volume", "chunks": (b"x",)}),
+    ("offset", "write", {"target": "volume", "chunks": (BackupChunk(0.0, 0, "none", b""),)}),  # type: ignore[arg-type]
+    ("offset", "write", {"target": "volume", "chunks": (BackupChunk(-4096, 0, "none", b""),)}),
+    ("length", "write", {"target": "volume", "chunks": (BackupChunk(0, "0", "none", b""),)}),  # type: ignore[arg-type]
+    ("label", "write", {"target": "volume", "chunks": (BackupChunk(0, 0, None, b""),)}),  # type: ignore[arg-type]
+    ("payload", "write", {"target": "volume", "chunks": (BackupChunk(0, 0, "none", ""),)}),  # type: ignore[arg-type]
+]
+
+
+@pytest.mark.parametrize(("field", "verb", "fields"), NOT_WELL_FORMED)
+def test_a_job_that_is_not_well_formed_is_refused(world: World, field: str, verb: str, fields: dict[str, Any]) -> None:
+    """Whoever starts it gets a `ValueError` that names the field, and nothing is begun."""
+
+    def body() -> None:
+        world.volume()
+        before = world.primary.inspect()
+        with pytest.raises(ValueError, match=field):
+            world.start(world.connect(), verb, **fields)
+        world.runtime.sleep(SECOND)
+        seen = world.primary.inspect()
+        assert seen.objects == before.objects and seen.activities == ()
+
+    world.run(body)
 
 
 def test_a_refusal_travels_back_as_any_answer_does(world: World) -> None:
