@@ -11,7 +11,6 @@ from harness.connection import BackendConnection, Jobs
 from harness.contract import ConnectionLost
 from harness.model import Caller
 from harness.recorder import Recorder
-from harness.runtime import Expired
 from harness.runtime.virtual import VirtualRuntime
 from harness.testbed import Inspection
 from simulated_backends.attachment import SimulatedAttachment
@@ -266,7 +265,11 @@ class SimulatedBackend:
         return [c for c in self._connections if host in ("", c.caller.host)]
 
     def attach(self, volume_id: str, host: str) -> SimulatedAttachment:
-        """See `harness.testbed.Backend.attach`. Raises `ConnectionLost` if the network is cut for too long."""
+        """See `harness.testbed.Backend.attach`. Raises `ConnectionLost` if the network is cut for too long.
+
+        The host does it by its own clock; who asks for it need not run there, as a control plane does not.
+        """
+        self._hosts.wait_for(host)
         self._runtime.sleep(self.store.figures.attach_ns)
         if self._network.is_cut(host, self.name):
             self._await_network(host)
@@ -305,12 +308,15 @@ class SimulatedBackend:
         return self.store.inspect(self.engine.views(), self.sessions.known())
 
     def _await_network(self, host: str) -> None:
-        reachable = self._runtime.signal(f"{host} can reach {self.name}")
-        self._network.when_reachable(host, self.name, lambda: reachable.set(None))
+        """Wait for the answer to a login, as long as the host does by its clock. Raises `ConnectionLost`."""
+        answered = self._runtime.signal(f"{self.name} answers the login of {host}")
+        self._network.when_reachable(host, self.name, lambda: answered.set(None))
+        silence = ConnectionLost(f"{self.name} does not answer the login of {host}")
+        timer = self._hosts.call_later(host, self._patience.login_ns, lambda: answered.fail(silence))
         try:
-            reachable.wait(self._patience.login_ns)
-        except Expired:
-            raise ConnectionLost(f"{self.name} does not answer the login of {host}") from None
+            answered.wait()
+        finally:
+            timer.cancel()
 
     def _ended(self, connection: BackendConnection, broke: bool) -> None:
         assert isinstance(connection, SimulatedConnection)
