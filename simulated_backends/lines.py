@@ -23,7 +23,7 @@ class End(enum.Enum):
 
 @dataclass(frozen=True)
 class KeepAlive:
-    """One end's pings on an idle connection: the interval between them and how long an answer may take (ns)."""
+    """One end's pings on an idle connection: their interval, above 0, and how long an answer may take (ns)."""
 
     interval_ns: int
     response_ns: int
@@ -39,7 +39,7 @@ class KeepAlive:
         Pings go out every interval after the last PDU, which came at `heard_ns`; those before the silence were
         answered, the next one is not.
         """
-        answered = (silent_ns - heard_ns) // self.interval_ns if self.interval_ns else 0
+        answered = (silent_ns - heard_ns) // self.interval_ns
         return heard_ns + answered * self.interval_ns + self.detection_ns
 
 

@@ -15,7 +15,7 @@ from simulated_backends.faults import FAULTS_OF_ANY_PROTOCOL
 from simulated_backends.iscsi.session import CarrierSession, IscsiTarget, SessionTimes
 from simulated_backends.iscsi.third_party_copy import CopyManager, ThirdPartyCopies
 from simulated_backends.lines import KeepAlive
-from simulated_backends.profiles import SimulatedProfile
+from simulated_backends.profiles import ProfileError, SimulatedProfile
 from simulated_backends.route import Patience
 from simulated_backends.testbed import SimulatedTestbed
 from simulated_backends.world import SimulatedWorld
@@ -66,7 +66,7 @@ class IscsiTestbed(SimulatedTestbed):
         """Detection by NOP-In, then the negotiated Time2Wait and Time2Retain."""
         agreed = self._agreed(loaded)
         return LossPolicy(
-            detection_ns=self._keep_alive(loaded).detection_ns,
+            detection_ns=self._nop_in(loaded).detection_ns,
             time2wait_ns=agreed.time2wait_s * SECOND,
             time2retain_ns=agreed.time2retain_s * SECOND,
             abort_latency_ns=loaded.figures.abort_latency_ns,
@@ -77,8 +77,8 @@ class IscsiTestbed(SimulatedTestbed):
         """NOP-Out at the initiator, NOP-In at the target, a new login after Time2Wait, and replacement_timeout."""
         numbers = loaded.protocol
         return Patience(
-            caller=KeepAlive(numbers["nop_out_interval_ns"], numbers["nop_out_timeout_ns"]),
-            backend=self._keep_alive(loaded),
+            caller=self._keep_alive(loaded, "nop_out_interval_ns", "nop_out_timeout_ns"),
+            backend=self._nop_in(loaded),
             wait_ns=self._agreed(loaded).time2wait_s * SECOND,
             give_up_ns=numbers["replacement_timeout_ns"],
             login_ns=numbers["login_timeout_ns"],
@@ -129,9 +129,16 @@ class IscsiTestbed(SimulatedTestbed):
             (numbers["initiator_time2wait_s"], numbers["initiator_time2retain_s"]),
         )
 
+    def _nop_in(self, loaded: SimulatedProfile) -> KeepAlive:
+        return self._keep_alive(loaded, "nop_in_interval_ns", "nop_in_response_ns")
+
     @staticmethod
-    def _keep_alive(loaded: SimulatedProfile) -> KeepAlive:
-        return KeepAlive(loaded.protocol["nop_in_interval_ns"], loaded.protocol["nop_in_response_ns"])
+    def _keep_alive(loaded: SimulatedProfile, interval: str, response: str) -> KeepAlive:
+        """The keep-alive that has these two numbers. Raises `ProfileError`."""
+        for name, least in ((interval, 1), (response, 0)):
+            if loaded.protocol[name] < least:
+                raise ProfileError(f"{name} is {loaded.protocol[name]}; it must be at least {least}")
+        return KeepAlive(loaded.protocol[interval], loaded.protocol[response])
 
 
 @functools.lru_cache(maxsize=64)
