@@ -20,7 +20,7 @@ from simulated_backends.host_links import HostLinks
 from simulated_backends.hosts import Hosts
 from simulated_backends.lines import End, Line, Network
 from simulated_backends.reply_faults import ReplyFaults
-from simulated_backends.route import HostRoute, Patience
+from simulated_backends.route import HostRoute, PathLost, Patience
 from simulated_backends.volume_store import SimulatedStore
 
 
@@ -265,7 +265,8 @@ class SimulatedBackend:
         return [c for c in self._connections if host in ("", c.caller.host)]
 
     def attach(self, volume_id: str, host: str) -> SimulatedAttachment:
-        """See `harness.testbed.Backend.attach`. Raises `ConnectionLost` if the network is cut for too long.
+        """See `harness.testbed.Backend.attach`. Raises `ConnectionLost` if the network is cut for too long, or if the
+        backend refuses the host's login.
 
         The host does it by its own clock; who asks for it need not run there, as a control plane does not.
         """
@@ -273,11 +274,16 @@ class SimulatedBackend:
         self._runtime.sleep(self.store.figures.attach_ns)
         if self._network.is_cut(host, self.name):
             self._await_network(host)
+        held = self.store.usable(volume_id, "volume")
+        try:
+            self._route_of(host, self.name)  # logs the host in, unless it has a session for another volume
+        except PathLost as error:
+            raise ConnectionLost(str(error)) from None
         attachment = SimulatedAttachment(
             self._runtime,
             self._recorder,
             self._fabric,
-            self.store.usable(volume_id, "volume"),
+            held,
             host,
             self._host_links(host),
             self._route_of,

@@ -62,8 +62,8 @@ class HostRoute:
     Commands that were under way on a lost session are ended by the loss, whatever became of them, and the host sends
     them again on the next one. `session` numbers the sessions. `call_later` is that of the host's clock.
 
-    Making one logs the host in; raises `PathLost` if the backend refuses that. A login in place of a lost session that
-    is refused is tried again.
+    Making one logs the host in; raises `PathLost` if the backend refuses that. While nothing reaches the backend the
+    host waits and logs in as after a loss. A login that is refused then is tried again.
     """
 
     def __init__(
@@ -84,20 +84,23 @@ class HostRoute:
         self._recorder = recorder
         self._network = network
         self._patience = patience
-        self._is_up = True
+        self._is_up = not network.is_cut(host, backend)
         self._has_failed = False
         self._call_later = call_later
         self._give_up: Timer | None = None
         self._changed: Signal[None] | None = None
         self._watchers: list[Callable[[], None]] = []
         self._below = below
-        try:
-            below.open()
-        except ConnectionLost as error:
-            raise PathLost(f"{host} can't log in to {backend}: {error}") from None
+        if self._is_up:
+            try:
+                below.open()
+            except ConnectionLost as error:
+                raise PathLost(f"{host} can't log in to {backend}: {error}") from None
         keep_alives = (patience.caller, patience.backend)
-        self._line = Line(runtime, host, backend, keep_alives, self._given_up, changed=self._look)
-        network.add(self._line)
+        self._line = network.add(Line(runtime, host, backend, keep_alives, self._given_up, changed=self._look))
+        if not self._is_up:
+            self._line.close()  # until there is a session on it
+            self._do_without(0)
 
     def ready(self) -> int:
         """Block until a session is up; returns its number. Raises `PathLost` once the host has lost patience."""
@@ -106,7 +109,7 @@ class HostRoute:
                 self._line.cross()
                 continue
             if self._has_failed:
-                raise PathLost(f"{self.host} has lost its session with {self.backend}")
+                raise PathLost(f"{self.host} has no session with {self.backend}")
             if self._changed is None:
                 self._changed = self._runtime.signal(f"session of {self.host} with {self.backend} is back")
             self._changed.wait()
@@ -171,9 +174,13 @@ class HostRoute:
         self.session += 1
         self._recorder.emit("session.lost", host=self.host, backend=self.backend, reason=reason)
         self._line.give_up(End.CALLER)
+        self._do_without(self._patience.wait_ns)
+
+    def _do_without(self, wait_ns: int) -> None:
+        """Keep commands for as long as the host is patient, and log in after `wait_ns` nanoseconds."""
         if self._patience.give_up_ns is not None:
             self._give_up = self._call_later(self._patience.give_up_ns, self._fail)
-        self._log_in_after(self._patience.wait_ns)
+        self._log_in_after(wait_ns)
 
     def _log_in_after(self, ns: int) -> None:
         self._call_later(ns, lambda: self._network.when_reachable(self.host, self.backend, self._log_in_again))
@@ -189,7 +196,8 @@ class HostRoute:
         if self._give_up is not None:
             self._give_up.cancel()
             self._give_up = None
-        self._recorder.emit("session.restored", host=self.host, backend=self.backend)
+        if self.session > 1:  # else none was lost
+            self._recorder.emit("session.restored", host=self.host, backend=self.backend)
         self._wake()
 
     def _fail(self) -> None:
