@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import ClassVar
 
@@ -17,7 +16,7 @@ from simulated_backends.backend import SimulatedBackend, SimulatedConnection
 from simulated_backends.hosts import Hosts
 from simulated_backends.network_faults import NetworkFaults
 from simulated_backends.reply_faults import ReplyFaults
-from simulated_backends.route import HostRoute, PathLost
+from simulated_backends.route import HostRoute
 
 _OF_CONNECTIONS = (
     "connection.break",
@@ -45,7 +44,8 @@ FAULTS_OF_ANY_PROTOCOL = frozenset(FAULT_KINDS) - {
 class FaultInjector:
     """Lets faults happen at their triggers.
 
-    `kinds` are those that the testbed makes, `of_protocol` what its protocol does at kinds of its own.
+    `kinds` are those that the testbed makes, `of_protocol` what its protocol does at kinds of its own, `routes` the
+    ways of foreground I/O by host and backend.
 
     A fault that is triggered by an event must not act inside the code that emitted it, so what ends connections or
     jobs does so in a call of its own at the same instant; what only arms something does so at once.
@@ -56,6 +56,7 @@ class FaultInjector:
         env: Agenda,
         recorder: Recorder,
         backends: Mapping[str, SimulatedBackend],
+        routes: Mapping[tuple[str, str], HostRoute],
         reply_faults: ReplyFaults,
         network: NetworkFaults,
         hosts: Hosts,
@@ -65,6 +66,7 @@ class FaultInjector:
         self._env = env
         self._recorder = recorder
         self._backends = backends
+        self._routes = routes
         self._reply_faults = reply_faults
         self._network = network
         self._hosts = hosts
@@ -149,10 +151,15 @@ class FaultInjector:
             if attachment.volume_id == fault.volume and attachment.is_attached and fault.caller in ("", attachment.host)
         ]
 
+    def _routes_of(self, fault: Fault) -> list[HostRoute]:
+        """What carries the foreground I/O of the fault's volume, each once; there is none before a login."""
+        ways = dict.fromkeys((attachment.host, attachment.backend) for attachment in self._attachments(fault))
+        return [self._routes[way] for way in ways if way in self._routes]
+
     def _hit_connections(self, fault: Fault) -> None:
         kind = fault.kind
         if fault.volume:
-            routes = _routes_of(self._attachments(fault))
+            routes = self._routes_of(fault)
             self._recorder.emit("fault", fault=kind, volume=fault.volume, host=fault.caller, sessions=len(routes))
             for route in routes:
                 if kind == "connection.half_open":
@@ -210,9 +217,9 @@ class FaultInjector:
             backend.sessions.host_restarted(fault.caller)
         for connection in connections:
             connection.break_()
-        attachments = [a for b in self._of(fault) for a in b.attachments if a.host == fault.caller and a.is_attached]
-        for route in _routes_of(attachments):
-            route.drop(fault.kind, backend_knows=False)
+        for route in self._routes.values():
+            if route.host == fault.caller and fault.backend in ("", route.backend):
+                route.drop(fault.kind, backend_knows=False)
 
     def _of_its_own(self, fault: Fault) -> None:
         self._recorder.emit("fault", fault=fault.kind, host=fault.caller, backend=fault.backend)
@@ -344,12 +351,3 @@ class FaultInjector:
         }
     )
     """What only arms something."""
-
-
-def _routes_of(attachments: Iterable[SimulatedAttachment]) -> list[HostRoute]:
-    """What carries the foreground I/O of those attachments, each once; a host that is not let in has nothing."""
-    routes: dict[HostRoute, None] = {}
-    for attachment in attachments:
-        with contextlib.suppress(PathLost):
-            routes[attachment.route] = None
-    return list(routes)

@@ -152,6 +152,7 @@ class SimulatedTestbed(Testbed):
                 self._clock.env,
                 self.recorder,
                 self._backends,
+                self._routes,
                 self._reply_faults,
                 NetworkFaults(self._fabric, self._network, self.links_of, media),
                 self._callers,
