@@ -213,7 +213,7 @@ class SimulatedBackend:
         self.name = store.name
         self.family = store.family
         self.engine = engine
-        self._jobs = jobs
+        self.jobs = jobs
         self.store = store
         self.sessions = sessions
         self.attachments: list[SimulatedAttachment] = []
@@ -242,7 +242,7 @@ class SimulatedBackend:
         connection = SimulatedConnection(
             self._runtime,
             self._recorder,
-            self._jobs,
+            self.jobs,
             caller,
             connection_id,
             round_trip_ns,

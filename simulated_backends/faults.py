@@ -143,13 +143,19 @@ class FaultInjector:
     def _of(self, fault: Fault) -> list[SimulatedBackend]:
         return [b for b in self._backends.values() if fault.backend in ("", b.name)]
 
-    def _attachments(self, fault: Fault) -> list[SimulatedAttachment]:
+    def _on_volume(self, fault: Fault) -> list[SimulatedAttachment]:
+        """The attachments of the fault's volume, detached ones too, at the host and at the backend that it names."""
         return [
             attachment
             for backend in self._backends.values()
             for attachment in backend.attachments
-            if attachment.volume_id == fault.volume and attachment.is_attached and fault.caller in ("", attachment.host)
+            if attachment.volume_id == fault.volume
+            and fault.caller in ("", attachment.host)
+            and fault.backend in ("", attachment.backend)
         ]
+
+    def _attachments(self, fault: Fault) -> list[SimulatedAttachment]:
+        return [attachment for attachment in self._on_volume(fault) if attachment.is_attached]
 
     def _routes_of(self, fault: Fault) -> list[HostRoute]:
         """What carries the foreground I/O of the fault's volume, each once; there is none before a login."""
@@ -291,13 +297,13 @@ class FaultInjector:
     def _stall_drain(self, fault: Fault, event: Event | None) -> None:
         def stall() -> None:
             self._recorder.emit("fault", fault=fault.kind, volume=fault.volume, for_ns=fault.for_ns)
-            for backend in self._backends.values():
-                for attachment in backend.attachments:
-                    if attachment.volume_id == fault.volume:
-                        attachment.stall(fault.for_ns)
+            for attachment in self._on_volume(fault):
+                attachment.stall(fault.for_ns)
 
         def begins_hold(event: Event) -> bool:
-            return event.kind == "gate.hold" and event.fields["volume"] == fault.volume
+            if event.kind != "gate.hold" or event.fields["volume"] != fault.volume:
+                return False
+            return any(a.gate.holding and a.host == event.fields["host"] for a in self._on_volume(fault))
 
         def listen(event: Event) -> None:
             if begins_hold(event):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from harness.backend_jobs import JobEngine
 from harness.runtime import SECOND
@@ -18,7 +18,6 @@ from simulated_backends.lines import KeepAlive
 from simulated_backends.profiles import ProfileError, SimulatedProfile
 from simulated_backends.route import Patience
 from simulated_backends.testbed import SimulatedTestbed
-from simulated_backends.world import SimulatedWorld
 
 
 class IscsiTestbed(SimulatedTestbed):
@@ -51,16 +50,6 @@ class IscsiTestbed(SimulatedTestbed):
         "sibling": "simulated-iscsi",
         "stranger": "another-iscsi",
     }
-
-    def __init__(
-        self,
-        seed: int = 0,
-        options: Mapping[str, Any] | None = None,
-        world: SimulatedWorld | None = None,
-        families: Mapping[str, str] | None = None,
-    ) -> None:
-        self._managers: list[CopyManager] = []
-        super().__init__(seed, options, world, families)
 
     def loss_policy(self, loaded: SimulatedProfile) -> LossPolicy:
         """Detection by NOP-In, then the negotiated Time2Wait and Time2Retain."""
@@ -98,18 +87,16 @@ class IscsiTestbed(SimulatedTestbed):
 
     def jobs(self, engine: JobEngine) -> ThirdPartyCopies:
         """Connection-specific jobs are third-party copies of the I_T nexus that started them."""
-        manager = CopyManager(engine)
-        self._managers.append(manager)
-        return ThirdPartyCopies(engine, manager)
+        return ThirdPartyCopies(engine, CopyManager(engine))
 
     def protocol_faults(self) -> Mapping[str, Callable[[Fault], None]]:
         """PREEMPT AND ABORT by an initiator that the testbed does not show, on every backend or the one named."""
         return {"reservation.preempt": self._preempt}
 
     def _preempt(self, fault: Fault) -> None:
-        for name, manager in zip(self.families, self._managers, strict=True):
-            if fault.backend in ("", name):
-                manager.preempt_and_abort(self._target(name).nexuses_of(fault.caller))
+        for backend in self._backends.values():  # of all testbeds of the world
+            if fault.backend in ("", backend.name) and isinstance(backend.jobs, ThirdPartyCopies):
+                backend.jobs.manager.preempt_and_abort(self._target(backend.name).nexuses_of(fault.caller))
 
     def _target(self, backend: str) -> IscsiTarget:
         target = self.backend(backend).sessions
