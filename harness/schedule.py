@@ -54,7 +54,7 @@ session.reinstate     the session is taken over by a new one under its name, whi
                       the caller hears of it if anything gets through
 session.logout        the backend asks the caller to log out, which it does; if nothing gets through, the backend closes
                       its end alone
-reservation.preempt   another initiator preempts `caller` and aborts its commands and third-party copies (SPC-4)
+reservation.preempt   another initiator preempts `caller` and aborts its third-party copies (SPC-4), no foreground I/O
 caller.crash          what runs on the machine `caller` dies; its connections stay until they break or time out
 caller.pause          the machine `caller` stands still for `for_ns`: its tasks, its clock and its kernel's keep-alives
 host.restart          the machine `caller` restarts: it forgets its connections, and backends find out by themselves

@@ -98,9 +98,14 @@ class SimulatedConnection(BackendConnection):
             )
         )
 
+    @property
+    def is_half_open(self) -> bool:
+        """Whether `half_open` has hit it."""
+        return self._line.is_half_open
+
     def half_open(self) -> None:
         """Let nothing through any more; either end finds out by its keep-alive (fault injection)."""
-        self._line.cut()
+        self._line.half_open()
 
     def drop_at_backend(self) -> None:
         """The backend's end forgets the connection; the caller finds out when it asks, or by its keep-alive."""

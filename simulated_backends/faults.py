@@ -165,7 +165,7 @@ class FaultInjector:
     def _hit_connections(self, fault: Fault) -> None:
         kind = fault.kind
         if fault.volume:
-            routes = self._routes_of(fault)
+            routes = [route for route in self._routes_of(fault) if _changes(kind, route, route.is_known)]
             self._recorder.emit("fault", fault=kind, volume=fault.volume, host=fault.caller, sessions=len(routes))
             for route in routes:
                 if kind == "connection.half_open":
@@ -175,7 +175,7 @@ class FaultInjector:
                 else:
                     route.drop(kind, backend_knows=kind == "connection.reset")
             return
-        hit = [c for backend in self._of(fault) for c in backend.connections_of(fault.caller)]
+        hit = [c for b in self._of(fault) for c in b.connections_of(fault.caller) if _changes(kind, c, is_known=True)]
         kept = sum(b.sessions.reinstated(fault.caller) for b in self._of(fault)) if kind == "session.reinstate" else 0
         self._recorder.emit("fault", fault=kind, host=fault.caller, connections=len(hit) + kept)
         for connection in hit:
@@ -217,7 +217,7 @@ class FaultInjector:
 
     def _restart_host(self, fault: Fault) -> None:
         """What ran on the host is not ended with it: a check that wants its caller dead lets it crash as well."""
-        connections = [c for backend in self._of(fault) for c in backend.connections_of(fault.caller)]
+        connections = [c for b in self._of(fault) for c in b.connections_of(fault.caller) if c.is_open]
         self._recorder.emit("fault", fault=fault.kind, host=fault.caller, connections=len(connections))
         for backend in self._of(fault):
             backend.sessions.host_restarted(fault.caller)
@@ -357,3 +357,10 @@ class FaultInjector:
         }
     )
     """What only arms something."""
+
+
+def _changes(kind: str, connection: SimulatedConnection | HostRoute, is_known: bool) -> bool:
+    """Whether a fault changes anything about a connection, which the backend still has (`is_known`) or has not."""
+    if kind == "connection.half_open":
+        return connection.is_open and not connection.is_half_open
+    return connection.is_open or (is_known and kind != "connection.break")

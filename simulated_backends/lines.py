@@ -71,6 +71,8 @@ class Line:
         self._lost = lost
         self._heard = heard
         self._on_change = changed
+        self.is_half_open = False
+        """Whether `half_open` has cut it."""
         self._frozen = 0
         self._left_ns: int | None = None
         self.cuts = 0
@@ -94,6 +96,11 @@ class Line:
             self._heard(False)
         if self._on_change is not None:
             self._on_change()
+
+    def half_open(self) -> None:
+        """Cut it for as long as this connection lasts."""
+        self.is_half_open = True
+        self.cut()
 
     def heal(self) -> None:
         """Take one cut back.
@@ -158,6 +165,7 @@ class Line:
         self._stop_timers()
         self._gone.clear()
         self.cuts = 0
+        self.is_half_open = False
         self.heard_ns = self._runtime.now()
         self._wake()
 

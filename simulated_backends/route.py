@@ -46,6 +46,10 @@ HARD_MOUNT = Patience(KeepAlive(60 * SECOND, 60 * SECOND), None, 0, None, 60 * S
 class HostSession(Protocol):
     """The session under a route, as the protocol has it."""
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the backend's end has the session."""
+
     def open(self) -> None:
         """Log in, in place of the session that was there before. Does not block. Raises `ConnectionLost`."""
 
@@ -139,9 +143,24 @@ class HostRoute:
         """Note that the last of several messages got through at that instant; see `carry`."""
         self._line.heard_ns = max(self._line.heard_ns, ns)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the host has a session."""
+        return self._is_up
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the backend has a session of the host."""
+        return self._below.is_known
+
+    @property
+    def is_half_open(self) -> bool:
+        """Whether `half_open` has hit the connection."""
+        return self._line.is_half_open
+
     def half_open(self) -> None:
         """Nothing gets through on this connection any more, and neither end is told."""
-        self._line.cut()
+        self._line.half_open()
 
     def drop(self, reason: str, backend_knows: bool) -> None:
         """The host loses the connection now; the backend too if it knows, else by its keep-alive only."""

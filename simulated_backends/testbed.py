@@ -32,6 +32,8 @@ from simulated_backends.world import SimulatedWorld
 class _Stateless:
     """A session of which the backend keeps nothing; implements `simulated_backends.route.HostSession`."""
 
+    is_known: ClassVar[bool] = False
+
     def open(self) -> None:
         """See `simulated_backends.route.HostSession.open`."""
 

@@ -114,3 +114,41 @@ def test_a_preemption_reaches_the_targets_of_other_testbeds(named: str) -> None:
 
     common.clock.run(body, Limits())
     common.clock.close()
+
+
+AGAIN = {
+    "connection.break": ("connection.break", "connection.half_open", "host.restart"),
+    "connection.reset": ("connection.break", "connection.reset", "connection.half_open", "host.restart"),
+    "connection.half_open": ("connection.half_open",),
+    "host.restart": ("connection.break", "connection.half_open", "host.restart"),
+}
+"""Which faults find nothing to do any more after another."""
+
+
+ORDERS = [
+    (of, first, second)
+    for of in ("connections", "sessions")
+    for first in AGAIN
+    for second in AGAIN
+    if of == "connections" or "host.restart" not in (first, second)  # which counts the drivers' only
+]
+
+
+@pytest.mark.parametrize(("of", "first", "second"), ORDERS)
+def test_the_record_counts_what_a_fault_has_changed(world: World, of: str, first: str, second: str) -> None:
+    """What is broken is not broken anew; it can be reset where the backend, unlike one of NFS, still has its end."""
+    is_there = first == "connection.half_open" or (first != "connection.reset" and world.testbed.name == "iscsi-sim")
+    finds = second not in AGAIN[first] and is_there
+
+    def body() -> None:
+        attachment = world.volume()
+        attachment.write(1, 11)
+        for _ in range(2):
+            world.connect()
+        scope = {"volume": "volume"} if of == "sessions" else {"caller": "host-a"}
+        for kind, count in ((first, True), (second, finds)):
+            world.testbed.inject(Fault(kind, **scope))
+            (*_, fault) = world.recorder.find("fault", fault=kind)
+            assert fault.fields[of] == count * (1 if of == "sessions" else 2)
+
+    world.run(body)
