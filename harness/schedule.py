@@ -45,7 +45,7 @@ FAULT_KINDS = (
 )
 """The faults that a testbed may be asked for; which of them it makes is its own matter. Those of connections hit the
 connections of drivers at `caller`, or, with `volume`, what carries that volume's foreground I/O (at `caller`, or at
-every host for "").
+every host for ""; with `backend` only while the volume is there).
 
 connection.break      drops; the caller knows at once, the backend only by its keep-alive
 connection.reset      drops; both ends know at once, half open or not
@@ -54,7 +54,7 @@ session.reinstate     the session is taken over by a new one under its name, whi
                       the caller hears of it if anything gets through
 session.logout        the backend asks the caller to log out, which it does; if nothing gets through, the backend closes
                       its end alone
-reservation.preempt   another initiator preempts `caller` and aborts its commands and third-party copies (SPC-4)
+reservation.preempt   another initiator preempts `caller` and aborts its third-party copies (SPC-4), no foreground I/O
 caller.crash          what runs on the machine `caller` dies; its connections stay until they break or time out
 caller.pause          the machine `caller` stands still for `for_ns`: its tasks, its clock and its kernel's keep-alives
 host.restart          the machine `caller` restarts: it forgets its connections, and backends find out by themselves

@@ -196,6 +196,11 @@ class SimulatedAttachment:
         self.writes.hit_reply(fault)
 
     @property
+    def backend(self) -> str:
+        """Where the volume is at this moment."""
+        return self._held.pool.name
+
+    @property
     def route(self) -> HostRoute:
         """What carries the foreground I/O at this moment."""
         return self.writes.route

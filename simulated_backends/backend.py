@@ -11,7 +11,6 @@ from harness.connection import BackendConnection, Jobs
 from harness.contract import ConnectionLost
 from harness.model import Caller
 from harness.recorder import Recorder
-from harness.runtime import Expired
 from harness.runtime.virtual import VirtualRuntime
 from harness.testbed import Inspection
 from simulated_backends.attachment import SimulatedAttachment
@@ -21,7 +20,7 @@ from simulated_backends.host_links import HostLinks
 from simulated_backends.hosts import Hosts
 from simulated_backends.lines import End, Line, Network
 from simulated_backends.reply_faults import ReplyFaults, lateness
-from simulated_backends.route import HostRoute, Patience
+from simulated_backends.route import HostRoute, PathLost, Patience
 from simulated_backends.volume_store import SimulatedStore
 
 
@@ -99,9 +98,14 @@ class SimulatedConnection(BackendConnection):
             )
         )
 
+    @property
+    def is_half_open(self) -> bool:
+        """Whether `half_open` has hit it."""
+        return self._line.is_half_open
+
     def half_open(self) -> None:
         """Let nothing through any more; either end finds out by its keep-alive (fault injection)."""
-        self._line.cut()
+        self._line.half_open()
 
     def drop_at_backend(self) -> None:
         """The backend's end forgets the connection; the caller finds out when it asks, or by its keep-alive."""
@@ -214,7 +218,7 @@ class SimulatedBackend:
         self.name = store.name
         self.family = store.family
         self.engine = engine
-        self._jobs = jobs
+        self.jobs = jobs
         self.store = store
         self.sessions = sessions
         self.attachments: list[SimulatedAttachment] = []
@@ -243,7 +247,7 @@ class SimulatedBackend:
         connection = SimulatedConnection(
             self._runtime,
             self._recorder,
-            self._jobs,
+            self.jobs,
             caller,
             connection_id,
             round_trip_ns,
@@ -266,15 +270,25 @@ class SimulatedBackend:
         return [c for c in self._connections if host in ("", c.caller.host)]
 
     def attach(self, volume_id: str, host: str) -> SimulatedAttachment:
-        """See `harness.testbed.Backend.attach`. Raises `ConnectionLost` if the network is cut for too long."""
+        """See `harness.testbed.Backend.attach`. Raises `ConnectionLost` if the network is cut for too long, or if the
+        backend refuses the host's login.
+
+        The host does it by its own clock; who asks for it need not run there, as a control plane does not.
+        """
+        self._hosts.wait_for(host)
         self._runtime.sleep(self.store.figures.attach_ns)
         if self._network.is_cut(host, self.name):
             self._await_network(host)
+        held = self.store.usable(volume_id, "volume")
+        try:
+            self._route_of(host, self.name)  # logs the host in, unless it has a session for another volume
+        except PathLost as error:
+            raise ConnectionLost(str(error)) from None
         attachment = SimulatedAttachment(
             self._runtime,
             self._recorder,
             self._fabric,
-            self.store.usable(volume_id, "volume"),
+            held,
             host,
             self._host_links(host),
             self._route_of,
@@ -305,12 +319,15 @@ class SimulatedBackend:
         return self.store.inspect(self.engine.views(), self.sessions.known())
 
     def _await_network(self, host: str) -> None:
-        reachable = self._runtime.signal(f"{host} can reach {self.name}")
-        self._network.when_reachable(host, self.name, lambda: reachable.set(None))
+        """Wait for the answer to a login, as long as the host does by its clock. Raises `ConnectionLost`."""
+        answered = self._runtime.signal(f"{self.name} answers the login of {host}")
+        self._network.when_reachable(host, self.name, lambda: answered.set(None))
+        silence = ConnectionLost(f"{self.name} does not answer the login of {host}")
+        timer = self._hosts.call_later(host, self._patience.login_ns, lambda: answered.fail(silence))
         try:
-            reachable.wait(self._patience.login_ns)
-        except Expired:
-            raise ConnectionLost(f"{self.name} does not answer the login of {host}") from None
+            answered.wait()
+        finally:
+            timer.cancel()
 
     def _ended(self, connection: BackendConnection, broke: bool) -> None:
         assert isinstance(connection, SimulatedConnection)

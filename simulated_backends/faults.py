@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import ClassVar
 
@@ -18,7 +17,7 @@ from simulated_backends.backend import SimulatedBackend, SimulatedConnection
 from simulated_backends.hosts import Hosts
 from simulated_backends.network_faults import NetworkFaults
 from simulated_backends.reply_faults import ReplyFaults
-from simulated_backends.route import HostRoute, PathLost
+from simulated_backends.route import HostRoute
 
 _OF_CONNECTIONS = (
     "connection.break",
@@ -47,7 +46,8 @@ FAULTS_OF_ANY_PROTOCOL = frozenset(FAULT_KINDS) - {
 class FaultInjector:
     """Lets faults happen at their triggers.
 
-    `kinds` are those that the testbed makes, `of_protocol` what its protocol does at kinds of its own.
+    `kinds` are those that the testbed makes, `of_protocol` what its protocol does at kinds of its own, `routes` the
+    ways of foreground I/O by host and backend.
 
     A fault that is triggered by an event must not act inside the code that emitted it, so what ends connections or
     jobs does so in a call of its own at the same instant; what only arms something does so at once.
@@ -58,6 +58,7 @@ class FaultInjector:
         env: Agenda,
         recorder: Recorder,
         backends: Mapping[str, SimulatedBackend],
+        routes: Mapping[tuple[str, str], HostRoute],
         reply_faults: ReplyFaults,
         network: NetworkFaults,
         hosts: Hosts,
@@ -67,6 +68,7 @@ class FaultInjector:
         self._env = env
         self._recorder = recorder
         self._backends = backends
+        self._routes = routes
         self._reply_faults = reply_faults
         self._network = network
         self._hosts = hosts
@@ -149,18 +151,29 @@ class FaultInjector:
     def _of(self, fault: Fault) -> list[SimulatedBackend]:
         return [b for b in self._backends.values() if fault.backend in ("", b.name)]
 
-    def _attachments(self, fault: Fault) -> list[SimulatedAttachment]:
+    def _on_volume(self, fault: Fault) -> list[SimulatedAttachment]:
+        """The attachments of the fault's volume, detached ones too, at the host and at the backend that it names."""
         return [
             attachment
             for backend in self._backends.values()
             for attachment in backend.attachments
-            if attachment.volume_id == fault.volume and attachment.is_attached and fault.caller in ("", attachment.host)
+            if attachment.volume_id == fault.volume
+            and fault.caller in ("", attachment.host)
+            and fault.backend in ("", attachment.backend)
         ]
+
+    def _attachments(self, fault: Fault) -> list[SimulatedAttachment]:
+        return [attachment for attachment in self._on_volume(fault) if attachment.is_attached]
+
+    def _routes_of(self, fault: Fault) -> list[HostRoute]:
+        """What carries the foreground I/O of the fault's volume, each once; there is none before a login."""
+        ways = dict.fromkeys((attachment.host, attachment.backend) for attachment in self._attachments(fault))
+        return [self._routes[way] for way in ways if way in self._routes]
 
     def _hit_connections(self, fault: Fault) -> None:
         kind = fault.kind
         if fault.volume:
-            routes = _routes_of(self._attachments(fault))
+            routes = [route for route in self._routes_of(fault) if _changes(kind, route, route.is_known)]
             self._recorder.emit("fault", fault=kind, volume=fault.volume, host=fault.caller, sessions=len(routes))
             for route in routes:
                 if kind == "connection.half_open":
@@ -170,7 +183,7 @@ class FaultInjector:
                 else:
                     route.drop(kind, backend_knows=kind == "connection.reset")
             return
-        hit = [c for backend in self._of(fault) for c in backend.connections_of(fault.caller)]
+        hit = [c for b in self._of(fault) for c in b.connections_of(fault.caller) if _changes(kind, c, is_known=True)]
         kept = sum(b.sessions.reinstated(fault.caller) for b in self._of(fault)) if kind == "session.reinstate" else 0
         self._recorder.emit("fault", fault=kind, host=fault.caller, connections=len(hit) + kept)
         for connection in hit:
@@ -212,15 +225,15 @@ class FaultInjector:
 
     def _restart_host(self, fault: Fault) -> None:
         """What ran on the host is not ended with it: a check that wants its caller dead lets it crash as well."""
-        connections = [c for backend in self._of(fault) for c in backend.connections_of(fault.caller)]
+        connections = [c for b in self._of(fault) for c in b.connections_of(fault.caller) if c.is_open]
         self._recorder.emit("fault", fault=fault.kind, host=fault.caller, connections=len(connections))
         for backend in self._of(fault):
             backend.sessions.host_restarted(fault.caller)
         for connection in connections:
             connection.break_()
-        attachments = [a for b in self._of(fault) for a in b.attachments if a.host == fault.caller and a.is_attached]
-        for route in _routes_of(attachments):
-            route.drop(fault.kind, backend_knows=False)
+        for route in self._routes.values():
+            if route.host == fault.caller and fault.backend in ("", route.backend):
+                route.drop(fault.kind, backend_knows=False)
 
     def _of_its_own(self, fault: Fault) -> None:
         self._recorder.emit("fault", fault=fault.kind, host=fault.caller, backend=fault.backend)
@@ -292,13 +305,13 @@ class FaultInjector:
     def _stall_drain(self, fault: Fault, event: Event | None) -> None:
         def stall() -> None:
             self._recorder.emit("fault", fault=fault.kind, volume=fault.volume, for_ns=fault.for_ns)
-            for backend in self._backends.values():
-                for attachment in backend.attachments:
-                    if attachment.volume_id == fault.volume:
-                        attachment.stall(fault.for_ns)
+            for attachment in self._on_volume(fault):
+                attachment.stall(fault.for_ns)
 
         def begins_hold(event: Event) -> bool:
-            return event.kind == "gate.hold" and event.fields["volume"] == fault.volume
+            if event.kind != "gate.hold" or event.fields["volume"] != fault.volume:
+                return False
+            return any(a.gate.holding and a.host == event.fields["host"] for a in self._on_volume(fault))
 
         def listen(event: Event) -> None:
             if begins_hold(event):
@@ -354,10 +367,8 @@ class FaultInjector:
     """What only arms something."""
 
 
-def _routes_of(attachments: Iterable[SimulatedAttachment]) -> list[HostRoute]:
-    """What carries the foreground I/O of those attachments, each once; a host that is not let in has nothing."""
-    routes: dict[HostRoute, None] = {}
-    for attachment in attachments:
-        with contextlib.suppress(PathLost):
-            routes[attachment.route] = None
-    return list(routes)
+def _changes(kind: str, connection: SimulatedConnection | HostRoute, is_known: bool) -> bool:
+    """Whether a fault changes anything about a connection, which the backend still has (`is_known`) or has not."""
+    if kind == "connection.half_open":
+        return connection.is_open and not connection.is_half_open
+    return connection.is_open or (is_known and kind != "connection.break")

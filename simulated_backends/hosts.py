@@ -82,6 +82,10 @@ class Hosts:
         if task not in tasks:
             tasks[task] = None
             self._prune(host)
+        self.wait_for(host)
+
+    def wait_for(self, host: str) -> None:
+        """Block while a host stands still, on behalf of somebody who need not run on it."""
         while host in self._still:
             self._go_on[host].wait()
 

@@ -23,7 +23,7 @@ class End(enum.Enum):
 
 @dataclass(frozen=True)
 class KeepAlive:
-    """One end's pings on an idle connection: the interval between them and how long an answer may take (ns)."""
+    """One end's pings on an idle connection: their interval, above 0, and how long an answer may take (ns)."""
 
     interval_ns: int
     response_ns: int
@@ -39,7 +39,7 @@ class KeepAlive:
         Pings go out every interval after the last PDU, which came at `heard_ns`; those before the silence were
         answered, the next one is not.
         """
-        answered = (silent_ns - heard_ns) // self.interval_ns if self.interval_ns else 0
+        answered = (silent_ns - heard_ns) // self.interval_ns
         return heard_ns + answered * self.interval_ns + self.detection_ns
 
 
@@ -71,6 +71,8 @@ class Line:
         self._lost = lost
         self._heard = heard
         self._on_change = changed
+        self.is_half_open = False
+        """Whether `half_open` has cut it."""
         self._frozen = 0
         self._left_ns: int | None = None
         self.cuts = 0
@@ -94,6 +96,11 @@ class Line:
             self._heard(False)
         if self._on_change is not None:
             self._on_change()
+
+    def half_open(self) -> None:
+        """Cut it for as long as this connection lasts."""
+        self.is_half_open = True
+        self.cut()
 
     def heal(self) -> None:
         """Take one cut back.
@@ -158,6 +165,7 @@ class Line:
         self._stop_timers()
         self._gone.clear()
         self.cuts = 0
+        self.is_half_open = False
         self.heard_ns = self._runtime.now()
         self._wake()
 

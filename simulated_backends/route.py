@@ -46,6 +46,10 @@ HARD_MOUNT = Patience(KeepAlive(60 * SECOND, 60 * SECOND), None, 0, None, 60 * S
 class HostSession(Protocol):
     """The session under a route, as the protocol has it."""
 
+    @property
+    def is_known(self) -> bool:
+        """Whether the backend's end has the session."""
+
     def open(self) -> None:
         """Log in, in place of the session that was there before. Does not block. Raises `ConnectionLost`."""
 
@@ -62,8 +66,8 @@ class HostRoute:
     Commands that were under way on a lost session are ended by the loss, whatever became of them, and the host sends
     them again on the next one. `session` numbers the sessions. `call_later` is that of the host's clock.
 
-    Making one logs the host in; raises `PathLost` if the backend refuses that. A login in place of a lost session that
-    is refused is tried again.
+    Making one logs the host in; raises `PathLost` if the backend refuses that. While nothing reaches the backend the
+    host waits and logs in as after a loss. A login that is refused then is tried again.
     """
 
     def __init__(
@@ -84,20 +88,23 @@ class HostRoute:
         self._recorder = recorder
         self._network = network
         self._patience = patience
-        self._is_up = True
+        self._is_up = not network.is_cut(host, backend)
         self._has_failed = False
         self._call_later = call_later
         self._give_up: Timer | None = None
         self._changed: Signal[None] | None = None
         self._watchers: list[Callable[[], None]] = []
         self._below = below
-        try:
-            below.open()
-        except ConnectionLost as error:
-            raise PathLost(f"{host} can't log in to {backend}: {error}") from None
+        if self._is_up:
+            try:
+                below.open()
+            except ConnectionLost as error:
+                raise PathLost(f"{host} can't log in to {backend}: {error}") from None
         keep_alives = (patience.caller, patience.backend)
-        self._line = Line(runtime, host, backend, keep_alives, self._given_up, changed=self._look)
-        network.add(self._line)
+        self._line = network.add(Line(runtime, host, backend, keep_alives, self._given_up, changed=self._look))
+        if not self._is_up:
+            self._line.close()  # until there is a session on it
+            self._do_without(0)
 
     def ready(self) -> int:
         """Block until a session is up; returns its number. Raises `PathLost` once the host has lost patience."""
@@ -106,7 +113,7 @@ class HostRoute:
                 self._line.cross()
                 continue
             if self._has_failed:
-                raise PathLost(f"{self.host} has lost its session with {self.backend}")
+                raise PathLost(f"{self.host} has no session with {self.backend}")
             if self._changed is None:
                 self._changed = self._runtime.signal(f"session of {self.host} with {self.backend} is back")
             self._changed.wait()
@@ -136,9 +143,24 @@ class HostRoute:
         """Note that the last of several messages got through at that instant; see `carry`."""
         self._line.heard_ns = max(self._line.heard_ns, ns)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the host has a session."""
+        return self._is_up
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the backend has a session of the host."""
+        return self._below.is_known
+
+    @property
+    def is_half_open(self) -> bool:
+        """Whether `half_open` has hit the connection."""
+        return self._line.is_half_open
+
     def half_open(self) -> None:
         """Nothing gets through on this connection any more, and neither end is told."""
-        self._line.cut()
+        self._line.half_open()
 
     def drop(self, reason: str, backend_knows: bool) -> None:
         """The host loses the connection now; the backend too if it knows, else by its keep-alive only."""
@@ -171,9 +193,13 @@ class HostRoute:
         self.session += 1
         self._recorder.emit("session.lost", host=self.host, backend=self.backend, reason=reason)
         self._line.give_up(End.CALLER)
+        self._do_without(self._patience.wait_ns)
+
+    def _do_without(self, wait_ns: int) -> None:
+        """Keep commands for as long as the host is patient, and log in after `wait_ns` nanoseconds."""
         if self._patience.give_up_ns is not None:
             self._give_up = self._call_later(self._patience.give_up_ns, self._fail)
-        self._log_in_after(self._patience.wait_ns)
+        self._log_in_after(wait_ns)
 
     def _log_in_after(self, ns: int) -> None:
         self._call_later(ns, lambda: self._network.when_reachable(self.host, self.backend, self._log_in_again))
@@ -189,7 +215,8 @@ class HostRoute:
         if self._give_up is not None:
             self._give_up.cancel()
             self._give_up = None
-        self._recorder.emit("session.restored", host=self.host, backend=self.backend)
+        if self.session > 1:  # else none was lost
+            self._recorder.emit("session.restored", host=self.host, backend=self.backend)
         self._wake()
 
     def _fail(self) -> None:

@@ -32,6 +32,8 @@ from simulated_backends.world import SimulatedWorld
 class _Stateless:
     """A session of which the backend keeps nothing; implements `simulated_backends.route.HostSession`."""
 
+    is_known: ClassVar[bool] = False
+
     def open(self) -> None:
         """See `simulated_backends.route.HostSession.open`."""
 
@@ -152,6 +154,7 @@ class SimulatedTestbed(Testbed):
                 self._clock.env,
                 self.recorder,
                 self._backends,
+                self._routes,
                 self._reply_faults,
                 NetworkFaults(self._fabric, self._network, self.links_of, media),
                 self._callers,

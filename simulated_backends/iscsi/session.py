@@ -150,6 +150,10 @@ class IscsiTarget:
         self._carriers[session.nexus] = session
         return was_there
 
+    def has_carrier(self, host: str) -> bool:
+        """Whether a host's session for foreground I/O stands here."""
+        return self._carrier_of(host).nexus in self._carriers
+
     def drop_carrier(self, host: str) -> None:
         """Drop a host's session for foreground I/O. Harmless when there is none."""
         self._carriers.pop(self._carrier_of(host).nexus, None)
@@ -209,6 +213,11 @@ class CarrierSession:
         self._recorder = recorder
         self._host = host
         self._backend = backend
+
+    @property
+    def is_known(self) -> bool:
+        """See `simulated_backends.route.HostSession.is_known`."""
+        return self._target.has_carrier(self._host)
 
     def open(self) -> None:
         """See `simulated_backends.route.HostSession.open`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from harness.backend_jobs import JobEngine
 from harness.runtime import SECOND
@@ -15,10 +15,9 @@ from simulated_backends.faults import FAULTS_OF_ANY_PROTOCOL
 from simulated_backends.iscsi.session import CarrierSession, IscsiTarget, SessionTimes
 from simulated_backends.iscsi.third_party_copy import CopyManager, ThirdPartyCopies
 from simulated_backends.lines import KeepAlive
-from simulated_backends.profiles import SimulatedProfile
+from simulated_backends.profiles import ProfileError, SimulatedProfile
 from simulated_backends.route import Patience
 from simulated_backends.testbed import SimulatedTestbed
-from simulated_backends.world import SimulatedWorld
 
 
 class IscsiTestbed(SimulatedTestbed):
@@ -52,21 +51,11 @@ class IscsiTestbed(SimulatedTestbed):
         "stranger": "another-iscsi",
     }
 
-    def __init__(
-        self,
-        seed: int = 0,
-        options: Mapping[str, Any] | None = None,
-        world: SimulatedWorld | None = None,
-        families: Mapping[str, str] | None = None,
-    ) -> None:
-        self._managers: list[CopyManager] = []
-        super().__init__(seed, options, world, families)
-
     def loss_policy(self, loaded: SimulatedProfile) -> LossPolicy:
         """Detection by NOP-In, then the negotiated Time2Wait and Time2Retain."""
         agreed = self._agreed(loaded)
         return LossPolicy(
-            detection_ns=self._keep_alive(loaded).detection_ns,
+            detection_ns=self._nop_in(loaded).detection_ns,
             time2wait_ns=agreed.time2wait_s * SECOND,
             time2retain_ns=agreed.time2retain_s * SECOND,
             abort_latency_ns=loaded.figures.abort_latency_ns,
@@ -77,8 +66,8 @@ class IscsiTestbed(SimulatedTestbed):
         """NOP-Out at the initiator, NOP-In at the target, a new login after Time2Wait, and replacement_timeout."""
         numbers = loaded.protocol
         return Patience(
-            caller=KeepAlive(numbers["nop_out_interval_ns"], numbers["nop_out_timeout_ns"]),
-            backend=self._keep_alive(loaded),
+            caller=self._keep_alive(loaded, "nop_out_interval_ns", "nop_out_timeout_ns"),
+            backend=self._nop_in(loaded),
             wait_ns=self._agreed(loaded).time2wait_s * SECOND,
             give_up_ns=numbers["replacement_timeout_ns"],
             login_ns=numbers["login_timeout_ns"],
@@ -98,18 +87,16 @@ class IscsiTestbed(SimulatedTestbed):
 
     def jobs(self, engine: JobEngine) -> ThirdPartyCopies:
         """Connection-specific jobs are third-party copies of the I_T nexus that started them."""
-        manager = CopyManager(engine)
-        self._managers.append(manager)
-        return ThirdPartyCopies(engine, manager)
+        return ThirdPartyCopies(engine, CopyManager(engine))
 
     def protocol_faults(self) -> Mapping[str, Callable[[Fault], None]]:
         """PREEMPT AND ABORT by an initiator that the testbed does not show, on every backend or the one named."""
         return {"reservation.preempt": self._preempt}
 
     def _preempt(self, fault: Fault) -> None:
-        for name, manager in zip(self.families, self._managers, strict=True):
-            if fault.backend in ("", name):
-                manager.preempt_and_abort(self._target(name).nexuses_of(fault.caller))
+        for backend in self._backends.values():  # of all testbeds of the world
+            if fault.backend in ("", backend.name) and isinstance(backend.jobs, ThirdPartyCopies):
+                backend.jobs.manager.preempt_and_abort(self._target(backend.name).nexuses_of(fault.caller))
 
     def _target(self, backend: str) -> IscsiTarget:
         target = self.backend(backend).sessions
@@ -129,9 +116,16 @@ class IscsiTestbed(SimulatedTestbed):
             (numbers["initiator_time2wait_s"], numbers["initiator_time2retain_s"]),
         )
 
+    def _nop_in(self, loaded: SimulatedProfile) -> KeepAlive:
+        return self._keep_alive(loaded, "nop_in_interval_ns", "nop_in_response_ns")
+
     @staticmethod
-    def _keep_alive(loaded: SimulatedProfile) -> KeepAlive:
-        return KeepAlive(loaded.protocol["nop_in_interval_ns"], loaded.protocol["nop_in_response_ns"])
+    def _keep_alive(loaded: SimulatedProfile, interval: str, response: str) -> KeepAlive:
+        """The keep-alive that has these two numbers. Raises `ProfileError`."""
+        for name, least in ((interval, 1), (response, 0)):
+            if loaded.protocol[name] < least:
+                raise ProfileError(f"{name} is {loaded.protocol[name]}; it must be at least {least}")
+        return KeepAlive(loaded.protocol[interval], loaded.protocol[response])
 
 
 @functools.lru_cache(maxsize=64)

@@ -136,10 +136,10 @@ class CopyManager:
     def preempt_and_abort(self, nexuses: Iterable[str]) -> None:
         """PERSISTENT RESERVE OUT, PREEMPT AND ABORT, against the registrations of those nexuses. Does not block.
 
-        All commands of the preempted I_T nexuses are aborted, and the copy operations that they have begun (SPC-4, the
-        subclause "Preempting and aborting" of persistent reservations, and section 5.17.5). The nexuses themselves
-        stand: the status of those copies can still be asked for, and is 60h. Registrations, and the reservation that
-        keeps the preempted initiator's later writes out, are not modelled.
+        The copy operations that the preempted I_T nexuses have begun are aborted (SPC-4, the subclause "Preempting and
+        aborting" of persistent reservations, and section 5.17.5). The nexuses themselves stand: the status of those
+        copies can still be asked for, and is 60h. Not modelled are the abort of other commands, registrations, and the
+        reservation that keeps the preempted initiator's later writes out.
         """
         for nexus in nexuses:
             self._engine.stop_started_on(nexus, "its I_T nexus was preempted", (HandleScope.CONNECTION,))

@@ -169,6 +169,32 @@ def test_a_restarted_host_has_lost_its_connections(world: World, trigger: str) -
     world.run(body)
 
 
+@pytest.mark.parametrize("backend", ["", "primary", "sibling"])
+@pytest.mark.parametrize("place", ["detached", "moved"])
+def test_a_restarted_host_has_lost_all_its_sessions(world: World, place: str, backend: str) -> None:
+    """Those too that no attached volume uses at that moment, at the backends that the fault names, and no others."""
+
+    def body() -> None:
+        attachment = world.volume()
+        attachment.write(1, 11)
+        world.sibling.store.create_volume("other", 1)
+        world.sibling.attach("other", "host-a")
+        world.primary.attach("volume", "host-b")
+        if place == "detached":
+            attachment.detach()
+        else:
+            connection = world.connect("host-b")
+            job = {"source": "volume", "destination": "sibling", "scope": HandleScope.USER}
+            world.wait(connection, world.start(connection, "move", **job))
+        world.testbed.inject(Fault("host.restart", caller="host-a", backend=backend))
+        world.runtime.sleep(60 * SECOND)
+        for kind in ("session.lost", "session.restored"):
+            hit = [(event.fields["host"], event.fields["backend"]) for event in world.recorder.find(kind)]
+            assert hit == [("host-a", each) for each in ("primary", "sibling") if backend in ("", each)]
+
+    world.run(body)
+
+
 def test_a_restarted_nfs_host_is_another_instance_of_its_client() -> None:
     """The host comes back with a new verifier: what its old client held is released as soon as the new is confirmed."""
     world, _ = nfs(native_copy_scope=True)

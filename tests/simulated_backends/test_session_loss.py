@@ -310,21 +310,21 @@ def test_refused_logins_take_time_without_time2wait() -> None:
 
 
 def test_a_host_that_never_got_in_has_no_session(iscsi: World) -> None:
-    """Its writes fail at once, faults find nothing to hit, and nothing is left of the login that was refused."""
+    """It can't attach, faults find nothing to hit, and nothing is left of the login that was refused."""
 
     def body() -> None:
-        attachment = iscsi.volume()
+        iscsi.store.create_volume("volume", 1)
         target_of(iscsi).secrets.set("host-a", "changed")
         for _ in range(2):
-            with pytest.raises(PathLost, match="CHAP secret of 'host-a'"):
-                attachment.write(1, 11)
+            with pytest.raises(ConnectionLost, match="CHAP secret of 'host-a'"):
+                iscsi.primary.attach("volume", "host-a")
         for kind in ("connection.half_open", "host.restart"):
             iscsi.testbed.inject(Fault(kind, volume="volume", caller="host-a"))
         iscsi.testbed.inject(Fault("partition", caller="host-a", for_ns=100 * SECOND))
         iscsi.runtime.sleep(200 * SECOND)
-        assert iscsi.recorder.find("session.lost") == []
+        assert iscsi.recorder.find("session.lost") == [] and target_of(iscsi).carriers() == ()
         target_of(iscsi).initiators.set("host-a", "changed")
-        attachment.write(1, 12)
+        iscsi.primary.attach("volume", "host-a").write(1, 12)
         assert iscsi.store.image("volume") == {1: 12}
 
     iscsi.run(body)

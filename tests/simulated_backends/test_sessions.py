@@ -11,6 +11,7 @@ from harness.runtime.agenda import Agenda
 from simulated_backends.iscsi.session import IscsiTarget, SessionTimes
 from simulated_backends.iscsi.testbed import IscsiTestbed
 from simulated_backends.nfs.testbed import NfsTestbed
+from simulated_backends.profiles import ProfileError
 
 
 def test_the_larger_wait_and_the_smaller_retain_win() -> None:
@@ -27,6 +28,17 @@ def test_the_loss_policy_of_lio_and_open_iscsi() -> None:
     assert (loss.detection_ns, loss.time2wait_ns, loss.time2retain_ns) == (45 * 10**9, 2 * 10**9, 0)
     assert loss.then == "finish"
     testbed.close()
+
+
+@pytest.mark.parametrize("end", ["nop_in", "nop_out"])
+def test_both_ends_of_a_session_send_keep_alives(end: str) -> None:
+    """An interval of 0 is refused by its name: without pings an end would never know that its session is lost."""
+    with pytest.raises(ProfileError, match=f"{end}_interval_ns is 0; it must be at least 1"):
+        IscsiTestbed(seed=1, options={f"{end}_interval_ns": 0})
+    response = "nop_in_response_ns" if end == "nop_in" else "nop_out_timeout_ns"
+    with pytest.raises(ProfileError, match=f"{response} is -1; it must be at least 0"):
+        IscsiTestbed(seed=1, options={response: -1})
+    IscsiTestbed(seed=1, options={f"{end}_interval_ns": 1, response: 0}).close()
 
 
 def test_the_loss_policy_of_a_lease() -> None:
