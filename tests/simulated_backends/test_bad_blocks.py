@@ -1,0 +1,54 @@
+"""Who meets a bad block: readers where they are when it goes bad, of the content that they read."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from worlds import TESTBEDS, World
+
+from harness.runtime import SECOND
+from harness.schedule import Fault
+from harness.storage import BLOCK, BLOCKS_PER_GIB, TransferFailed
+
+
+def spoil(world: World, block: int, volume: str = "volume", backend: str = "primary") -> None:
+    """Let a block of an object of 1 GiB go bad now."""
+    fraction = block / BLOCKS_PER_GIB
+    world.testbed.inject(Fault("medium.error", backend=backend, volume=volume, fraction=fraction))
+
+
+@pytest.mark.parametrize("point_in_time", [True, False])
+@pytest.mark.parametrize("is_mended", [True, False])
+@pytest.mark.parametrize("name", sorted(TESTBEDS))
+@settings(deadline=None, max_examples=15)
+@given(block=st.integers(0, BLOCKS_PER_GIB // 16), after_ns=st.integers(1, SECOND // 10))
+def test_a_reader_meets_what_is_bad_when_it_gets_there(
+    name: str, point_in_time: bool, is_mended: bool, block: int, after_ns: int
+) -> None:
+    """Reading chunk by chunk fails at a block that goes bad ahead of it, or that was bad and is written too late."""
+    world = World(name)
+
+    def body() -> None:
+        attachment = world.volume()
+        attachment.write(BLOCKS_PER_GIB - 1, world.recorder.next_stamp())
+        if is_mended:
+            spoil(world, block)
+        reader = world.store.begin_read("volume", point_in_time, 1 << 20)
+        consumer = world.runtime.spawn("consumer", lambda: list(reader))
+        world.runtime.sleep(after_ns)
+        at = reader.transfer.moved()
+        if is_mended:
+            world.store.held.find("volume").write(block, world.recorder.next_stamp())
+            fails = point_in_time or at >= block * BLOCK
+        else:
+            spoil(world, block)
+            fails = at <= block * BLOCK
+        with pytest.raises(TransferFailed, match=f"block {block} ") if fails else contextlib.nullcontext():
+            consumer.wait()
+        assert reader.transfer.moved() == (block * BLOCK if fails else reader.transfer.total)
+        reader.close()
+
+    world.run(body)
