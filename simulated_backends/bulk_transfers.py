@@ -169,7 +169,7 @@ class BulkTransfers:
             held.readers -= 1
             _unread(held, transfer, crawl)
 
-        held.read_by(transfer.fail_at, is_live=not point_in_time)
+        held.read_by(transfer.fail_at, frozen=content)
         return StreamReader(transfer, chunk_bytes, look, release)
 
     # ---- parts -----------------------------------------------------------------------------------------------------
@@ -218,7 +218,7 @@ class BulkTransfers:
         target.partial = lambda: arrived(seen(), transfer.moved(), rank)
         if reads:
             target.starve = lambda: _starve(transfer, seen(), rank, into)
-            source.read_by(transfer.fail_at, rank, not point_in_time)
+            source.read_by(transfer.fail_at, rank, frozen)
         else:
             target.bad.update(source.bad)
         return transfer

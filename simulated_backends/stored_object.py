@@ -21,14 +21,14 @@ class FailAt(Protocol):
 
 
 class Reader(NamedTuple):
-    """A transfer that reads an object's blocks in the order of their rank, live or as they were when it began.
+    """A transfer that reads an object's blocks in the order of their rank: `frozen` ones, or (None) live.
 
     `is_job` is whether a job of the backend does, and not a host.
     """
 
     fail_at: FailAt
     rank: Rank
-    is_live: bool
+    frozen: Content | None
     is_job: bool
 
 
@@ -139,19 +139,24 @@ class HeldObject:
     def spoil(self, block: int) -> None:
         """A block can't be read from now on, until it is written; transfers that get to it fail.
 
-        The same goes for the objects that share it, each until its own is written.
+        The same goes for the objects that share it, each until its own is written, and for what reads it frozen.
         """
-        for held in (self, *self.sharers(block)):
-            held.bad.add(block)
+        stamp = self.content.stamp(block)
+        for held in tuple(self.kin or (self,)):
+            if held.content.stamp(block) == stamp:
+                held.bad.add(block)
             for reader in tuple(held.reading):
-                held._fail(reader, block)
+                if (reader.frozen or held.content).stamp(block) == stamp:
+                    held._fail(reader, block)
 
-    def read_by(self, fail_at: FailAt, rank: Rank = ascending, is_live: bool = True, is_job: bool = True) -> None:
+    def read_by(
+        self, fail_at: FailAt, rank: Rank = ascending, frozen: Content | None = None, is_job: bool = True
+    ) -> None:
         """A transfer begins to read the object's blocks; it fails at the first that is bad when it gets there.
 
-        One that does not read the live object fails as well where the block was written in the meantime.
+        One that reads them as they were, `frozen` just now, fails as well where the block was written in the meantime.
         """
-        reader = Reader(fail_at, rank, is_live, is_job)
+        reader = Reader(fail_at, rank, frozen, is_job)
         self.reading.append(reader)
         for block in sorted(self.bad):
             self._fail(reader, block)
@@ -189,7 +194,7 @@ class HeldObject:
         return StoredObject(self.id, self.kind, self.size, self.complete, self.parent, self.identity)
 
     def _fail(self, reader: Reader, block: int) -> None:
-        still = (lambda: block in self.bad) if reader.is_live else None
+        still = (lambda: block in self.bad) if reader.frozen is None else None
         reader.fail_at(reader.rank(block) * BLOCK, self.medium_error(block), still)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given, settings
@@ -50,5 +51,52 @@ def test_a_reader_meets_what_is_bad_when_it_gets_there(
             consumer.wait()
         assert reader.transfer.moved() == (block * BLOCK if fails else reader.transfer.total)
         reader.close()
+
+    world.run(body)
+
+
+@pytest.mark.parametrize("reads", ["a copy", "a reader"])
+@pytest.mark.parametrize("goes_bad", ["before", "after"])
+def test_what_is_read_as_it_was_minds_its_own_blocks_only(world: World, reads: str, goes_bad: str) -> None:
+    """A point-in-time read of a block that is overwritten ahead of it needs the old one, and fails only by that."""
+
+    def body() -> None:
+        attachment = world.volume()
+        expected = world.fill(attachment)
+        block = world.block_at(0.75)
+        is_copy = reads == "a copy"
+        reader = world.store.begin_read("volume", True, 1 << 20)
+        transfer = world.copy("volume", "copy") if is_copy else reader.transfer
+        work = world.runtime.spawn("work", transfer.wait if is_copy else lambda: list(reader))
+        world.sleep_until(transfer, 1 / 8)
+        if goes_bad == "before":
+            spoil(world, block)
+        attachment.write(block, world.recorder.next_stamp())
+        if goes_bad == "after":
+            spoil(world, block)
+        with pytest.raises(TransferFailed) if goes_bad == "before" else contextlib.nullcontext():
+            work.wait()
+        if is_copy and goes_bad == "after":
+            assert world.store.image("copy") == expected
+        reader.close()
+
+    world.run(body)
+
+
+def test_a_read_fails_by_a_shared_block_that_its_object_shows_no_more(make_world: Callable[..., World]) -> None:
+    """A point-in-time copy reads the block that a snapshot shares, also after the volume got its own."""
+    world = make_world(snapshot_kind="redirect-on-write")
+
+    def body() -> None:
+        attachment = world.volume()
+        world.fill(attachment)
+        world.copy("volume", "snapshot", "snapshot").wait()
+        block = world.block_at(0.75)
+        copy, live = world.copy("volume", "copy"), world.copy("volume", "live copy", point_in_time=False)
+        attachment.write(block, world.recorder.next_stamp())
+        spoil(world, block, "snapshot")
+        with pytest.raises(TransferFailed, match=f"block {block} "):
+            copy.wait()
+        live.wait()
 
     world.run(body)
