@@ -15,7 +15,7 @@ from simulated_backends.content import Crawl, Rank, ascending
 from simulated_backends.fabric import Fabric, Path
 from simulated_backends.held_objects import HeldObjects
 from simulated_backends.profiles import SHARING_KINDS
-from simulated_backends.stored_object import HeldObject, arrived
+from simulated_backends.stored_object import Arrival, HeldObject, arrived
 from simulated_backends.transfers import BulkTransfer, StreamReader, StreamTransfer, TimedWork, Work
 
 
@@ -98,9 +98,9 @@ class BulkTransfers:
 
         def cut_over() -> None:
             let_go()
-            volume.bad.clear()
             for block, stamp in crawl.kept.items():  # a mover that does not mirror loses what it had passed
                 volume.write(block, stamp)
+            volume.bad = arrival.bad()
             objects.take(volume)
             volume.pool, volume.lineage = into.pool, arriving.lineage
             volume.moved_away = None
@@ -109,6 +109,8 @@ class BulkTransfers:
 
         name = f"move of {volume_id} from {here} to {there}"
         transfer = BulkTransfer(self._runtime, name, volume.bytes, cut_over, let_go)
+        carried = volume.content.stamp if live else None
+        arrival = arriving.arrival = Arrival(transfer.moved, rank, volume.bytes // BLOCK, carried)
         arriving.partial = lambda: arrived(seen(), transfer.moved(), rank)
         arriving.starve = lambda: _starve(transfer, seen(), rank, into)
         path = self._path_to(into)
@@ -207,7 +209,9 @@ class BulkTransfers:
                 target.content = source.content.freeze()
                 for block, stamp in crawl.kept.items():
                     target.content.write(block, stamp)
-            target.partial = target.starve = None
+            if target.arrival is not None:
+                target.bad = target.arrival.bad()
+            target.partial = target.starve = target.arrival = None
             target.complete = True
 
         def discard() -> None:
@@ -218,6 +222,7 @@ class BulkTransfers:
         target.partial = lambda: arrived(seen(), transfer.moved(), rank)
         if reads:
             target.starve = lambda: _starve(transfer, seen(), rank, into)
+            target.arrival = Arrival(transfer.moved, rank, source.bytes // BLOCK)
             source.read_by(transfer.fail_at, rank, frozen)
         else:
             target.bad.update(source.bad)

@@ -32,6 +32,32 @@ class Reader(NamedTuple):
     is_job: bool
 
 
+class Arrival:
+    """What goes bad of an object while a transfer brings its first `blocks`, in the order of their rank.
+
+    A block that has not arrived is written when it does. Where writes are carried over to those that have, `shown`
+    gives the stamp that a block has by them.
+    """
+
+    def __init__(
+        self, moved: Callable[[], int], rank: Rank, blocks: int, shown: Callable[[int], int] | None = None
+    ) -> None:
+        self._moved = moved
+        self._rank = rank
+        self._blocks = blocks
+        self._shown = shown or (lambda block: 0)
+        self._spoiled: dict[int, int] = {}
+
+    def spoil(self, block: int) -> None:
+        """A block goes bad."""
+        if block >= self._blocks or (self._rank(block) + 1) * BLOCK <= self._moved():
+            self._spoiled[block] = self._shown(block)
+
+    def bad(self) -> set[int]:
+        """The blocks that went bad and were not written since."""
+        return {block for block, stamp in self._spoiled.items() if self._shown(block) == stamp}
+
+
 @dataclass(eq=False)
 class HeldObject:
     """A volume or snapshot as its backend holds it.
@@ -43,7 +69,8 @@ class HeldObject:
     what fills it that the pool is full. `bad` are blocks that can't be read, `reading` the transfers that read the
     object's blocks. `dirty` are blocks that are in the write cache and not on the disk, `flushing` counts those that
     flushes under way are bringing there, `moved_away` are those whose content at the newest copy-on-write snapshot was
-    moved away for it (None: no snapshot). `suspension` holds the writes of hosts while there is one.
+    moved away for it (None: no snapshot). `suspension` holds the writes of hosts while there is one. `arrival` is
+    what goes bad of an object that is not complete.
     """
 
     id: str
@@ -69,6 +96,7 @@ class HeldObject:
     flushing: int = 0
     moved_away: set[int] | None = None
     suspension: Suspension | None = None
+    arrival: Arrival | None = None
 
     @property
     def bytes(self) -> int:
@@ -141,6 +169,9 @@ class HeldObject:
 
         The same goes for the objects that share it, each until its own is written, and for what reads it frozen.
         """
+        if self.arrival is not None:
+            self.arrival.spoil(block)
+            return
         stamp = self.content.stamp(block)
         for held in tuple(self.kin or (self,)):
             if held.content.stamp(block) == stamp:

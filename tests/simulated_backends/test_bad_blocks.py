@@ -13,6 +13,7 @@ from worlds import TESTBEDS, World
 from harness.runtime import SECOND
 from harness.schedule import Fault
 from harness.storage import BLOCK, BLOCKS_PER_GIB, TransferFailed
+from simulated_backends.host_copy import MediumError
 
 
 def spoil(world: World, block: int, volume: str = "volume", backend: str = "primary") -> None:
@@ -98,5 +99,65 @@ def test_a_read_fails_by_a_shared_block_that_its_object_shows_no_more(make_world
         with pytest.raises(TransferFailed, match=f"block {block} "):
             copy.wait()
         live.wait()
+
+    world.run(body)
+
+
+@pytest.mark.parametrize("point_in_time", [True, False])
+@pytest.mark.parametrize("place", [0.25, 0.75])
+def test_a_block_of_a_copy_goes_bad_after_it_has_arrived(world: World, point_in_time: bool, place: float) -> None:
+    """A block of a copy's target that goes bad before it arrives is written then; one that had arrived stays bad."""
+
+    def body() -> None:
+        world.fill(world.volume())
+        block = world.block_at(place)
+        copy = world.copy("volume", "copy", point_in_time=point_in_time)
+        world.sleep_until(copy, 0.5)
+        spoil(world, block, "copy")
+        copy.wait()
+        with pytest.raises(MediumError) if place < 0.5 else contextlib.nullcontext():
+            world.primary.attach("copy", "host-a").read(block * BLOCK, BLOCK)
+
+    world.run(body)
+
+
+def test_what_a_copy_does_not_write_stays_bad(world: World) -> None:
+    """A block of a copy's target beyond the end of its source can't be read once it went bad under the copy."""
+
+    def body() -> None:
+        world.volume()
+        copy = world.copy("volume", "copy", size=2)
+        world.testbed.inject(Fault("medium.error", backend="primary", volume="copy", fraction=0.75))
+        copy.wait()
+        block = BLOCKS_PER_GIB * 3 // 2
+        with pytest.raises(MediumError):
+            world.primary.attach("copy", "host-a").read(block * BLOCK, BLOCK)
+
+    world.run(body)
+
+
+@pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize("written", ["", "before", "after"])
+@pytest.mark.parametrize("place", [0.25, 0.75])
+def test_what_went_bad_at_the_destination_of_a_move_is_bad_after_it(
+    world: World, live: bool, written: str, place: float
+) -> None:
+    """A block that arrives or is carried over after it went bad is good; one that had arrived is bad until then."""
+
+    def body() -> None:
+        attachment = world.volume()
+        world.fill(attachment)
+        block = world.block_at(place, target="volume")
+        move = world.store.begin_move("volume", world.sibling.store, live=live)
+        world.sleep_until(move, 0.5)
+        if written == "before":
+            attachment.write(block, world.recorder.next_stamp())
+        spoil(world, block, backend="sibling")
+        if written == "after":
+            attachment.write(block, world.recorder.next_stamp())
+        move.wait()
+        stays_bad = place < 0.5 and not (live and written == "after")
+        with pytest.raises(MediumError) if stays_bad else contextlib.nullcontext():
+            attachment.read(block * BLOCK, BLOCK)
 
     world.run(body)
