@@ -161,3 +161,19 @@ def test_what_went_bad_at_the_destination_of_a_move_is_bad_after_it(
             attachment.read(block * BLOCK, BLOCK)
 
     world.run(body)
+
+
+def test_no_block_of_an_empty_volume_goes_bad(world: World) -> None:
+    """A medium error of a volume of 0 GiB says that it hit nothing; the volume can be copied, read and deleted."""
+
+    def body() -> None:
+        world.store.create_volume("volume", 0)
+        spoil(world, 0)
+        (fault,) = world.recorder.find("fault", fault="medium.error")
+        assert fault.fields["block"] == -1
+        world.copy("volume", "copy").wait()
+        assert list(world.store.begin_read("volume", True, 1 << 20)) == []
+        world.store.delete("copy")
+        world.store.delete("volume")
+
+    world.run(body)
