@@ -63,7 +63,7 @@ class BulkTransfers:
             if figures.snapshot_kind == "copy-on-write":
                 source.moved_away = set()
         if request.makes == "snapshot" and source.kind == "volume" and into is objects:
-            objects.make_snapshot(target, source.id)
+            objects.make_snapshot(target, source)
         path = self._path_to(into)
         name = f"copy of {source.id} to {request.target} on {into.pool.name}"
         transfer = self._fill(source, target, into, request.point_in_time, name, reads=not shares)
@@ -124,7 +124,7 @@ class BulkTransfers:
         """
         volume = self._objects.usable(volume_id, "volume")
         snapshot = self._objects.usable(snapshot_id, "snapshot")
-        if snapshot.parent != volume_id:
+        if snapshot.origin is not volume:
             raise Unsupported(f"{snapshot_id} is no snapshot of {volume_id}")
         volume.check_idle()
         volume.changing = "reverted"

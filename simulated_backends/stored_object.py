@@ -70,7 +70,7 @@ class HeldObject:
     object's blocks. `dirty` are blocks that are in the write cache and not on the disk, `flushing` counts those that
     flushes under way are bringing there, `moved_away` are those whose content at the newest copy-on-write snapshot was
     moved away for it (None: no snapshot). `suspension` holds the writes of hosts while there is one. `arrival` is
-    what goes bad of an object that is not complete.
+    what goes bad of an object that is not complete, `origin` the volume that a snapshot was taken of.
     """
 
     id: str
@@ -80,7 +80,7 @@ class HeldObject:
     lineage: int
     identity: str
     provisioned: int
-    parent: str | None = None
+    origin: HeldObject | None = None
     kin: list[HeldObject] | None = None
     complete: bool = True
     content: Content = field(default_factory=Content)
@@ -222,7 +222,8 @@ class HeldObject:
 
     def described(self) -> StoredObject:
         """The object as the storage port shows it."""
-        return StoredObject(self.id, self.kind, self.size, self.complete, self.parent, self.identity)
+        parent = None if self.origin is None else self.origin.id
+        return StoredObject(self.id, self.kind, self.size, self.complete, parent, self.identity)
 
     def _fail(self, reader: Reader, block: int) -> None:
         still = (lambda: block in self.bad) if reader.frozen is None else None
