@@ -214,7 +214,7 @@ class _StreamedBackups(JobEngine):
             raise ObjectBusy(f"{job.source} is being {held.changing}")
         stream = self._stream(job.source, held.bytes, codec(job.technique).name, sink, behind)
         held.readers += 1
-        held.read_by(stream.fail_at, is_live=not job.point_in_time)
+        held.read_by(stream.fail_at, frozen=held.content.freeze() if job.point_in_time else None)
         activity.transfer = stream
         self._faults.arm(activity)
         try:

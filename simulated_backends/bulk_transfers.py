@@ -15,7 +15,7 @@ from simulated_backends.content import Crawl, Rank, ascending
 from simulated_backends.fabric import Fabric, Path
 from simulated_backends.held_objects import HeldObjects
 from simulated_backends.profiles import SHARING_KINDS
-from simulated_backends.stored_object import HeldObject, arrived
+from simulated_backends.stored_object import Arrival, HeldObject, arrived
 from simulated_backends.transfers import BulkTransfer, StreamReader, StreamTransfer, TimedWork, Work
 
 
@@ -61,7 +61,7 @@ class BulkTransfers:
         if snaps and figures.snapshot_kind == "copy-on-write":
             source.moved_away = set()
         if request.makes == "snapshot" and source.kind == "volume" and into is objects:
-            objects.make_snapshot(target, source.id)
+            objects.make_snapshot(target, source)
         path = self._path_to(into)
         name = f"copy of {source.id} to {request.target} on {into.pool.name}"
         transfer = self._fill(source, target, into, request.point_in_time, name, reads=not shares)
@@ -96,9 +96,9 @@ class BulkTransfers:
 
         def cut_over() -> None:
             let_go()
-            volume.bad.clear()
             for block, stamp in crawl.kept.items():  # a mover that does not mirror loses what it had passed
                 volume.write(block, stamp)
+            volume.bad = arrival.bad()
             objects.take(volume)
             volume.pool, volume.lineage = into.pool, arriving.lineage
             volume.moved_away = None
@@ -107,6 +107,8 @@ class BulkTransfers:
 
         name = f"move of {volume_id} from {here} to {there}"
         transfer = BulkTransfer(self._runtime, name, volume.bytes, cut_over, let_go)
+        carried = volume.content.stamp if live else None
+        arrival = arriving.arrival = Arrival(transfer.moved, rank, volume.bytes // BLOCK, carried)
         arriving.partial = lambda: arrived(seen(), transfer.moved(), rank)
         arriving.starve = lambda: _starve(transfer, seen(), rank, into)
         path = self._path_to(into)
@@ -121,7 +123,7 @@ class BulkTransfers:
         """
         volume = self._objects.usable(volume_id, "volume")
         snapshot = self._objects.usable(snapshot_id, "snapshot")
-        if snapshot.parent != volume_id:
+        if snapshot.origin is not volume:
             raise Unsupported(f"{snapshot_id} is no snapshot of {volume_id}")
         volume.check_idle()
         volume.changing = "reverted"
@@ -168,7 +170,7 @@ class BulkTransfers:
             held.readers -= 1
             _unread(held, transfer, crawl)
 
-        held.read_by(transfer.fail_at, is_live=not point_in_time)
+        held.read_by(transfer.fail_at, frozen=content)
         return StreamReader(transfer, chunk_bytes, look, release)
 
     # ---- parts -----------------------------------------------------------------------------------------------------
@@ -208,7 +210,9 @@ class BulkTransfers:
                 target.content = source.content.freeze()
                 for block, stamp in crawl.kept.items():
                     target.content.write(block, stamp)
-            target.partial = target.starve = None
+            if target.arrival is not None:
+                target.bad = target.arrival.bad()
+            target.partial = target.starve = target.arrival = None
             target.complete = True
 
         def discard() -> None:
@@ -219,7 +223,8 @@ class BulkTransfers:
         target.partial = lambda: arrived(seen(), transfer.moved(), rank)
         if reads:
             target.starve = lambda: _starve(transfer, seen(), rank, into)
-            source.read_by(transfer.fail_at, rank, not point_in_time)
+            target.arrival = Arrival(transfer.moved, rank, source.bytes // BLOCK)
+            source.read_by(transfer.fail_at, rank, frozen)
         else:
             target.bad.update(source.bad)
         return transfer

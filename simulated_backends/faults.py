@@ -281,9 +281,9 @@ class FaultInjector:
         store = self._backends[fault.backend].store
         held = store.find(fault.volume) if fault.volume else store.being_read()
         volume = fault.volume if held is None else held.id
-        block = -1 if held is None else int(fault.fraction * held.bytes) // BLOCK
+        block = -1 if held is None or not held.size else int(fault.fraction * held.bytes) // BLOCK
         self._recorder.emit("fault", fault=fault.kind, backend=fault.backend, volume=volume, block=block)
-        if held is not None:
+        if held is not None and block >= 0:
             held.spoil(block)
 
     def _pause_jobs(self, fault: Fault) -> None:

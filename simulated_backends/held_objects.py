@@ -27,7 +27,7 @@ class HeldObjects:
         self._mint_identity = mint_identity
         self._lineages = itertools.count(1)
         self._by_id: dict[str, HeldObject] = {}
-        self._snapshots: dict[str, dict[str, None]] = {}
+        self._snapshots: dict[HeldObject, dict[str, None]] = {}
         self._sharing_gib = 0  # the size of all snapshots that share blocks: they can't keep more for themselves
         self._kept: KeptBlocks | None = None
 
@@ -61,7 +61,7 @@ class HeldObjects:
 
     def snapshots_of(self, volume: HeldObject) -> list[str]:
         """The ids of the snapshots here that were taken of that volume, sorted."""
-        return sorted(self._snapshots.get(volume.id, ()))
+        return sorted(self._snapshots.get(volume, ()))
 
     def used_bytes(self) -> int:
         """Bytes that the objects take of the pool."""
@@ -139,17 +139,20 @@ class HeldObjects:
             if len(kin) == 1 and kin[0].provisioned:
                 kin[0].kin = kin[0].kept = None
         self._account(-held.provisioned, 0 if held.provisioned else -held.size)
-        if held.parent is not None:
-            self._snapshots[held.parent].pop(held.id, None)
+        if held.origin is not None:
+            snapshots = self._snapshots[held.origin]
+            del snapshots[held.id]
+            if not snapshots:
+                del self._snapshots[held.origin]
 
     def remove(self, held: HeldObject) -> None:
         """Take an object off the pool; it is gone. Raises KeyError if it is not here."""
         held.gone = True
         held.resume()
         self.take(held)
-        parent = self.get(held.parent or "")
-        if parent is not None and not self.snapshots_of(parent):
-            parent.moved_away = None
+        volume = held.origin
+        if volume is not None and volume.pool is self.pool and not self.snapshots_of(volume):
+            volume.moved_away = None
 
     def provision(self, held: HeldObject, gib: int) -> None:
         """Let an object that is here count as so many GiB."""
@@ -170,10 +173,10 @@ class HeldObjects:
         if volume.kept is not None and volume.kin is not None:
             volume.kept.put(volume.lineage, _kept_by(volume.kin))
 
-    def make_snapshot(self, held: HeldObject, volume_id: str) -> None:
+    def make_snapshot(self, held: HeldObject, volume: HeldObject) -> None:
         """Note of which volume an object that is here is a snapshot."""
-        held.parent = volume_id
-        self._snapshots.setdefault(volume_id, {})[held.id] = None
+        held.origin = volume
+        self._snapshots.setdefault(volume, {})[held.id] = None
 
     def _account(self, gib: int, sharing_gib: int = 0) -> None:
         """So much more is provisioned, and only shared; what snapshots keep is counted while it might not fit."""

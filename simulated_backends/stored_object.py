@@ -22,15 +22,41 @@ class FailAt(Protocol):
 
 
 class Reader(NamedTuple):
-    """A transfer that reads an object's blocks in the order of their rank, live or as they were when it began.
+    """A transfer that reads an object's blocks in the order of their rank: `frozen` ones, or (None) live.
 
     `is_job` is whether a job of the backend does, and not a host.
     """
 
     fail_at: FailAt
     rank: Rank
-    is_live: bool
+    frozen: Content | None
     is_job: bool
+
+
+class Arrival:
+    """What goes bad of an object while a transfer brings its first `blocks`, in the order of their rank.
+
+    A block that has not arrived is written when it does. Where writes are carried over to those that have, `shown`
+    gives the stamp that a block has by them.
+    """
+
+    def __init__(
+        self, moved: Callable[[], int], rank: Rank, blocks: int, shown: Callable[[int], int] | None = None
+    ) -> None:
+        self._moved = moved
+        self._rank = rank
+        self._blocks = blocks
+        self._shown = shown or (lambda block: 0)
+        self._spoiled: dict[int, int] = {}
+
+    def spoil(self, block: int) -> None:
+        """A block goes bad."""
+        if block >= self._blocks or (self._rank(block) + 1) * BLOCK <= self._moved():
+            self._spoiled[block] = self._shown(block)
+
+    def bad(self) -> set[int]:
+        """The blocks that went bad and were not written since."""
+        return {block for block, stamp in self._spoiled.items() if self._shown(block) == stamp}
 
 
 @dataclass(eq=False)
@@ -46,7 +72,8 @@ class HeldObject:
     that can't be read, `reading` the transfers that read the object's blocks. `dirty` are blocks that are in the write
     cache and not on the disk, `flushing` counts those that flushes under way are bringing there, `moved_away` are those
     whose content at the newest copy-on-write snapshot was moved away for it (None: no snapshot). `suspension` holds the
-    writes of hosts while there is one.
+    writes of hosts while there is one. `arrival` is what goes bad of an object that is not complete, `origin` the
+    volume that a snapshot was taken of.
     """
 
     id: str
@@ -56,7 +83,7 @@ class HeldObject:
     lineage: int
     identity: str
     provisioned: int
-    parent: str | None = None
+    origin: HeldObject | None = None
     kin: list[HeldObject] | None = None
     kept: KeptBlocks | None = None
     complete: bool = True
@@ -73,6 +100,7 @@ class HeldObject:
     flushing: int = 0
     moved_away: set[int] | None = None
     suspension: Suspension | None = None
+    arrival: Arrival | None = None
 
     @property
     def bytes(self) -> int:
@@ -155,19 +183,27 @@ class HeldObject:
     def spoil(self, block: int) -> None:
         """A block can't be read from now on, until it is written; transfers that get to it fail.
 
-        The same goes for the objects that share it, each until its own is written.
+        The same goes for the objects that share it, each until its own is written, and for what reads it frozen.
         """
-        for held in (self, *self.sharers(block)):
-            held.bad.add(block)
+        if self.arrival is not None:
+            self.arrival.spoil(block)
+            return
+        stamp = self.content.stamp(block)
+        for held in tuple(self.kin or (self,)):
+            if held.content.stamp(block) == stamp:
+                held.bad.add(block)
             for reader in tuple(held.reading):
-                held._fail(reader, block)
+                if (reader.frozen or held.content).stamp(block) == stamp:
+                    held._fail(reader, block)
 
-    def read_by(self, fail_at: FailAt, rank: Rank = ascending, is_live: bool = True, is_job: bool = True) -> None:
+    def read_by(
+        self, fail_at: FailAt, rank: Rank = ascending, frozen: Content | None = None, is_job: bool = True
+    ) -> None:
         """A transfer begins to read the object's blocks; it fails at the first that is bad when it gets there.
 
-        One that does not read the live object fails as well where the block was written in the meantime.
+        One that reads them as they were, `frozen` just now, fails as well where the block was written in the meantime.
         """
-        reader = Reader(fail_at, rank, is_live, is_job)
+        reader = Reader(fail_at, rank, frozen, is_job)
         self.reading.append(reader)
         for block in sorted(self.bad):
             self._fail(reader, block)
@@ -202,13 +238,14 @@ class HeldObject:
 
     def described(self) -> StoredObject:
         """The object as the storage port shows it."""
-        return StoredObject(self.id, self.kind, self.size, self.complete, self.parent, self.identity)
+        parent = None if self.origin is None else self.origin.id
+        return StoredObject(self.id, self.kind, self.size, self.complete, parent, self.identity)
 
     def _no_room(self, block: int) -> PoolFull:
         return PoolFull(f"the pool of {self.pool.name} is full: no room for block {block} of {self.id}")
 
     def _fail(self, reader: Reader, block: int) -> None:
-        still = (lambda: block in self.bad) if reader.is_live else None
+        still = (lambda: block in self.bad) if reader.frozen is None else None
         reader.fail_at(reader.rank(block) * BLOCK, self.medium_error(block), still)
 
 

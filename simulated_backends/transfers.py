@@ -252,19 +252,22 @@ class StreamTransfer:
         self._stop(TransferFailed(f"{self._name} failed: {reason}"))
 
     def fail_at(self, position: int, reason: str, still: Callable[[], bool] | None = None) -> None:
-        """Fail with the read that gets to the byte at `position`, unless that is past already, or `still` denies it."""
-        if position >= self._done:
-            self._obstacles.add(position, reason, still)
+        """Fail once `position` bytes are read, unless that is past already, or `still` says then that it need not."""
+        if self._over.is_over or self.moved() > position:
+            return
+        before = self._obstacles.next
+        self._obstacles.add(position, reason, still)
+        if self._obstacles.next != before:
+            self._halt()
 
     def advance(self, length: int) -> None:
         """Block until the next `length` bytes are read. Raises what the transfer was stopped with."""
-        self.check()
-        self._arrived = self._runtime.signal(f"{self._name}, next bytes")
-        self._flow = self._fabric.start(self._path, length, lambda: self._arrived.set(None))
-        self._arrived.wait()
-        self._done += length
-        self._flow = None
-        self._meet(self._done)
+        end = self._done + length
+        while self._done < end:
+            self.check()
+            self._meet()
+            obstacle = self._obstacles.next
+            self._read_to(end if obstacle is None else min(obstacle, end))
 
     def check(self) -> None:
         """Raise what the transfer was stopped with, if it was."""
@@ -274,11 +277,25 @@ class StreamTransfer:
     def complete(self) -> None:
         """All was read and consumed. Raises what the transfer was stopped with, at its end too."""
         self.check()
-        self._meet(self._done + 1)
+        self._meet()
         self._over.set(None)
 
-    def _meet(self, end: int) -> None:
-        reason = self._obstacles.met(end)
+    def _read_to(self, position: int) -> None:
+        """Block until the bytes before `position` are read, or the flow that reads them is halted."""
+        arrived = self._arrived = self._runtime.signal(f"{self._name}, next bytes")
+        self._flow = self._fabric.start(self._path, position - self._done, lambda: arrived.set(None))
+        arrived.wait()
+        self._halt()
+
+    def _halt(self) -> None:
+        """Let the flow that is under way end where it is."""
+        if self._flow is not None:
+            self._flow.cancel()
+            self._done, self._flow = self.moved(), None
+            self._arrived.set(None)
+
+    def _meet(self) -> None:
+        reason = self._obstacles.met(self._done + 1)
         if reason is not None:
             self.fail(reason)
             self.check()

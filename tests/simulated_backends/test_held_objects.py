@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 from worlds import SPREAD, World
 
 from harness.model import GIB
-from harness.storage import BLOCK, CopyRequest, StorageError
+from harness.storage import BLOCK, CopyRequest, StorageError, Unsupported
+from harness.testbed import Attachment
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -23,7 +25,7 @@ def test_room_and_snapshots_are_those_of_the_objects(seed: int) -> None:
             held = store.held
             assert held.provisioned == sum(each.provisioned for each in held.values())
             for each in held.values():
-                parents = [o.id for o in held.values() if o.kind == "snapshot" and o.parent == each.id]
+                parents = [o.id for o in store.objects() if o.kind == "snapshot" and o.parent == each.id]
                 assert held.snapshots_of(each) == sorted(parents)
 
     def body() -> None:
@@ -90,5 +92,61 @@ def test_an_inspection_shows_what_had_arrived(world: World) -> None:
         transfer.wait()
         assert inspection.images["copy"] == arrived
         assert 0 < len(arrived) < len(world.store.image("copy"))
+
+    world.run(body)
+
+
+def write_ns(world: World, attachment: Attachment) -> int:
+    """How long a write of a block takes, always the same one."""
+    began_ns = world.runtime.now()
+    attachment.write(SPREAD[1], world.recorder.next_stamp())
+    return world.runtime.now() - began_ns
+
+
+@pytest.mark.parametrize("kind", ["copy-on-write", "redirect-on-write", "full-copy"])
+def test_a_snapshot_is_of_the_volume_that_it_was_taken_of(make_world: Callable[..., World], kind: str) -> None:
+    """A volume that gets the id of a deleted one has none of its snapshots; one that moved there and back has its own.
+
+    So another volume's snapshot neither reverts it nor makes writes to it dearer.
+    """
+    world = make_world(snapshot_kind=kind, snapshots_depend_on_volume=False, service_jitter_ns=0)
+
+    def body() -> None:
+        first = world.volume()
+        expected = world.fill(first)
+        world.copy("volume", "of the first", "snapshot").wait()
+        for here, there in ((world.primary, world.sibling), (world.sibling, world.primary)):
+            here.store.begin_move("volume", there.store, live=True).wait()
+        first.write(SPREAD[1], world.recorder.next_stamp())
+        world.store.begin_revert("volume", "of the first").wait()
+        assert world.store.image("volume") == expected
+        first.detach()
+        world.store.delete("volume")
+        second = world.volume()
+        usual_ns = write_ns(world, second)
+        with pytest.raises(Unsupported, match="no snapshot of volume"):
+            world.store.begin_revert("volume", "of the first")
+        world.copy("volume", "of the second", "snapshot").wait()
+        world.store.delete("of the second")
+        assert write_ns(world, second) == usual_ns
+        assert [o.parent for o in world.store.objects()] == ["volume", None]
+
+    world.run(body)
+
+
+def test_a_deleted_snapshot_of_a_volume_that_moved_changes_nothing_there(make_world: Callable[..., World]) -> None:
+    """The first write after a snapshot moves the old block away, whatever becomes of an older one elsewhere."""
+    world = make_world(snapshot_kind="copy-on-write", snapshots_depend_on_volume=False, service_jitter_ns=0)
+
+    def body() -> None:
+        attachment = world.volume()
+        world.copy("volume", "older", "snapshot").wait()
+        world.store.begin_move("volume", world.sibling.store, live=True).wait()
+        usual_ns = write_ns(world, attachment)
+        request = CopyRequest("volume", "newer", "snapshot", True)
+        world.sibling.store.begin_copy(request, world.sibling.store).wait()
+        world.store.delete("older")
+        assert write_ns(world, attachment) > usual_ns
+        assert write_ns(world, attachment) == usual_ns
 
     world.run(body)
