@@ -67,6 +67,7 @@ class Activity:
     """One entry of the handle table.
 
     `target` and `source` are the objects that its job names; what has no target of its own has its source for one.
+    `destination` is the backend that its job names.
     `transfer` is the bulk work under way, if any; `task` what executes the activity; `over` a signal that is set once
     the activity has reached its end and writes nothing any more, and `answers` are set with it, for those who asked for
     that end; `orphaned` says that its connection is gone, so that nobody can reference it; `fails_at` is the share of
@@ -80,6 +81,7 @@ class Activity:
     verb: str
     target: str
     source: str = ""
+    destination: str = ""
     state: ActivityState = ActivityState.QUEUED
     progress: float | None = 0.0
     result: Any = None

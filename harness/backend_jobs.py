@@ -73,7 +73,7 @@ class JobEngine:
             identity, job.scope, request_id, job.verb, job.target or job.source, handle
         )
         if is_new:
-            activity.source = job.source
+            activity.source, activity.destination = job.source, job.destination
             activity.abortable = self._queue is None or self._queue.is_abortable(activity)
             activity.over = self._runtime.signal(f"activity {activity.handle} is over")
             activity.poll_after = max(0.005, self._profile.whole_copy_ns / SECOND / _POLL_STEPS)

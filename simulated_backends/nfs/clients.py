@@ -79,13 +79,17 @@ class ClientRecord:
         return bool(self.sessions or self.opens or self.stateids)
 
 
+Place = tuple[str, str]
+"""An object by the name of its storage and its id."""
+
+
 @dataclass(frozen=True)
 class Work:
-    """Work on a server's objects: the ids that it names, and of these the one that it makes, removes or changes, so
-    that nothing else may be under way on it; None for none."""
+    """Work on objects: those that it names, and of these the one that it makes, removes or changes, so that nothing
+    else may be under way on it; None for none."""
 
-    names: tuple[str, ...]
-    claimed: str | None
+    names: tuple[Place, ...]
+    claimed: Place | None
 
     def collides_with(self, other: Work) -> bool:
         """Whether one of the two claims an object that the other names."""

@@ -185,7 +185,7 @@ class CopyService:
         possible = size <= self._rules.synchronous_bytes
         if (synchronous and not possible) or (consecutive and not self._rules.consecutive):
             raise OffloadNoReqs(synchronous and possible, self._rules.consecutive)
-        make_way(self._server, _work_of(request))
+        make_way(self._server, self._work_of(request, into))
         owner = self._admit(session_id, into)
         live = replace(request, point_in_time=False)
         if synchronous:
@@ -203,7 +203,7 @@ class CopyService:
         self._admit(session_id, self._store)
         if into is not None and into is not self._store:
             raise NfsError("NFS4ERR_XDEV", f"{request.target} would be on {into.name}; a clone stays where it is")
-        make_way(self._server, _work_of(request))
+        make_way(self._server, self._work_of(request, self._store))
         self._admit(session_id, self._store)
         self._wait_for(replace(request, point_in_time=True), self._store)
 
@@ -306,11 +306,16 @@ class CopyService:
         stateid = f"{self._source.getrandbits(96):024x}"
         while stateid in self._offloads:
             stateid = f"{self._source.getrandbits(96):024x}"
-        offload = self._offloads[stateid] = Offload(owner, stateid, _work_of(request), transfer, into, ended)
+        work = self._work_of(request, into)
+        offload = self._offloads[stateid] = Offload(owner, stateid, work, transfer, into, ended)
         record = self._server.find(owner.client_id)
         if record is not None:
             record.stateids.add(stateid)
         return offload
+
+    def _work_of(self, request: CopyRequest, into: VolumeStore) -> Work:
+        target = (into.name, request.target)
+        return Work(((self._store.name, request.source), target), target)
 
     def _wait_for(self, request: CopyRequest, into: VolumeStore) -> int:
         """Carry out an operation that answers once it is done; returns the bytes copied."""
@@ -353,10 +358,6 @@ class CopyService:
         record = self._server.find(offload.owner.client_id)
         if record is not None:
             record.stateids.discard(offload.stateid)
-
-
-def _work_of(request: CopyRequest) -> Work:
-    return Work((request.source, request.target), request.target)
 
 
 def _status(offload: Offload) -> OffloadStatus:

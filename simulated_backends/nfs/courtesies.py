@@ -9,7 +9,8 @@ from simulated_backends.nfs.server import NfsServer
 def make_way(server: NfsServer, work: Work) -> None:
     """Release silent clients whose state is in the way of that work, of a job or of an operation.
 
-    Blocks until what was in the way is over; does not where nothing was.
+    Only this server's clients give way: what they make on another by a copy is in the way of work there. Blocks until
+    what was in the way is over; does not where nothing was.
     """
     if not server.times.courtesy_ns:
         return

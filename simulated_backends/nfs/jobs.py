@@ -28,6 +28,7 @@ GRACE_RETRY_NS = 5 * SECOND
 COPY_VERBS = frozenset({"copy", "snapshot", "replicate"})
 """The verbs whose work is one copy."""
 
+_AWAY = frozenset({"move", "replicate"})
 _CLAIM_SOURCE = frozenset({"delete", "extend_volume", "move", "revert"})
 _CLAIM_TARGET = COPY_VERBS | {"create_volume"}
 
@@ -110,7 +111,7 @@ class NfsJobEngine(JobEngine):
 
     def make_way(self, activity: Activity) -> None:
         """See `JobEngine.make_way`: silent clients whose state is in the way of the job lose it."""
-        make_way(self._server, _work_of(activity))
+        make_way(self._server, self._work_of(activity))
         if activity.cancel_reason is not None:
             raise TransferCancelled(activity.cancel_reason)
 
@@ -157,7 +158,7 @@ class NfsJobEngine(JobEngine):
                 continue
             owner = self._server.owner_of(activity.started_by.connection_id)
             if owner is not None:
-                yield Held(owner.client_id, _work_of(activity), activity.over)
+                yield Held(owner.client_id, self._work_of(activity), activity.over)
 
     def session_destroyed(self, session_id: str) -> None:
         """Jobs that can't outlive the session are stopped."""
@@ -176,13 +177,8 @@ class NfsJobEngine(JobEngine):
             else:
                 self._cancel(activity, why)
 
-
-def _work_of(activity: Activity) -> Work:
-    return Work((activity.source, activity.target), _claimed(activity))
-
-
-def _claimed(activity: Activity) -> str | None:
-    """The object that an activity makes, removes or changes."""
-    if activity.verb in _CLAIM_SOURCE:
-        return activity.source
-    return activity.target if activity.verb in _CLAIM_TARGET else None
+    def _work_of(self, activity: Activity) -> Work:
+        source = (self._store.name, activity.source)
+        target = (activity.destination if activity.verb in _AWAY else self._store.name, activity.target)
+        claimed = source if activity.verb in _CLAIM_SOURCE else target if activity.verb in _CLAIM_TARGET else None
+        return Work((source, target), claimed)

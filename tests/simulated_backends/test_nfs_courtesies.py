@@ -9,6 +9,7 @@ from nfs_world import REQUEST, Nfs
 from test_activities import ListSink
 
 from harness.activity import ActivityState, HandleScope
+from harness.model import Caller
 from harness.runtime import SECOND
 from harness.schedule import Fault
 from harness.storage import CopyRequest, StorageError
@@ -22,6 +23,8 @@ WORK: dict[str, dict[str, Any]] = {
     "revert": {"source": "volume", "target": "snapshot"},
     "read": {"source": "volume", "sink": ListSink()},
     "COPY": {"source": "volume", "target": "copy"},
+    "replicate": {"source": "volume", "target": "new", "destination": "sibling"},
+    "COPY to the sibling": {"source": "volume", "target": "copy", "destination": "sibling"},
 }
 NEEDS: dict[str, dict[str, Any]] = WORK | {
     "delete": {"source": "volume"},
@@ -29,6 +32,7 @@ NEEDS: dict[str, dict[str, Any]] = WORK | {
     "delete the snapshot": {"source": "snapshot"},
     "copy the snapshot": {"source": "snapshot", "target": "elsewhere"},
     "create_volume": {"target": "copy", "size": 1},
+    "move the other": {"source": "new", "destination": "sibling"},
     "COPY elsewhere": {"source": "volume", "target": "elsewhere"},
     "CLONE": {"source": "volume", "target": "copy"},
     "CLONE the snapshot": {"source": "snapshot", "target": "new"},
@@ -57,7 +61,7 @@ class Courtesies(Nfs):
 
         def operate() -> None:
             try:
-                operation(session, request)
+                operation(session, request, self.sibling.store if "destination" in objects else None)
             except StorageError as error:
                 errors.append(error)
 
@@ -90,6 +94,8 @@ def test_a_courtesy_ends_exactly_for_what_it_would_keep_from_others(work: str, n
 
         def body() -> tuple[bool, int]:
             world.store.create_volume("volume", 200)
+            if need == "move the other":
+                world.store.create_volume("new", 1)
             first = world.connect()
             world.wait(first, world.start(first, "snapshot", source="volume", target="snapshot"))
             world.begin_work("host-a", work, WORK[work])
@@ -102,6 +108,22 @@ def test_a_courtesy_ends_exactly_for_what_it_would_keep_from_others(work: str, n
 
     refused, _ = begins(courtesy_ns=0)
     assert begins(courtesy_ns=HOUR) == (False, 1 if refused else 0)
+
+
+def test_a_courtesy_ends_at_its_own_server_only() -> None:
+    """What the copy of a silent client makes on another server is in the way of jobs there, as within its lease."""
+    world = Courtesies(courtesy_ns=HOUR, native_copy_scope=True)
+
+    def body() -> None:
+        world.store.create_volume("volume", 200)
+        world.begin_work("host-a", "replicate", WORK["replicate"])
+        world.lose("host-a")
+        connection = world.sibling.connect(Caller("host-b", "user-b"))
+        handle = world.start(connection, "create_volume", target="new", size=1)
+        assert world.wait(connection, handle).error_code == "exists"
+        assert not world.recorder.find("nfs.client_released") and len(world.copies.offloads()) == 1
+
+    world.run(body)
 
 
 @pytest.mark.parametrize("operation", ["COPY", "CLONE"])
