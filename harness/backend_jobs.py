@@ -348,8 +348,7 @@ class JobEngine:
         try:
             transfer = self.begin_copy(activity, request, peer)
         except ObjectExists:
-            present = next((o for o in peer.objects() if o.id == job.target), None)
-            if present is None or present.kind != "snapshot" or not present.complete:
+            if not any(o.id == job.target and o.kind == "snapshot" and o.complete for o in peer.objects()):
                 raise
             return  # replicated before: the same destination id makes no second copy
         self._follow(activity, transfer)
@@ -369,11 +368,9 @@ class JobEngine:
         figure = self._profile.codecs.get(technique.name)
         try:
             for offset, data in reader:
-                payload, label = technique.compress(data), technique.name
+                label, payload = technique.stored(data)
                 if figure is not None and self._runtime.virtual:
                     self._runtime.sleep(int(len(data) / figure.throughput * SECOND))
-                if len(payload) >= len(data):
-                    payload, label = data, "none"  # C-6: a chunk that does not shrink is stored as it is
                 job.sink.write(offset, len(data), label, payload)
         finally:
             reader.close()

@@ -44,6 +44,11 @@ class Codec:
         """The data, encoded. Raises ModuleNotFoundError where the technique's library is not installed."""
         return self._encode(data)
 
+    def stored(self, data: bytes) -> tuple[str, bytes]:
+        """The label and the payload of a chunk in a backup: one that does not shrink is stored as it is (C-6)."""
+        payload = self.compress(data)
+        return (self.name, payload) if len(payload) < len(data) else ("none", data)
+
     def decompress(self, payload: bytes, length: int) -> bytes:
         """The `length` bytes that `payload` encodes; never makes more than `length` + 1 of them.
 

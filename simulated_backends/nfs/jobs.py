@@ -117,9 +117,7 @@ class NfsJobEngine(JobEngine):
 
     def begin_copy(self, activity: Activity, request: CopyRequest, into: VolumeStore) -> Transfer:
         """See `JobEngine.begin_copy`: an asynchronous COPY, repeated after the grace period."""
-        while left_ns := self.copies.grace_left_ns(into):
-            waiting = GraceWait(self._runtime, min(GRACE_RETRY_NS, left_ns))
-            self._follow(activity, waiting)
+        self._wait_for_grace(activity, into)
         owner = SERVICE
         if self.is_native(activity):
             caller = self._server.owner_of(activity.started_by.connection_id)
@@ -130,9 +128,15 @@ class NfsJobEngine(JobEngine):
 
     def _move(self, job: Job, activity: Activity) -> None:
         into = self._peer(job)
+        self._wait_for_grace(activity, into)
         transfer = self._store.begin_move(job.source, into, live=job.point_in_time)
         with self.copies.ending_with_either(transfer, into):
             self._follow(activity, transfer)
+
+    def _wait_for_grace(self, activity: Activity, into: VolumeStore) -> None:
+        """Block until neither this server nor the one of `into` is in its grace period."""
+        while left_ns := self.copies.grace_left_ns(into):
+            self._follow(activity, GraceWait(self._runtime, min(GRACE_RETRY_NS, left_ns)))
 
     def connection_ended(self, connection_id: str, broke: bool) -> None:
         """See `JobEngine.connection_ended`; what can't be reached any more ends with the session."""

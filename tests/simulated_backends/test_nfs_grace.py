@@ -148,20 +148,24 @@ def test_a_copy_to_another_server_is_refused_in_its_grace(synchronous: bool) -> 
 
 @pytest.mark.parametrize("in_grace", [(), ("primary",), ("sibling",), ("primary", "sibling"), ("stranger",)])
 @pytest.mark.parametrize("native", [False, True])
-def test_a_replication_waits_for_the_grace_of_both_servers(native: bool, in_grace: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("verb", ["replicate", "move"])
+def test_what_goes_to_another_server_waits_for_the_grace_of_both(
+    verb: str, native: bool, in_grace: tuple[str, ...]
+) -> None:
     """It begins once neither server takes only reclaims, and can be aborted before; a third server is no part of it."""
     world = Nfs(native_copy_scope=native)
 
     def body() -> None:
         world.volume()
+        world.primary.store.create_volume("other", 1)
         for number, backend in enumerate(in_grace):
             world.runtime.sleep(number * 10 * SECOND)
             restart(world, backend)
         restarted_ns = world.runtime.now()
         connection = world.connect()
         handles = [
-            world.start(connection, "replicate", source="volume", target=target, destination="sibling")
-            for target in ("whole", "dropped")
+            world.start(connection, verb, source=name, target=name, destination="sibling")
+            for name in ("volume", "other")
         ]
         connection.abort(handles[1])
         assert connection.status(handles[1]).state is ActivityState.ABORTED
@@ -169,7 +173,7 @@ def test_a_replication_waits_for_the_grace_of_both_servers(native: bool, in_grac
         ended = world.recorder.find("activity.ended", handle=handles[0])[0].at_ns - restarted_ns
         waited_ns = world.server.times.grace_ns if {"primary", "sibling"} & {*in_grace} else 0
         assert waited_ns + world.whole_ns <= ended < waited_ns + world.whole_ns + SECOND
-        assert [o.id for o in world.sibling.inspect().objects] == ["whole"]
+        assert [o.id for o in world.sibling.inspect().objects] == ["volume"]
 
     world.run(body)
 
