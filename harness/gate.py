@@ -9,6 +9,15 @@ from harness.recorder import Recorder
 from harness.runtime import Expired, Runtime, Signal, Timer
 
 
+class _Hold:
+    """One owner's hold of a gate, and the timer at which the host releases it by itself."""
+
+    timer: Timer
+
+    def __init__(self, owner: str) -> None:
+        self.owner = owner
+
+
 class WriteGate:
     """One host's gate for one volume (Q-1 to Q-6).
 
@@ -33,7 +42,7 @@ class WriteGate:
         self.host = host
         self._flush = flush
         self._guard = _thread.allocate_lock()  # short critical sections only, never held while switching
-        self._owners: dict[str, Timer] = {}
+        self._holds: dict[str, _Hold] = {}
         self._opened: Signal[None] | None = None
         self._in_flight = 0
         self._drained: Signal[None] | None = None
@@ -52,7 +61,7 @@ class WriteGate:
 
     def is_held_by(self, owner: str) -> bool:
         """Whether that owner's hold still stands."""
-        return owner in self._owners
+        return owner in self._holds
 
     def enter(self) -> None:
         """Wait while the gate holds, then count a write as under way."""
@@ -92,16 +101,20 @@ class WriteGate:
         """
         self._runtime.checkpoint()
         until_ns = self._runtime.clock() + within_ns
-        timer = self._call_later(limit_ns, lambda: self._expire(owner))
+        hold = _Hold(owner)
+        hold.timer = self._call_later(limit_ns, lambda: self._expire(hold))
         with self._guard:
             if self._opened is None:
                 self._opened = self._runtime.signal(f"gate of {self.volume_id} at {self.host} opens")
-            self._owners[owner] = timer
+            before = self._holds.get(owner)
+            self._holds[owner] = hold
             drained = None
             if self._in_flight:
                 drained = self._drained = self._drained or self._runtime.signal(
                     f"writes of {self.volume_id} at {self.host} drain"
                 )
+        if before is not None:
+            before.timer.cancel()
         self._recorder.emit("gate.hold", volume=self.volume_id, host=self.host, owner=owner)
         try:
             if drained is not None:
@@ -109,7 +122,7 @@ class WriteGate:
             if self._flush is not None:
                 self._flush(until_ns)
         except Expired:
-            self._give_back(owner, "gate.timeout")
+            self._give_back(hold, "gate.timeout")
             raise Expired(
                 f"writes to {self.volume_id} at {self.host} were not acknowledged within {within_ns / 1e9:g} s"
             ) from None
@@ -118,24 +131,27 @@ class WriteGate:
     def release(self, owner: str) -> None:
         """Give the hold back; see `harness.testbed.Gate.release`."""
         self._runtime.checkpoint()
-        self._give_back(owner, "gate.release")
-
-    def _expire(self, owner: str) -> None:
-        self._give_back(owner, "gate.expired")
-
-    def _give_back(self, owner: str, kind: str) -> None:
         with self._guard:
-            timer = self._owners.pop(owner, None)
-            if timer is None:
+            hold = self._holds.get(owner)
+        if hold is not None:
+            self._give_back(hold, "gate.release")
+
+    def _expire(self, hold: _Hold) -> None:
+        self._give_back(hold, "gate.expired")
+
+    def _give_back(self, hold: _Hold, kind: str) -> None:
+        with self._guard:
+            if self._holds.get(hold.owner) is not hold:
                 return
+            del self._holds[hold.owner]
             self._giving_back += 1
-        timer.cancel()
+        hold.timer.cancel()
         # recorded before the gate opens, for held writes and for new ones, so that the record's order is that of events
-        self._recorder.emit(kind, volume=self.volume_id, host=self.host, owner=owner)
+        self._recorder.emit(kind, volume=self.volume_id, host=self.host, owner=hold.owner)
         with self._guard:
             self._giving_back -= 1
             opened = None
-            if not self._owners and not self._giving_back:
+            if not self._holds and not self._giving_back:
                 opened, self._opened = self._opened, None
         if opened is not None:
             opened.set(None)
