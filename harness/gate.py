@@ -10,7 +10,7 @@ from harness.runtime import Expired, Runtime, Signal, Timer
 
 
 class _Hold:
-    """One owner's hold of a gate, and the timer at which the host releases it by itself."""
+    """One owner's hold of a gate, and the timer at whose end the host releases it by itself."""
 
     timer: Timer
 
@@ -43,6 +43,7 @@ class WriteGate:
         self._flush = flush
         self._guard = _thread.allocate_lock()  # short critical sections only, never held while switching
         self._holds: dict[str, _Hold] = {}
+        self._first: _Hold | None = None  # the one that closed the gate, whose limit is that of all
         self._opened: Signal[None] | None = None
         self._in_flight = 0
         self._drained: Signal[None] | None = None
@@ -66,18 +67,21 @@ class WriteGate:
     def enter(self) -> None:
         """Wait while the gate holds, then count a write as under way."""
         self._runtime.checkpoint()
-        while True:
+        with self._guard:
+            opened = self._opened
+            if opened is None:
+                self._in_flight += 1
+                return
+            self._held_writes += 1
+        try:
+            opened.wait()  # whoever opens the gate counts it as under way, so that no later hold gets before it
+        except BaseException:
             with self._guard:
-                opened = self._opened
-                if opened is None:
-                    self._in_flight += 1
-                    return
-                self._held_writes += 1
-            try:
-                opened.wait()
-            finally:
-                with self._guard:
-                    self._held_writes -= 1
+                is_held = self._opened is opened
+                self._held_writes -= is_held
+            if not is_held:
+                self.leave()
+            raise
 
     def leave(self) -> None:
         """Count a write as acknowledged."""
@@ -106,14 +110,15 @@ class WriteGate:
         with self._guard:
             if self._opened is None:
                 self._opened = self._runtime.signal(f"gate of {self.volume_id} at {self.host} opens")
-            before = self._holds.get(owner)
-            self._holds[owner] = hold
+                self._first = hold
+            before, self._holds[owner] = self._holds.get(owner), hold
+            goes_on = before is self._first
             drained = None
             if self._in_flight:
                 drained = self._drained = self._drained or self._runtime.signal(
                     f"writes of {self.volume_id} at {self.host} drain"
                 )
-        if before is not None:
+        if before is not None and not goes_on:
             before.timer.cancel()
         self._recorder.emit("gate.hold", volume=self.volume_id, host=self.host, owner=owner)
         try:
@@ -137,7 +142,10 @@ class WriteGate:
             self._give_back(hold, "gate.release")
 
     def _expire(self, hold: _Hold) -> None:
-        self._give_back(hold, "gate.expired")
+        with self._guard:
+            over = list(self._holds.values()) if hold is self._first else [hold]
+        for each in over:
+            self._give_back(each, "gate.expired")
 
     def _give_back(self, hold: _Hold, kind: str) -> None:
         with self._guard:
@@ -145,13 +153,20 @@ class WriteGate:
                 return
             del self._holds[hold.owner]
             self._giving_back += 1
-        hold.timer.cancel()
+            goes_on = hold is self._first
+        if not goes_on:
+            hold.timer.cancel()
         # recorded before the gate opens, for held writes and for new ones, so that the record's order is that of events
         self._recorder.emit(kind, volume=self.volume_id, host=self.host, owner=hold.owner)
         with self._guard:
             self._giving_back -= 1
-            opened = None
+            opened = first = None
             if not self._holds and not self._giving_back:
                 opened, self._opened = self._opened, None
+                first, self._first = self._first, None
+                self._in_flight += self._held_writes
+                self._held_writes = 0
+        if first is not None:
+            first.timer.cancel()
         if opened is not None:
             opened.set(None)
