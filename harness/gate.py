@@ -101,9 +101,12 @@ class WriteGate:
     def hold(self, owner: str, within_ns: int, limit_ns: int) -> None:
         """Hold new writes and drain those under way; see `harness.testbed.Gate.hold`. Times in nanoseconds.
 
-        Raises `Expired` if drain and flush take longer than `within_ns`; the hold is given back then.
+        Raises `Expired` if drain and flush take longer than `within_ns`, and the hold is given back then, or longer
+        than `limit_ns`.
         """
         self._runtime.checkpoint()
+        if limit_ns <= 0:
+            raise Expired(f"{self.volume_id} may not be held at {self.host} any more")
         until_ns = self._runtime.clock() + within_ns
         hold = _Hold(owner)
         hold.timer = self._call_later(limit_ns, lambda: self._expire(hold))
@@ -131,6 +134,8 @@ class WriteGate:
             raise Expired(
                 f"writes to {self.volume_id} at {self.host} were not acknowledged within {within_ns / 1e9:g} s"
             ) from None
+        if not self.is_held_by(owner):
+            raise Expired(f"{self.host} has released {self.volume_id} before its writes were acknowledged")
         self._recorder.emit("gate.quiesced", volume=self.volume_id, host=self.host, owner=owner)
 
     def release(self, owner: str) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from worlds import World
 
-from harness.runtime import SECOND
+from harness.runtime import SECOND, Expired
+from harness.schedule import Fault
 
 
 def test_a_hold_lasts_for_its_own_limit_whatever_its_owner_held_before(world: World) -> None:
@@ -103,5 +105,22 @@ def test_a_held_write_that_is_given_up_is_waited_for_by_nobody(world: World) -> 
             attachment.gate.hold("second", SECOND, 60 * SECOND)
             attachment.gate.release("second")
         assert world.store.image("volume") == {}
+
+    world.run(body)
+
+
+@pytest.mark.parametrize("limit_s", [-1, 0, 5])
+def test_a_hold_whose_limit_is_over_before_the_drain_is_no_quiesce(world: World, limit_s: int) -> None:
+    """Its caller is told that the volume could not be quiesced (Q-6), and nothing is held for it any more."""
+
+    def body() -> None:
+        attachment = world.volume()
+        world.testbed.inject(Fault("drain.stall", volume="volume", for_ns=10 * SECOND))
+        writer = world.runtime.spawn("writer", lambda: attachment.write(1, 11))
+        world.runtime.sleep(1)
+        with pytest.raises(Expired):
+            attachment.gate.hold("owner", 20 * SECOND, limit_s * SECOND)
+        assert not attachment.gate.holding and world.recorder.find("gate.quiesced") == []
+        writer.wait()
 
     world.run(body)
