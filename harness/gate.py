@@ -49,6 +49,7 @@ class WriteGate:
         self._drained: Signal[None] | None = None
         self._held_writes = 0
         self._giving_back = 0
+        self._watchers: list[Callable[[], None]] = []
 
     @property
     def holding(self) -> bool:
@@ -98,6 +99,11 @@ class WriteGate:
         with self._guard:
             self._in_flight += difference
 
+    def watch(self, watcher: Callable[[], None]) -> Callable[[], None]:
+        """Call `watcher`, which must not block, whenever an owner begins to hold; returns what ends that."""
+        self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher)
+
     def hold(self, owner: str, within_ns: int, limit_ns: int) -> None:
         """Hold new writes and drain those under way; see `harness.testbed.Gate.hold`. Times in nanoseconds.
 
@@ -124,6 +130,8 @@ class WriteGate:
         if before is not None and not goes_on:
             before.timer.cancel()
         self._recorder.emit("gate.hold", volume=self.volume_id, host=self.host, owner=owner)
+        for watcher in tuple(self._watchers):
+            watcher()
         try:
             if drained is not None:
                 drained.wait(within_ns)

@@ -150,6 +150,7 @@ class HeldObjects:
         parent = self.get(held.parent or "")
         if parent is not None and not self.snapshots_of(parent):
             parent.moved_away = None
+        held.tell_followers()
 
     def provision(self, held: HeldObject, gib: int) -> None:
         """Let an object that is here count as so many GiB."""
