@@ -126,6 +126,7 @@ class HeldObjects:
         """Take an object in."""
         self._by_id[held.id] = held
         self._account(held.provisioned, 0 if held.provisioned else held.size)
+        held.tell_followers()
 
     def take(self, held: HeldObject) -> None:
         """Give an object away. Raises KeyError if it is not here."""

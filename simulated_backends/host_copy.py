@@ -25,7 +25,7 @@ class HostCopy:
 
     It moves as one flow for as long as both sessions let everything through and the gate of the destination is open.
     Else what is under way is sent again once they do (see `HostRoute`), so that another flow goes on where the last one
-    was.
+    was. The same goes for volumes that come to another pool: the next flow takes the way to there.
 
     A live source is read block after block; what a host writes to the destination is overwritten only by what arrives
     later. What has arrived is put there when the copy stops, and when somebody is to read it (see `HeldObject.settle`).

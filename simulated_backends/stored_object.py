@@ -56,8 +56,8 @@ class HeldObject:
     that can't be read, `reading` the transfers that read the object's blocks. `dirty` are blocks that are in the write
     cache and not on the disk, `flushing` counts those that flushes under way are bringing there, `moved_away` are those
     whose content at the newest copy-on-write snapshot was moved away for it (None: no snapshot). `suspension` holds the
-    writes of hosts while there is one. `arriving` are hosts' copies into the object; `followers` are called when it
-    is gone.
+    writes of hosts while there is one. `arriving` are hosts' copies into the object; `followers` are called when it has
+    come to another pool, or is gone.
     """
 
     id: str
@@ -110,7 +110,7 @@ class HeldObject:
             copy.land()
 
     def tell_followers(self) -> None:
-        """The object is gone."""
+        """The object has come to another pool, or is gone."""
         for follower in tuple(self.followers):
             follower()
 

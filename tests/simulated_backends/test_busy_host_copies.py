@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from worlds import SPREAD, World
 
 from harness.runtime import SECOND, Task
+from harness.schedule import Fault
 from harness.stamps import read_stamp
 from harness.storage import BLOCK, CopyRequest, Image, ObjectUnknown
 from simulated_backends.attachment import SimulatedAttachment
@@ -147,6 +148,27 @@ def test_a_held_copy_that_is_abandoned_is_waited_for_by_nobody(world: World) -> 
             destination.gate.release("second")
         for attachment in (source, destination):
             attachment.detach()
+
+    world.run(body)
+
+
+@pytest.mark.parametrize("moving", ["volume", "copy"])
+def test_a_host_copy_goes_wherever_its_volumes_are(world: World, moving: str) -> None:
+    """Once a volume has moved, the copy of it or to it needs nothing of the backend where it was."""
+
+    def body() -> None:
+        source, destination, expected = ends(world)
+        left, gone_to = (world.primary, world.sibling) if moving == "volume" else (world.sibling, world.primary)
+        move = left.store.begin_move(moving, gone_to.store, True)
+        world.sleep_until(move, 0.8)
+        copying = world.runtime.spawn("copying", lambda: source.copy_to(destination))
+        move.wait()
+        assert not copying.is_over
+        moved_ns = world.runtime.now()
+        world.testbed.inject(Fault("backend.restart", backend=left.name, for_ns=600 * SECOND))
+        copying.wait()
+        assert world.runtime.now() - moved_ns < 60 * SECOND
+        assert (gone_to if moving == "copy" else world.sibling).store.image("copy") == expected
 
     world.run(body)
 
