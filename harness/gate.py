@@ -9,6 +9,15 @@ from harness.recorder import Recorder
 from harness.runtime import Expired, Runtime, Signal, Timer
 
 
+class _Hold:
+    """One owner's hold of a gate, and the timer at whose end the host releases it by itself."""
+
+    timer: Timer
+
+    def __init__(self, owner: str) -> None:
+        self.owner = owner
+
+
 class WriteGate:
     """One host's gate for one volume (Q-1 to Q-6).
 
@@ -33,12 +42,14 @@ class WriteGate:
         self.host = host
         self._flush = flush
         self._guard = _thread.allocate_lock()  # short critical sections only, never held while switching
-        self._owners: dict[str, Timer] = {}
+        self._holds: dict[str, _Hold] = {}
+        self._first: _Hold | None = None  # the one that closed the gate, whose limit is that of all
         self._opened: Signal[None] | None = None
         self._in_flight = 0
         self._drained: Signal[None] | None = None
         self._held_writes = 0
         self._giving_back = 0
+        self._watchers: list[Callable[[], None]] = []
 
     @property
     def holding(self) -> bool:
@@ -52,23 +63,26 @@ class WriteGate:
 
     def is_held_by(self, owner: str) -> bool:
         """Whether that owner's hold still stands."""
-        return owner in self._owners
+        return owner in self._holds
 
     def enter(self) -> None:
         """Wait while the gate holds, then count a write as under way."""
         self._runtime.checkpoint()
-        while True:
+        with self._guard:
+            opened = self._opened
+            if opened is None:
+                self._in_flight += 1
+                return
+            self._held_writes += 1
+        try:
+            opened.wait()  # whoever opens the gate counts it as under way, so that no later hold gets before it
+        except BaseException:
             with self._guard:
-                opened = self._opened
-                if opened is None:
-                    self._in_flight += 1
-                    return
-                self._held_writes += 1
-            try:
-                opened.wait()
-            finally:
-                with self._guard:
-                    self._held_writes -= 1
+                is_held = self._opened is opened
+                self._held_writes -= is_held
+            if not is_held:
+                self.leave()
+            raise
 
     def leave(self) -> None:
         """Count a write as acknowledged."""
@@ -85,57 +99,87 @@ class WriteGate:
         with self._guard:
             self._in_flight += difference
 
+    def watch(self, watcher: Callable[[], None]) -> Callable[[], None]:
+        """Call `watcher`, which must not block, whenever an owner begins to hold; returns what ends that."""
+        self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher)
+
     def hold(self, owner: str, within_ns: int, limit_ns: int) -> None:
         """Hold new writes and drain those under way; see `harness.testbed.Gate.hold`. Times in nanoseconds.
 
-        Raises `Expired` if drain and flush take longer than `within_ns`; the hold is given back then.
+        Raises `Expired` if drain and flush take longer than `within_ns`, and the hold is given back then, or longer
+        than `limit_ns`.
         """
         self._runtime.checkpoint()
+        if limit_ns <= 0:
+            raise Expired(f"{self.volume_id} may not be held at {self.host} any more")
         until_ns = self._runtime.clock() + within_ns
-        timer = self._call_later(limit_ns, lambda: self._expire(owner))
+        hold = _Hold(owner)
+        hold.timer = self._call_later(limit_ns, lambda: self._expire(hold))
         with self._guard:
             if self._opened is None:
                 self._opened = self._runtime.signal(f"gate of {self.volume_id} at {self.host} opens")
-            self._owners[owner] = timer
+                self._first = hold
+            before, self._holds[owner] = self._holds.get(owner), hold
+            goes_on = before is self._first
             drained = None
             if self._in_flight:
                 drained = self._drained = self._drained or self._runtime.signal(
                     f"writes of {self.volume_id} at {self.host} drain"
                 )
+        if before is not None and not goes_on:
+            before.timer.cancel()
         self._recorder.emit("gate.hold", volume=self.volume_id, host=self.host, owner=owner)
+        for watcher in tuple(self._watchers):
+            watcher()
         try:
             if drained is not None:
                 drained.wait(within_ns)
             if self._flush is not None:
                 self._flush(until_ns)
         except Expired:
-            self._give_back(owner, "gate.timeout")
+            self._give_back(hold, "gate.timeout")
             raise Expired(
                 f"writes to {self.volume_id} at {self.host} were not acknowledged within {within_ns / 1e9:g} s"
             ) from None
+        if not self.is_held_by(owner):
+            raise Expired(f"{self.host} has released {self.volume_id} before its writes were acknowledged")
         self._recorder.emit("gate.quiesced", volume=self.volume_id, host=self.host, owner=owner)
 
     def release(self, owner: str) -> None:
         """Give the hold back; see `harness.testbed.Gate.release`."""
         self._runtime.checkpoint()
-        self._give_back(owner, "gate.release")
-
-    def _expire(self, owner: str) -> None:
-        self._give_back(owner, "gate.expired")
-
-    def _give_back(self, owner: str, kind: str) -> None:
         with self._guard:
-            timer = self._owners.pop(owner, None)
-            if timer is None:
+            hold = self._holds.get(owner)
+        if hold is not None:
+            self._give_back(hold, "gate.release")
+
+    def _expire(self, hold: _Hold) -> None:
+        with self._guard:
+            over = list(self._holds.values()) if hold is self._first else [hold]
+        for each in over:
+            self._give_back(each, "gate.expired")
+
+    def _give_back(self, hold: _Hold, kind: str) -> None:
+        with self._guard:
+            if self._holds.get(hold.owner) is not hold:
                 return
+            del self._holds[hold.owner]
             self._giving_back += 1
-        timer.cancel()
+            goes_on = hold is self._first
+        if not goes_on:
+            hold.timer.cancel()
         # recorded before the gate opens, for held writes and for new ones, so that the record's order is that of events
-        self._recorder.emit(kind, volume=self.volume_id, host=self.host, owner=owner)
+        self._recorder.emit(kind, volume=self.volume_id, host=self.host, owner=hold.owner)
         with self._guard:
             self._giving_back -= 1
-            opened = None
-            if not self._owners and not self._giving_back:
+            opened = first = None
+            if not self._holds and not self._giving_back:
                 opened, self._opened = self._opened, None
+                first, self._first = self._first, None
+                self._in_flight += self._held_writes
+                self._held_writes = 0
+        if first is not None:
+            first.timer.cancel()
         if opened is not None:
             opened.set(None)

@@ -159,12 +159,16 @@ class Gate(Protocol):
     def hold(self, owner: str, within_ns: int, limit_ns: int) -> None:
         """Hold new writes, and return once those accepted before are applied and acknowledged.
 
-        Several owners may hold at once. Raises `Expired` after `within_ns`, the hold being given back. The host
-        releases by itself `limit_ns` after the hold began (Q-3), whoever holds.
+        Several owners may hold at once. Raises `Expired` after `within_ns`, the hold being given back, or if the hold
+        ends before. The host releases by itself `limit_ns` after the hold began (Q-3), and where others hold already,
+        at the latest when the limit is over with which the first of them closed the gate: no write is held beyond that.
         """
 
     def release(self, owner: str) -> None:
-        """Give the hold back; the last owner's release lets held writes go on, in order. Repeating it is harmless."""
+        """Give the hold back; the last owner's release lets held writes go on, in order, before any later hold.
+
+        Repeating it is harmless.
+        """
 
     @property
     def holding(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Sequence
 
 from harness.load import StreamLoad
@@ -10,10 +9,10 @@ from harness.recorder import Recorder
 from harness.runtime import Timer
 from harness.runtime.virtual import VirtualRuntime
 from harness.schedule import Fault, later_source
-from harness.storage import BLOCK, PoolFull
+from harness.storage import BLOCK
 from harness.testbed import Attachment, Gate, LoadSpec
-from simulated_backends.content import Crawl, runs, stored_bytes
-from simulated_backends.fabric import Fabric
+from simulated_backends.content import runs, stored_bytes
+from simulated_backends.fabric import Fabric, Path
 from simulated_backends.foreground import ForegroundLoad, Lane
 from simulated_backends.host_copy import HostCopy, MediumError
 from simulated_backends.host_links import HostLinks
@@ -98,6 +97,7 @@ class SimulatedAttachment:
             if not route.carry(session):
                 continue
             bad = sorted(block for block in self._held.bad if first <= block < end)
+            self._held.settle()
             seen = self._held.content.between(first, end)
             self._runtime.sleep(half + rest)
             if not route.carry(session):
@@ -109,7 +109,7 @@ class SimulatedAttachment:
     def extents(self) -> Iterator[tuple[int, int]]:
         """See `harness.testbed.Attachment.extents`."""
         self.writes.check(0, 0)
-        for first, length in runs(self._held.content.image()):
+        for first, length in runs(self._held.image()):
             yield first * BLOCK, length * BLOCK
 
     def copy_to(self, destination: Attachment) -> None:
@@ -117,50 +117,31 @@ class SimulatedAttachment:
 
         It goes over the host's sessions with both ends. Raises ValueError if the destination is smaller or of another
         testbed, `MediumError` at a block that can't be read when it gets there, `PathLost` as `write` does, `PoolFull`
-        at a block that the destination's snapshots would have to keep without room. What had arrived then, or when the
-        copying task was abandoned, stays at the destination.
+        at a block that the destination's snapshots would have to keep without room, `ObjectUnknown` once either volume
+        is gone. What had arrived then, or when the copying task was abandoned, stays at the destination. Detaching
+        either waits for the copy; the gate of the destination holds it up as it holds writes.
         """
         self._runtime.checkpoint()
         self.writes.check(0, 0)
         if not isinstance(destination, SimulatedAttachment):
             raise ValueError(f"{destination.volume_id} is not attached in this testbed")
+        destination.writes.check(0, 0)
         source, target = self._held, destination._held
         if target.size < source.size:
             raise ValueError(f"{target.id} has {target.size} GiB, too few for the {source.size} GiB of {source.id}")
-        here, there = source.pool.medium, target.pool.medium
-        path = (
-            here.disk_read,
-            here.port_out,
-            self._links.port_in,
-            *source.pool.lines_to(target.pool.name),
-            destination._links.port_out,
-            there.port_in,
-            there.disk_write,
-        )
-        copy = HostCopy(self._runtime, self._fabric, path, source.bytes, (self.route, destination.route))
-        crawl = Crawl(copy.moved)
-        source.crawls.append(crawl)
-        source.read_by(copy.fail_at, is_job=False)
 
-        def arrive() -> None:
-            end = copy.moved() // BLOCK
-            seen = crawl.seen(source.content.between(0, end), 0, end)
-            for block in sorted({**target.content.between(0, end), **seen}):
-                target.check_kept(block)
-                target.write(block, seen.get(block, 0))
+        def path() -> Path:
+            return (
+                source.pool.medium.disk_read,
+                source.pool.medium.port_out,
+                self._links.port_in,
+                *source.pool.lines_to(target.pool.name),
+                destination._links.port_out,
+                target.pool.medium.port_in,
+                target.pool.medium.disk_write,
+            )
 
-        try:
-            copy.run(f"host copy of {source.id} to {target.id} is over")
-        except BaseException:
-            with contextlib.suppress(PoolFull):  # the first reason counts
-                arrive()
-            raise
-        else:
-            arrive()
-        finally:
-            copy.cancel()
-            source.unread_by(copy.fail_at)
-            source.crawls = [c for c in source.crawls if c is not crawl]
+        HostCopy(self._runtime, self._fabric, self.writes, destination.writes, path).run()
 
     def load(self, spec: LoadSpec) -> StreamLoad:
         """See `harness.testbed.Attachment.load`."""

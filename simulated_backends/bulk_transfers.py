@@ -78,6 +78,7 @@ class BulkTransfers:
             raise Unsupported(f"{volume_id} is on {here} already")
         objects.check_removable(volume)
         into.check_new(volume_id, volume.size)
+        volume.settle()
         arriving = into.add(volume_id, "volume", volume.size)
         arriving.complete = False
         volume.changing = "moved"
@@ -156,6 +157,7 @@ class BulkTransfers:
         medium = self._objects.pool.medium
         path = (medium.disk_read, medium.port_out)
         transfer = StreamTransfer(self._runtime, self._fabric, path, f"reading of {source}", held.bytes)
+        held.settle()
         content = held.content.freeze() if point_in_time else None
         crawl = Crawl(transfer.moved)
         if content is None:
@@ -187,6 +189,7 @@ class BulkTransfers:
         """A transfer, not begun, that fills `target` from `source`; the target stays incomplete until the end."""
         target.complete = False
         source.readers += 1
+        source.settle()
         frozen = source.content.freeze() if point_in_time else None
         if frozen is not None:
             target.content = frozen  # what it shares, it shares from now on

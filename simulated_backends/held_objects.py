@@ -126,6 +126,7 @@ class HeldObjects:
         """Take an object in."""
         self._by_id[held.id] = held
         self._account(held.provisioned, 0 if held.provisioned else held.size)
+        held.tell_followers()
 
     def take(self, held: HeldObject) -> None:
         """Give an object away. Raises KeyError if it is not here."""
@@ -153,6 +154,7 @@ class HeldObjects:
         volume = held.origin
         if volume is not None and volume.pool is self.pool and not self.snapshots_of(volume):
             volume.moved_away = None
+        held.tell_followers()
 
     def provision(self, held: HeldObject, gib: int) -> None:
         """Let an object that is here count as so many GiB."""

@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 from harness.runtime import Signal
 from harness.runtime.virtual import VirtualRuntime
-from harness.storage import StorageError
+from harness.storage import BLOCK, ObjectUnknown, PoolFull, StorageError
+from simulated_backends.content import Crawl
 from simulated_backends.fabric import Fabric, Flow, Path
 from simulated_backends.route import HostRoute
 from simulated_backends.transfers import Obstacles
+from simulated_backends.write_path import WritePath
 
 
 class MediumError(StorageError):
@@ -19,21 +21,37 @@ class MediumError(StorageError):
 
 
 class HostCopy:
-    """`size` bytes on their way over `path`, between the ends of `routes`.
+    """The content of one volume on its way to another, between the ends of `source` and `target` over `path()`.
 
-    They move as one flow for as long as both sessions let everything through. Else what is under way is sent again once
-    they do (see `HostRoute`), so that another flow goes on where the last one was.
+    It moves as one flow for as long as both sessions let everything through and the gate of the destination is open.
+    Else what is under way is sent again once they do (see `HostRoute`), so that another flow goes on where the last one
+    was. The same goes for volumes that come to another pool: the next flow takes the way to there.
+
+    A live source is read block after block; what a host writes to the destination is overwritten only by what arrives
+    later. What has arrived is put there when the copy stops, and when somebody is to read it (see `HeldObject.settle`).
     """
 
     def __init__(
-        self, runtime: VirtualRuntime, fabric: Fabric, path: Path, size: int, routes: tuple[HostRoute, HostRoute]
+        self,
+        runtime: VirtualRuntime,
+        fabric: Fabric,
+        source: WritePath,
+        target: WritePath,
+        path: Callable[[], Path],
     ) -> None:
         self._runtime = runtime
         self._fabric = fabric
+        self._ends = (source, target)
+        self._source, self._target = source.held, target.held
+        self._gate = target.gate
         self._path = path
-        self._size = size
-        self._routes = routes
+        self._size = source.held.bytes
+        self._name = f"host copy of {source.held.id} to {target.held.id} is over"
         self._before = 0
+        self._landed = 0
+        self._refusal: PoolFull | None = None
+        self._read = Crawl(self.moved)
+        self._overtaken = Crawl(self.moved)
         self._flow: Flow | None = None
         self._over: Signal[None] | None = None
         self._obstacles = Obstacles()
@@ -51,37 +69,91 @@ class HostCopy:
         if self._obstacles.next != before:
             self._halt()
 
-    def run(self, name: str) -> None:
-        """Block until all bytes have arrived; `name` tells what is waited for.
+    def run(self) -> None:
+        """Block until all bytes have arrived.
 
-        Raises `MediumError` where it is to fail, `PathLost` once a route fails.
+        Raises `MediumError` where it is to fail, `PathLost` once a route fails, `ObjectUnknown` once either volume is
+        gone, `PoolFull` at a block that the destination has no room for. What had arrived then stays there.
         """
-        while self.moved() < self._size:
-            reason = self._obstacles.met(self.moved() + 1)
-            if reason is not None:
-                raise MediumError(reason)
-            while not self._is_clear():
-                for route in self._routes:
-                    route.ready()
-            self._run_while_clear(name)
+        source, target = self._source, self._target
+        source.crawls.append(self._read)
+        source.read_by(self.fail_at, is_job=False)
+        target.crawls.append(self._overtaken)
+        target.arriving.append(self)
+        followed = (source.followers, target.followers)
+        for followers in followed:
+            followers.append(self._halt)
+        try:
+            with self._ends[0].busy(), self._ends[1].busy():
+                while self.moved() < self._size:
+                    self._check()
+                    self._run_while_clear()
+                self._check()
+        finally:
+            self._halt()
+            for followers in followed:
+                followers.remove(self._halt)
+            target.arriving.remove(self)
+            source.unread_by(self.fail_at)
+            source.crawls = [crawl for crawl in source.crawls if crawl is not self._read]
+            target.crawls = [crawl for crawl in target.crawls if crawl is not self._overtaken]
 
-    def cancel(self) -> None:
-        """Stop where it is. Harmless when it is over."""
-        if self._flow is not None:
-            self._flow.cancel()
+    def arrived(self) -> dict[int, int]:
+        """See `Arriving.arrived`."""
+        first, end = self._landed, self.moved() // BLOCK
+        seen = self._read.seen(self._source.content.between(first, end), first, end)
+        blocks = sorted({**self._target.content.between(first, end), **seen})
+        return {block: seen.get(block, 0) for block in blocks if block not in self._overtaken.kept}
 
-    def _run_while_clear(self, name: str) -> None:
-        over = self._over = self._runtime.signal(name)
-        self._before = self.moved()
+    def land(self) -> None:
+        """See `Arriving.land`. The copy stops at a block without room."""
+        if self._target.gone or self._refusal is not None:
+            return
+        arrived, self._landed = self.arrived(), self.moved() // BLOCK
+        for block, stamp in arrived.items():
+            try:
+                self._target.check_kept(block)
+            except PoolFull as refusal:
+                self._refusal = refusal
+                self._halt()
+                return
+            self._target.write(block, stamp)
+
+    def _check(self) -> None:
+        for held in (self._source, self._target):
+            if held.gone:
+                raise ObjectUnknown(f"volume {held.id} is gone")
+        if self._refusal is not None:
+            raise self._refusal
+        reason = self._obstacles.met(self.moved() + 1)
+        if reason is not None:
+            raise MediumError(reason)
+
+    def _run_while_clear(self) -> None:
+        for end in self._ends:
+            end.route.ready()
+        self._gate.enter()
+        try:
+            routes = [end.route for end in self._ends]
+            if not self._gate.holding and all(route.is_clear for route in routes):
+                self._flow_until_halted(routes)
+        finally:
+            self._halt()
+            self.land()
+            self._gate.leave()
+
+    def _flow_until_halted(self, routes: list[HostRoute]) -> None:
+        over = self._over = self._runtime.signal(self._name)
+        self._before, self._flow = self.moved(), None
         obstacle = self._obstacles.next
         end = self._size if obstacle is None else min(obstacle, self._size)
-        self._flow = self._fabric.start(self._path, end - self._before, lambda: over.set(None))
+        self._flow = self._fabric.start(self._path(), end - self._before, lambda: over.set(None))
 
         def look() -> None:
-            if not self._is_clear():
+            if not all(route.is_clear for route in routes):
                 self._halt()
 
-        ends = [route.watch(look) for route in self._routes]
+        ends = [*(route.watch(look) for route in routes), self._gate.watch(self._halt)]
         try:
             over.wait()
         finally:
@@ -90,9 +162,7 @@ class HostCopy:
 
     def _halt(self) -> None:
         """Let the flow that is under way end where it is."""
-        self.cancel()
+        if self._flow is not None:
+            self._flow.cancel()
         if self._over is not None:
             self._over.set(None)
-
-    def _is_clear(self) -> bool:
-        return all(route.is_clear for route in self._routes)

@@ -14,6 +14,16 @@ from simulated_backends.pool import Pool
 from simulated_backends.suspension import Suspension
 
 
+class Arriving(Protocol):
+    """What fills an object that is complete and in use: a host's copy."""
+
+    def arrived(self) -> dict[int, int]:
+        """Block → stamp of what has arrived, 0 for zeros, and is not in the content yet."""
+
+    def land(self) -> None:
+        """Put that into the content."""
+
+
 class FailAt(Protocol):
     """What lets a transfer fail at a position in bytes, unless `still` says then that it need not."""
 
@@ -73,7 +83,8 @@ class HeldObject:
     cache and not on the disk, `flushing` counts those that flushes under way are bringing there, `moved_away` are those
     whose content at the newest copy-on-write snapshot was moved away for it (None: no snapshot). `suspension` holds the
     writes of hosts while there is one. `arrival` is what goes bad of an object that is not complete, `origin` the
-    volume that a snapshot was taken of.
+    volume that a snapshot was taken of. `arriving` are hosts' copies into the object; `followers` are called when it
+    has come to another pool, or is gone.
     """
 
     id: str
@@ -94,6 +105,8 @@ class HeldObject:
     partial: Callable[[], dict[int, int]] | None = None
     starve: Callable[[], None] | None = None
     crawls: list[Crawl] = field(default_factory=list)
+    arriving: list[Arriving] = field(default_factory=list)
+    followers: list[Callable[[], None]] = field(default_factory=list)
     bad: set[int] = field(default_factory=set)
     reading: list[Reader] = field(default_factory=list)
     dirty: set[int] = field(default_factory=set)
@@ -118,6 +131,16 @@ class HeldObject:
         """Raises `ObjectBusy` while a transfer of the object is under way."""
         if self.busy_with is not None:
             raise ObjectBusy(f"{self.id} {self.busy_with}")
+
+    def settle(self) -> None:
+        """Take in what hosts' copies have brought; for whoever is to read the content at this instant."""
+        for copy in self.arriving:
+            copy.land()
+
+    def tell_followers(self) -> None:
+        """The object has come to another pool, or is gone."""
+        for follower in tuple(self.followers):
+            follower()
 
     def sharers(self, block: int) -> list[HeldObject]:
         """The other objects that show the same block on the medium."""
@@ -218,6 +241,7 @@ class HeldObject:
 
     def replace(self, content: Content) -> None:
         """Give the object another content as a whole."""
+        self.settle()
         if not self.crawls:
             self.content = content
             return
@@ -227,12 +251,17 @@ class HeldObject:
 
     def image(self) -> Image:
         """What the object shows now; of an incomplete one, what has arrived."""
-        return self.partial() if self.partial is not None else self.content.image()
+        if self.partial is not None:
+            return self.partial()
+        image = self.content.image()
+        for copy in self.arriving:
+            image.update(copy.arrived())
+        return {block: stamp for block, stamp in image.items() if stamp} if self.arriving else image
 
     def look(self) -> Callable[[], Image]:
-        """What works out the image of this instant, later; no block is copied now of an object that is complete."""
-        if self.partial is not None:
-            image = self.partial()
+        """What works out the image of this instant, later; no block is copied now of an object that nothing fills."""
+        if self.partial is not None or self.arriving:
+            image = self.image()
             return lambda: image
         return self.content.freeze().image
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar
 
@@ -88,6 +89,17 @@ class WritePath:
         if self.outstanding:
             self._idle = self._runtime.signal(f"writes to {self.held.id} at {self.host} are acknowledged")
             self._idle.wait()
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Count the body as a write that is under way; `close` waits for it."""
+        other = Write()
+        other.phase = AT_GATE
+        self.outstanding += 1
+        try:
+            yield
+        finally:
+            self.drop(other)
 
     def check(self, offset: int, length: int) -> None:
         """Raises `ObjectUnknown` once the volume is detached or deleted, ValueError for what is not whole blocks in it.

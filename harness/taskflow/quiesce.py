@@ -76,7 +76,12 @@ class Quiesces:
         left_ns = hold.began_ns + self._limit_ns - self._runtime.now()
         if left_ns <= 0:
             return
-        attachment.gate.hold(hold.owner, self._within_ns, left_ns)
+        try:
+            attachment.gate.hold(hold.owner, self._within_ns, left_ns)
+        except Expired:
+            if self._runtime.now() < hold.began_ns + self._limit_ns:
+                raise
+            return
         with self._guard:
             joined = self._holds.get(attachment.volume_id) is hold
             if joined:

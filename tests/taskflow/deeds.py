@@ -196,3 +196,21 @@ def start_repeated_too_late(lab: Lab) -> dict[str, Any]:
         "record": new in lab.catalog.snapshots,
         "left": [i for i in lab.object_ids("primary") if i != volume.id],
     }
+
+
+@deed
+def attach_when_a_hold_is_nearly_over(lab: Lab) -> dict[str, Any]:
+    """Attach a held volume so late that its quiesce is over before the new host has flushed its cache."""
+    volume = lab.volume()
+    lab.attach(volume)
+    late = lab.testbed.backend("primary").attach(volume.id, "late-host")
+    errors: list[str | None] = []
+
+    def hold() -> None:
+        with lab.taskflow.methods._core.quiesces.held(volume.id, "flow", lambda owner: None):
+            (held,) = lab.recorder.find("gate.hold")
+            lab.runtime.sleep(held.at_ns + lab.profile.max_hold_ns - 1 - lab.runtime.now())
+            errors.append(refusal(lambda: lab.taskflow.methods.attach(late)))
+
+    errors.append(refusal(hold))
+    return {"errors": errors, "attached": len(lab.catalog.attachments(volume.id)), "held": late.gate.holding}

@@ -92,3 +92,9 @@ def test_a_start_is_not_repeated_once_the_hold_is_over(do: Deed) -> None:
         "record": False,
         "left": [],
     }
+
+
+def test_attaching_does_not_fail_with_a_quiesce_that_ends(do: Deed) -> None:
+    """A host that joins a quiesce as its time runs out is attached; the method's result is not used."""
+    seen = do("attach_when_a_hold_is_nearly_over")
+    assert seen == {"errors": [None, "QuiesceLost"], "attached": 2, "held": False}
