@@ -157,7 +157,7 @@ class SimulatedAttachment:
         self._runtime.checkpoint()
         if self.is_attached:
             self.writes.close()
-            for fault in self.writes._reply_faults:
+            for fault in self.writes.reply_faults:
                 self._recorder.emit(
                     "fault", fault=fault.kind, volume=self.volume_id, host=self.host, for_ns=fault.for_ns, writes=0
                 )

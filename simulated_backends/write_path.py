@@ -68,7 +68,7 @@ class WritePath:
         self._jitter = jitter
         self._idle: Signal[None] | None = None
         self._stalls: list[tuple[int, int]] = []
-        self._reply_faults: list[Fault] = []
+        self.reply_faults: list[Fault] = []
 
     def write(self, block: int, stamp: int, count: int = 1) -> None:
         """Carry one write of `count` blocks to its end. Blocks; raises as `SimulatedAttachment.write` does."""
@@ -139,7 +139,7 @@ class WritePath:
 
     def hit_reply(self, fault: Fault) -> None:
         """Let the acknowledgement of the next write be lost or late."""
-        self._reply_faults.append(fault)
+        self.reply_faults.append(fault)
 
     # ---- a write, step by step -------------------------------------------------------------------------------------
 
@@ -188,7 +188,7 @@ class WritePath:
         pool, route = held.pool, self._last_route
         if route is None or pool is not self._routed_to or not route.is_clear or pool.medium.queue is not None:
             return None
-        if not self.is_attached or held.gone or self.gate.holding or self._reply_faults:
+        if not self.is_attached or held.gone or self.gate.holding or self.reply_faults:
             return None
         if held.suspension is not None or held.moved_away is not None or pool.is_full or held.kept is not None:
             return None
@@ -260,8 +260,8 @@ class WritePath:
                 self._apply(write.block + more, write.stamp + more)
         except StorageError as refusal:  # which travels back as any answer does
             write.refusal = refusal
-        if self._reply_faults:
-            self._suffer(self._reply_faults.pop(0), write, route)
+        if self.reply_faults:
+            self._suffer(self.reply_faults.pop(0), write, route)
         write.phase = RETURN
         return write.back_ns
 

@@ -1,4 +1,4 @@
-"""A host's own copy beside what else is done to its two volumes: writes, quiesces, detaching, deletion, other transfers."""
+"""A host's own copy beside what else is done to its volumes: writes, quiesces, detaching, deletion, transfers."""
 
 from __future__ import annotations
 
