@@ -59,6 +59,10 @@ class TransferFailed(StorageError):
     code = "transfer-failed"
 
 
+class TransferStarved(PoolFull, TransferFailed):
+    """A transfer found the pool without room under way; its target was removed."""
+
+
 class TransferCancelled(StorageError):
     """A transfer was cancelled; its target was removed."""
 
@@ -79,7 +83,9 @@ class Transfer(Protocol):
         """Bytes moved so far; never decreases."""
 
     def wait(self) -> None:
-        """Block until the transfer is over. Raises `TransferFailed` or `TransferCancelled`; nothing is left then."""
+        """Block until the transfer is over. Raises `TransferFailed` (`TransferStarved` where it found no room for its
+        target) or `TransferCancelled`; nothing is left then.
+        """
 
     def cancel(self, reason: str) -> None:
         """Stop, remove the target, and return once nothing is written any more. Harmless when it is over."""

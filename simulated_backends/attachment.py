@@ -9,23 +9,17 @@ from harness.recorder import Recorder
 from harness.runtime import Timer
 from harness.runtime.virtual import VirtualRuntime
 from harness.schedule import Fault, later_source
-from harness.storage import BLOCK, StorageError
+from harness.storage import BLOCK
 from harness.testbed import Attachment, Gate, LoadSpec
 from simulated_backends.content import Crawl, runs, stored_bytes
 from simulated_backends.fabric import Fabric
 from simulated_backends.foreground import ForegroundLoad, Lane
-from simulated_backends.host_copy import HostCopy
+from simulated_backends.host_copy import HostCopy, MediumError
 from simulated_backends.host_links import HostLinks
 from simulated_backends.route import HostRoute
 from simulated_backends.stored_object import HeldObject
 from simulated_backends.write_path import WritePath
 from simulated_backends.write_run import write_in_turn
-
-
-class MediumError(StorageError):
-    """A block can't be read."""
-
-    code = "medium-error"
 
 
 class SimulatedAttachment:
@@ -120,8 +114,8 @@ class SimulatedAttachment:
         """See `harness.testbed.Attachment.copy_to`; a live source is read block after block.
 
         It goes over the host's sessions with both ends. Raises ValueError if the destination is smaller or of another
-        testbed, `MediumError` at a block that could not be read, `PathLost` as `write` does. What had arrived then, or
-        when the copying task was abandoned, stays at the destination.
+        testbed, `MediumError` at a block that can't be read when it gets there, `PathLost` as `write` does. What had
+        arrived then, or when the copying task was abandoned, stays at the destination.
         """
         self._runtime.checkpoint()
         self.writes.check(0, 0)
@@ -140,17 +134,15 @@ class SimulatedAttachment:
             there.port_in,
             there.disk_write,
         )
-        bad = source.first_bad()
-        length = source.bytes if bad is None else bad * BLOCK
-        copy = HostCopy(self._runtime, self._fabric, path, length, (self.route, destination.route))
+        copy = HostCopy(self._runtime, self._fabric, path, source.bytes, (self.route, destination.route))
         crawl = Crawl(copy.moved)
         source.crawls.append(crawl)
+        source.read_by(copy.fail_at, is_job=False)
         try:
             copy.run(f"host copy of {source.id} to {target.id} is over")
-            if bad is not None:
-                raise MediumError(source.medium_error(bad))
         finally:
             copy.cancel()
+            source.unread_by(copy.fail_at)
             source.crawls = [c for c in source.crawls if c is not crawl]
             end = copy.moved() // BLOCK
             seen = crawl.seen(source.content.between(0, end), 0, end)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from harness.recorder import Recorder
 from harness.runtime.virtual import VirtualRuntime
-from harness.storage import BLOCK, CopyRequest, ObjectBusy, Unsupported
+from harness.storage import BLOCK, CopyRequest, ObjectBusy, TransferStarved, Unsupported
 from simulated_backends.content import Crawl, Rank, ascending
 from simulated_backends.fabric import Fabric, Path
 from simulated_backends.held_objects import HeldObjects
@@ -247,4 +247,4 @@ def _starve(transfer: BulkTransfer, image: dict[int, int], rank: Rank, into: Hel
     moved, pool = transfer.moved(), into.pool
     ahead = min((rank(block) * BLOCK for block in image if (rank(block) + 1) * BLOCK > moved), default=None)
     if ahead is not None and pool.figures.is_thin:
-        transfer.fail_at(max(moved, ahead), f"the pool of {pool.name} is full", lambda: pool.is_full)
+        transfer.fail_at(max(moved, ahead), f"the pool of {pool.name} is full", lambda: pool.is_full, TransferStarved)

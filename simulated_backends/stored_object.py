@@ -21,11 +21,15 @@ class FailAt(Protocol):
 
 
 class Reader(NamedTuple):
-    """A transfer that reads an object's blocks in the order of their rank, live or as they were when it began."""
+    """A transfer that reads an object's blocks in the order of their rank, live or as they were when it began.
+
+    `is_job` is whether a job of the backend does, and not a host.
+    """
 
     fail_at: FailAt
     rank: Rank
     is_live: bool
+    is_job: bool
 
 
 @dataclass(eq=False)
@@ -142,12 +146,12 @@ class HeldObject:
             for reader in tuple(held.reading):
                 held._fail(reader, block)
 
-    def read_by(self, fail_at: FailAt, rank: Rank = ascending, is_live: bool = True) -> None:
+    def read_by(self, fail_at: FailAt, rank: Rank = ascending, is_live: bool = True, is_job: bool = True) -> None:
         """A transfer begins to read the object's blocks; it fails at the first that is bad when it gets there.
 
         One that does not read the live object fails as well where the block was written in the meantime.
         """
-        reader = Reader(fail_at, rank, is_live)
+        reader = Reader(fail_at, rank, is_live, is_job)
         self.reading.append(reader)
         for block in sorted(self.bad):
             self._fail(reader, block)
@@ -159,10 +163,6 @@ class HeldObject:
     def medium_error(self, block: int) -> str:
         """What a reader of a bad block is told."""
         return f"MEDIUM ERROR, unrecovered read error (03/1100) at block {block} of {self.id}"
-
-    def first_bad(self) -> int | None:
-        """The first block that can't be read, if there is one."""
-        return min(self.bad, default=None)
 
     def replace(self, content: Content) -> None:
         """Give the object another content as a whole."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from harness.runtime import Runtime
 from harness.runtime.agenda import Agenda
@@ -60,29 +60,49 @@ class Pausable(Protocol):
         """Take one pause back; go on once there is none left."""
 
 
+class Obstacle(NamedTuple):
+    """Where a transfer is to fail (a position in bytes), why, and what says then whether it still has to; None: yes."""
+
+    position: int
+    reason: str
+    still: Callable[[], bool] | None
+    error: type[TransferFailed] = TransferFailed
+
+
 class Obstacles:
-    """Where a transfer is to fail (positions in bytes), why, and what says then whether it still has to; None: yes."""
+    """The obstacles ahead of a transfer."""
 
     def __init__(self) -> None:
-        self._ahead: list[tuple[int, str, Callable[[], bool] | None]] = []
+        self._ahead: list[Obstacle] = []
 
     @property
     def next(self) -> int | None:
         """The first position ahead."""
-        return self._ahead[0][0] if self._ahead else None
+        return self._ahead[0].position if self._ahead else None
 
-    def add(self, position: int, reason: str, still: Callable[[], bool] | None) -> None:
-        """Let the transfer fail there. Of several reasons at one position the first counts."""
-        self._ahead.append((position, reason, still))
-        self._ahead.sort(key=lambda obstacle: obstacle[0])
+    def add(
+        self,
+        position: int,
+        reason: str,
+        still: Callable[[], bool] | None,
+        error: type[TransferFailed] = TransferFailed,
+    ) -> None:
+        """Let the transfer fail there, as `error`. Of several reasons at one position the first counts."""
+        self._ahead.append(Obstacle(position, reason, still, error))
+        self._ahead.sort(key=lambda obstacle: obstacle.position)
+
+    def hit(self, end: int) -> Obstacle | None:
+        """What lets a transfer fail that has read the bytes before `end`; None if it goes on."""
+        while self._ahead and self._ahead[0].position < end:
+            obstacle = self._ahead.pop(0)
+            if obstacle.still is None or obstacle.still():
+                return obstacle
+        return None
 
     def met(self, end: int) -> str | None:
         """Why a transfer fails that has read the bytes before `end`; None if it goes on."""
-        while self._ahead and self._ahead[0][0] < end:
-            _, reason, still = self._ahead.pop(0)
-            if still is None or still():
-                return reason
-        return None
+        obstacle = self.hit(end)
+        return None if obstacle is None else obstacle.reason
 
 
 class BulkTransfer:
@@ -119,12 +139,18 @@ class BulkTransfer:
         """See `harness.storage.Transfer.moved`."""
         return self._before + (self._work.moved() if self._work is not None else 0)
 
-    def fail_at(self, position: int, reason: str, still: Callable[[], bool] | None = None) -> None:
+    def fail_at(
+        self,
+        position: int,
+        reason: str,
+        still: Callable[[], bool] | None = None,
+        error: type[TransferFailed] = TransferFailed,
+    ) -> None:
         """Fail once `position` bytes are moved, unless that is past already, or `still` says then that it need not."""
         if self._over.is_over or self.moved() > position:
             return
         before = self._obstacles.next
-        self._obstacles.add(position, reason, still)
+        self._obstacles.add(position, reason, still, error)
         if self._obstacles.next != before and self._work is not None:
             self._halt()
             self._go_on()
@@ -148,9 +174,9 @@ class BulkTransfer:
         """See `harness.storage.Transfer.cancel`."""
         self._stop(TransferCancelled(f"{self._name} was cancelled: {reason}"))
 
-    def fail(self, reason: str) -> None:
+    def fail(self, reason: str, error: type[TransferFailed] = TransferFailed) -> None:
         """See `harness.storage.Transfer.fail`."""
-        self._stop(TransferFailed(f"{self._name} failed: {reason}"))
+        self._stop(error(f"{self._name} failed: {reason}"))
 
     def _halt(self) -> None:
         if self._work is not None and not self._over.is_over:
@@ -168,9 +194,9 @@ class BulkTransfer:
             self._work = self._begin(obstacle - self._before, self._meet)
 
     def _meet(self) -> None:
-        reason = self._obstacles.met(self.moved() + 1)
-        if reason is not None:
-            self.fail(reason)
+        obstacle = self._obstacles.hit(self.moved() + 1)
+        if obstacle is not None:
+            self.fail(obstacle.reason, obstacle.error)
         else:
             self._halt()
             self._go_on()

@@ -189,8 +189,8 @@ class SimulatedStore:
         return self.held.get(object_id)
 
     def being_read(self) -> HeldObject | None:
-        """The oldest object that a transfer is reading; None while there is none."""
-        return next((held for held in self.held.values() if held.reading), None)
+        """The oldest object that a job is reading; None while there is none."""
+        return next((held for held in self.held.values() if any(reader.is_job for reader in held.reading)), None)
 
     def usable(self, object_id: str, kind: str | None = None) -> HeldObject:
         """The complete object of that id and kind. Raises `ObjectUnknown` for any other, incomplete ones included."""

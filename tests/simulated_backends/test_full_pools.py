@@ -8,10 +8,11 @@ from functools import partial
 import pytest
 from worlds import SPREAD, World
 
+from harness.activity import ActivityState, HandleScope
 from harness.schedule import Fault
 from harness.stamps import block_bytes
 from harness.storage import BLOCK, BLOCKS_PER_GIB, CopyRequest, PoolFull, StorageError, TransferFailed
-from simulated_backends.attachment import MediumError
+from simulated_backends.host_copy import MediumError
 
 FULL = Fault("pool.full", backend="primary")
 
@@ -102,10 +103,45 @@ def test_a_copy_goes_on_if_the_pool_has_room_in_time(make_world: Callable[..., W
         copy = world.copy("volume", "copy")
         world.sleep_until(copy, 0.25)
         world.testbed.inject(FULL)
-        with pytest.raises(TransferFailed, match="full"):
+        with pytest.raises(TransferFailed, match="full") as ended:
             copy.wait()
+        assert isinstance(ended.value, PoolFull)
         assert copy.moved() == copy.total // 2
         assert world.primary.inspect().find("copy") is None
+
+    world.run(body)
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        {"verb": "copy", "target": "copy"},
+        {"verb": "replicate", "target": "copy", "destination": "sibling"},
+        {"verb": "move", "destination": "sibling"},
+    ],
+)
+@pytest.mark.parametrize("scope", [HandleScope.CONNECTION, HandleScope.USER])
+@pytest.mark.parametrize("under_way", [False, True])
+def test_a_job_that_a_full_pool_ends_says_so(
+    make_world: Callable[..., World], job: dict[str, str], scope: HandleScope, under_way: bool
+) -> None:
+    """A job that finds the pool full under way fails for the same stated reason as one that is started then."""
+    world = make_world(provisioning="thin", snapshot_kind="full-copy")
+
+    def body() -> None:
+        world.fill(world.volume())
+        full = Fault("pool.full", backend=job.get("destination", "primary"))
+        connection = world.connect()
+        if not under_way:
+            world.testbed.inject(full)
+        handle = world.start(connection, source="volume", scope=scope, **job)
+        if under_way:
+            world.runtime.sleep(world.testbed.profile.whole_copy_ns // 4)
+            assert connection.status(handle).state is ActivityState.RUNNING
+            world.testbed.inject(full)
+        status = world.wait(connection, handle)
+        assert (status.state, status.error_code) == (ActivityState.FAILED, "pool-full")
+        assert world.primary.inspect().find("copy") is world.sibling.inspect().find("copy") is None
 
     world.run(body)
 

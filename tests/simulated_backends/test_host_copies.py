@@ -1,17 +1,21 @@
-"""What becomes of a host's own copy when the sessions fail over which it reads and writes."""
+"""What becomes of a host's own copy when the sessions fail over which it reads and writes, or blocks go bad."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from worlds import World
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from worlds import SPREAD, World
 
 from harness.runtime import SECOND
 from harness.schedule import Fault
-from harness.storage import Image
+from harness.storage import BLOCKS_PER_GIB, Image
 from simulated_backends.attachment import SimulatedAttachment
+from simulated_backends.host_copy import MediumError
 from simulated_backends.route import PathLost
 
 
@@ -101,3 +105,55 @@ def test_a_host_copy_fails_with_its_path(iscsi: World, where: dict[str, Any]) ->
         assert iscsi.sibling.store.image("copy") == expected
 
     iscsi.run(body)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.dictionaries(st.integers(0, 64), st.tuples(st.sampled_from(SPREAD[::13]), st.booleans()), max_size=6))
+def test_a_host_copy_meets_the_blocks_that_are_bad_when_it_gets_there(changes: dict[int, tuple[int, bool]]) -> None:
+    """A block that goes bad ends a host copy that has not got there, unless it is written again before that."""
+    world = World("iscsi-sim")
+    deeds = [(number, *changes[number]) for number in sorted(changes)]
+
+    def is_met(number: int) -> bool:
+        return next((spoils for n, block, spoils in reversed(deeds) if n <= number and block == SPREAD[number]), False)
+
+    met = next((SPREAD[number] for number in range(64) if is_met(number)), BLOCKS_PER_GIB)
+
+    def body() -> None:
+        source, destination, expected = ends(world)
+        other = world.primary.attach("volume", "host-b")
+        whole_ns = world.testbed.profile.whole_copy_ns
+        began_ns = world.runtime.now() + whole_ns // 128
+
+        def interfere() -> None:
+            for number, block, spoils in deeds:  # half a step before the copy gets to that one of the spread blocks
+                world.runtime.sleep(began_ns + (2 * number - 1) * whole_ns // 128 - world.runtime.now())
+                if spoils:
+                    fraction = block / BLOCKS_PER_GIB
+                    world.testbed.inject(Fault("medium.error", backend="primary", volume="volume", fraction=fraction))
+                else:
+                    other.write(block, expected[block])
+
+        interfering = world.runtime.spawn("interfering", interfere)
+        world.runtime.sleep(began_ns - world.runtime.now())
+        with pytest.raises(MediumError, match=f"block {met} ") if met in SPREAD else contextlib.nullcontext():
+            source.copy_to(destination)
+        assert world.runtime.now() - began_ns == pytest.approx(whole_ns * met / BLOCKS_PER_GIB, rel=1e-6)
+        assert world.sibling.store.image("copy") == {b: stamp for b, stamp in expected.items() if b < met}
+        interfering.wait()
+
+    world.run(body)
+
+
+def test_a_host_copy_is_no_job(world: World) -> None:
+    """A block goes bad in what a job reads, where no object is named; what only a host copies is left alone."""
+
+    def body() -> None:
+        source, destination, expected = ends(world)
+        at_ns = world.runtime.now() + world.testbed.profile.whole_copy_ns // 2
+        world.testbed.inject(Fault("medium.error", backend="primary", fraction=0.75, at_ns=at_ns))
+        source.copy_to(destination)
+        assert world.sibling.store.image("copy") == expected
+        assert [event.fields["volume"] for event in world.recorder.find("fault")] == [""]
+
+    world.run(body)

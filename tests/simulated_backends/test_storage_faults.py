@@ -14,7 +14,7 @@ from harness.contract import ActivityUnknown, ConnectionLost
 from harness.runtime import SECOND
 from harness.schedule import Fault
 from harness.storage import BLOCK, BLOCKS_PER_GIB, PoolFull, Transfer, TransferFailed
-from simulated_backends.attachment import MediumError
+from simulated_backends.host_copy import MediumError
 
 
 def medium_error(block: int, **fault: Any) -> Fault:
