@@ -89,14 +89,14 @@ class Backends:
 
     def path_between(self, host: str, backend: str, direction: str) -> tuple[Link, ...]:
         """The links that a host reads a backend over, or writes it (`direction` is "read" or "write")."""
-        bed = self.beds[backend]
+        bed, way = self.beds[backend], self.world.way_between(host, backend)
         port, medium = bed.links_of(host), bed.backend(backend).store.medium
         if direction == "write":
-            return (port.port_out, medium.port_in, medium.disk_write)
-        return (medium.disk_read, medium.port_out, port.port_in)
+            return (port.port_out, medium.port_in, medium.disk_write, way)
+        return (medium.disk_read, medium.port_out, port.port_in, way)
 
     def link_names(self) -> list[str]:
-        """The names of all links but those that stand for processors and rates."""
+        """The names of all links but those that stand for processors, rates and the ways between ports."""
         scenario = self.scenario
         groups = [group.host for group in scenario.volume.values()]
         hosts = dict.fromkeys([*scenario.host, scenario.taskflow.host, *(host for host in groups if host is not None)])
@@ -141,8 +141,9 @@ class Backends:
         engine = bed.backend(name).engine
         assert isinstance(engine, _StreamedBackups)
         host = self.scenario.taskflow.host
-        way = BackupPath(lambda: bed.links_of(host), self.backup_link, self.taskflow_cores)
-        engine.stream_backups(self.fabric, way, cores)
+        between = self.world.way_between(host, name)
+        path = BackupPath(between, lambda: bed.links_of(host), self.backup_link, self.taskflow_cores)
+        engine.stream_backups(self.fabric, path, cores)
         engine.replication_setup_ns = plan.replication_setup
         return bed
 

@@ -61,8 +61,10 @@ class Compressor:
 
 @dataclass
 class BackupPath:
-    """What lies behind a backend's port on a backup's way: the taskflow's machine, and the link to the store."""
+    """What lies behind a backend's port on a backup's way: `between` it and the taskflow's machine, that machine, and
+    the link to the store."""
 
+    between: Link
     node: Callable[[], HostLinks]
     store: Link
     compressor: Compressor
@@ -228,7 +230,7 @@ class _StreamedBackups(JobEngine):
 
     def _stream(self, source: str, size: int, technique: str, sink: Any, store: CountingStore) -> _Stream:
         medium, node = self._store.medium, self.way.node()
-        to_node, to_store = (medium.port_out, node.port_in), (node.port_out, self.way.store)
+        to_node, to_store = (medium.port_out, node.port_in, self.way.between), (node.port_out, self.way.store)
         where, used, by_taskflow = self.cores, technique, False
         if technique == "none" and isinstance(sink, CompressingSink):
             where, used, by_taskflow = self.way.compressor, sink.technique, True

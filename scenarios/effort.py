@@ -1,10 +1,11 @@
 """How long a run will be, before it is made: simulated time, and foreground I/Os, of which a scenario allows so many.
 
 An estimate, for a run in which nothing fails. Simulated time is by the closed form where there is one, else the bytes
-of each operation over the slowest part of its way. I/Os are those of every workload over that time. What else takes
-the simulator as long as I/Os do is counted in I/Os: `IOS_OF_OPERATION` for each operation on each volume,
-`IOS_OF_VOLUME` for each volume, one for each second of a stream, one for each `BACKGROUND_IOS` background I/Os; an I/O
-of a workload that is larger than `IO_BYTES` counts once for each so many bytes.
+of each operation over the slowest part of its way. I/Os are those of every workload over that time; closed loops have
+no more than a disk that serves one I/O at a time can take. What else takes the simulator as long as I/Os do is counted
+in I/Os: `IOS_OF_OPERATION` for each operation on each volume, `IOS_OF_VOLUME` for each volume, one for each second of a
+stream, one for each `BACKGROUND_IOS` background I/Os; an I/O of a workload that is larger than `IO_BYTES` counts once
+for each so many bytes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from harness.runtime import SECOND
-from scenarios.closed_form import Place, predicted
+from scenarios.closed_form import Place, mean_rate, predicted
 from scenarios.fio_log import read_fio_log
 from scenarios.model import AS_IT_STANDS, Do, Operation, Scenario, Workload
 from scenarios.parsing import ScenarioError
@@ -107,15 +108,13 @@ def _of_workload(plan: Scenario, name: str, workload: Workload, seconds: float) 
         sizes = [io.length for io in read_fio_log(workload.replay) if io.at_ns <= seconds * SECOND]
         ios = group.count * math.fsum(max(1.0, size / IO_BYTES) for size in sizes)
         return Part(f"{path}.replay", repr(workload.replay), ios, "replay a part of it, or on fewer volumes")
-    if workload.burst is not None:
-        each *= workload.burst.on / (workload.burst.on + workload.burst.off)
+    place = Place.of(plan, group.backend)
+    rate = mean_rate(workload, place.io_ns, min(place.read, place.write, place.port_in))
+    ios = group.count * rate * seconds * each
     if workload.rate is not None:
-        ios = group.count * workload.rate * seconds * each
         value = f"{rate_text(workload.rate)} on {group.count:,} volumes"
         return Part(f"{path}.rate", value, ios, "lower the rate, or have fewer volumes")
-    place = Place.of(plan, group.backend)
-    cycle_ns = workload.think + place.io_ns + workload.block * SECOND / min(place.read, place.write, place.port_in)
-    ios = group.count * workload.streams * seconds * SECOND / cycle_ns * each
+    ios /= max(1.0, place.disk_load)
     value = f"{workload.streams} with a think of {time_text(workload.think)} on {group.count:,} volumes"
     return Part(f"{path}.streams", value, ios, "think longer, or have fewer streams or volumes")
 

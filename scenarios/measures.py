@@ -95,7 +95,7 @@ def _links(world: World) -> _Figures:
         for part in load.path:
             crossed[part.name] = crossed.get(part.name, 0) + load.sent_bytes
     for name in sorted(crossed):
-        if not name.startswith(("cpu of ", "rate of ")):
+        if not name.startswith(("cpu of ", "rate of ", "way of ")):
             yield "link_bytes", name, crossed[name]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from simulated_backends.fabric import Fabric, Link
 from simulated_backends.host_links import HostLinks
@@ -12,18 +12,23 @@ from simulated_backends.medium import Medium
 
 
 class NetworkFaults:
-    """Cuts and slows down what lies between hosts and backends. `links_of` gives a host's port, made on first use."""
+    """Cuts and slows down what lies between hosts and backends.
+
+    `links_of` gives a host's port, `way` what lies between a host and a backend; both are made on first use.
+    """
 
     def __init__(
         self,
         fabric: Fabric,
         network: Network,
         links_of: Callable[[str], HostLinks],
+        way: Callable[[str, str], Link],
         media: Mapping[str, Medium],
     ) -> None:
         self._fabric = fabric
         self._network = network
         self._links_of = links_of
+        self._way = way
         self._media = media
         self._nominal: dict[Link, int] = {}
         self._factors: dict[Link, list[float]] = {}
@@ -31,10 +36,12 @@ class NetworkFaults:
     def part(self, host: str, backend: str) -> Callable[[], None]:
         """Cut what is between a host and a backend; "" is everybody. Returns what takes it back.
 
-        Where one end is cut off from everybody its port is down, so that bulk transfers over it stand still, too.
+        The way between the two is down, or the port of one that is cut off from everybody, so that bulk transfers stand
+        still, too.
         """
         self._network.cut(host, backend)
-        restore = self.slow(host, backend, 0.0) if not (host and backend) else _nothing
+        both = host and backend
+        restore = self._narrow((self._way(host, backend),), 0.0) if both else self.slow(host, backend, 0.0)
 
         def heal() -> None:
             restore()
@@ -50,6 +57,9 @@ class NetworkFaults:
         else:
             of_host = self._links_of(host)
             links = (of_host.port_in, of_host.port_out)
+        return self._narrow(links, factor)
+
+    def _narrow(self, links: Sequence[Link], factor: float) -> Callable[[], None]:
         for link in links:
             self._nominal.setdefault(link, self._fabric.nominal(link))
             self._factors.setdefault(link, []).append(factor)
@@ -64,7 +74,3 @@ class NetworkFaults:
 
     def _apply(self, link: Link) -> None:
         self._fabric.set_capacity(link, int(self._nominal[link] * math.prod(self._factors[link])))
-
-
-def _nothing() -> None:
-    return

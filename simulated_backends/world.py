@@ -8,13 +8,16 @@ from harness.recorder import Recorder
 from harness.runtime.agenda import Agenda
 from harness.runtime.virtual import VirtualRuntime
 from simulated_backends.backend import SimulatedBackend
-from simulated_backends.fabric import Fabric
+from simulated_backends.fabric import Fabric, Link
 from simulated_backends.foreground import Lane
 from simulated_backends.host_links import HostLinks
 from simulated_backends.hosts import Hosts
 from simulated_backends.lines import Network
 from simulated_backends.reply_faults import ReplyFaults
 from simulated_backends.route import HostRoute
+
+_WIDE = 1 << 62
+"""Bytes a second of what is never the narrowest part of a path."""
 
 
 class SimulatedWorld:
@@ -39,6 +42,7 @@ class SimulatedWorld:
         self.backends: dict[str, SimulatedBackend] = {}
         self._port_bytes_per_s = port_bytes_per_s
         self._ports: dict[str, HostLinks] = {}
+        self._ways: dict[tuple[str, str], Link] = {}
 
     def port_of(self, host: str, bytes_per_s: int) -> HostLinks:
         """A host's port, made on first use, with that capacity unless the world knows better."""
@@ -46,3 +50,13 @@ class SimulatedWorld:
         if links is None:
             links = self._ports[host] = HostLinks.of(host, self._port_bytes_per_s(host) or bytes_per_s)
         return links
+
+    def way_between(self, host: str, backend: str) -> Link:
+        """What lies between the two ports, made on first use: wider than any port, and down while the two are parted.
+
+        What a host and a backend send each other in bulk crosses it besides the ports.
+        """
+        way = self._ways.get((host, backend))
+        if way is None:
+            way = self._ways[host, backend] = Link(f"way of {host} to {backend}", _WIDE)
+        return way

@@ -69,6 +69,7 @@ class WritePath:
         self._idle: Signal[None] | None = None
         self._stalls: list[tuple[int, int]] = []
         self.reply_faults: list[Fault] = []
+        """Faults of answers that no write has met yet, in the order in which writes are to meet them."""
 
     def write(self, block: int, stamp: int, count: int = 1) -> None:
         """Carry one write of `count` blocks to its end. Blocks; raises as `SimulatedAttachment.write` does."""

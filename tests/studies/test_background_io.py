@@ -61,6 +61,7 @@ def figures(run: RunMeasures, side: str = "") -> tuple[float | None, float | Non
 
 SLOW = {"fault.slow": {"kind": "link.slow", "caller": "others", "fraction": 0.2, "at": "2 s", "for": "500 ms"}}
 DOWN = {"fault.down": {"kind": "partition", "caller": "others", "at": "2 s", "for": "500 ms"}}
+PARTED = {"fault.parted": {"kind": "partition", "caller": "others", "backend": "array", "at": "2 s", "for": "500 ms"}}
 
 
 @pytest.mark.parametrize(
@@ -71,8 +72,9 @@ DOWN = {"fault.down": {"kind": "partition", "caller": "others", "at": "2 s", "fo
         ({"background.load.direction": "write", "background.load.backend": "other"}, True, None),
         (SLOW, True, PORT // 5),
         (DOWN, True, 0),
+        (PARTED, True, 0),
     ],
-    ids=["reads", "writes", "writes at the destination", "slow port", "port down"],
+    ids=["reads", "writes", "writes at the destination", "slow port", "port down", "parted"],
 )
 def test_figures_are_those_of_ios_served_one_by_one(
     values: dict[str, Any], shares: bool, faulty: int | None, run: Simulate
