@@ -11,6 +11,32 @@ from simulated_backends.lines import Network
 from simulated_backends.medium import Medium
 
 
+class Narrowings:
+    """What leaves links only a share of their capacity, of one fabric; those of one link multiply."""
+
+    def __init__(self, fabric: Fabric) -> None:
+        self._fabric = fabric
+        self._nominal: dict[Link, int] = {}
+        self._factors: dict[Link, list[float]] = {}
+
+    def narrow(self, links: Sequence[Link], factor: float) -> Callable[[], None]:
+        """Leave links a share of their capacity, 0 none. Returns what takes it back."""
+        for link in links:
+            self._nominal.setdefault(link, self._fabric.nominal(link))
+            self._factors.setdefault(link, []).append(factor)
+            self._apply(link)
+
+        def restore() -> None:
+            for link in links:
+                self._factors[link].remove(factor)
+                self._apply(link)
+
+        return restore
+
+    def _apply(self, link: Link) -> None:
+        self._fabric.set_capacity(link, int(self._nominal[link] * math.prod(self._factors[link])))
+
+
 class NetworkFaults:
     """Cuts and slows down what lies between hosts and backends.
 
@@ -19,19 +45,17 @@ class NetworkFaults:
 
     def __init__(
         self,
-        fabric: Fabric,
+        narrowings: Narrowings,
         network: Network,
         links_of: Callable[[str], HostLinks],
         way: Callable[[str, str], Link],
         media: Mapping[str, Medium],
     ) -> None:
-        self._fabric = fabric
+        self._narrowings = narrowings
         self._network = network
         self._links_of = links_of
         self._way = way
         self._media = media
-        self._nominal: dict[Link, int] = {}
-        self._factors: dict[Link, list[float]] = {}
 
     def part(self, host: str, backend: str) -> Callable[[], None]:
         """Cut what is between a host and a backend; "" is everybody. Returns what takes it back.
@@ -40,8 +64,10 @@ class NetworkFaults:
         still, too.
         """
         self._network.cut(host, backend)
-        both = host and backend
-        restore = self._narrow((self._way(host, backend),), 0.0) if both else self.slow(host, backend, 0.0)
+        if host and backend:
+            restore = self._narrowings.narrow((self._way(host, backend),), 0.0)
+        else:
+            restore = self.slow(host, backend, 0.0)
 
         def heal() -> None:
             restore()
@@ -57,20 +83,4 @@ class NetworkFaults:
         else:
             of_host = self._links_of(host)
             links = (of_host.port_in, of_host.port_out)
-        return self._narrow(links, factor)
-
-    def _narrow(self, links: Sequence[Link], factor: float) -> Callable[[], None]:
-        for link in links:
-            self._nominal.setdefault(link, self._fabric.nominal(link))
-            self._factors.setdefault(link, []).append(factor)
-            self._apply(link)
-
-        def restore() -> None:
-            for link in links:
-                self._factors[link].remove(factor)
-                self._apply(link)
-
-        return restore
-
-    def _apply(self, link: Link) -> None:
-        self._fabric.set_capacity(link, int(self._nominal[link] * math.prod(self._factors[link])))
+        return self._narrowings.narrow(links, factor)

@@ -156,7 +156,7 @@ class SimulatedTestbed(Testbed):
                 self._backends,
                 self._routes,
                 self._reply_faults,
-                NetworkFaults(self._fabric, self._network, self.links_of, self._world.way_between, media),
+                NetworkFaults(self._world.narrowings, self._network, self.links_of, self._world.way_between, media),
                 self._callers,
                 self.faults,
                 self.protocol_faults(),

@@ -13,6 +13,7 @@ from simulated_backends.foreground import Lane
 from simulated_backends.host_links import HostLinks
 from simulated_backends.hosts import Hosts
 from simulated_backends.lines import Network
+from simulated_backends.network_faults import Narrowings
 from simulated_backends.reply_faults import ReplyFaults
 from simulated_backends.route import HostRoute
 
@@ -37,6 +38,7 @@ class SimulatedWorld:
         self.lane = Lane(self.clock, self.recorder)
         self.reply_faults = ReplyFaults()
         self.network = Network()
+        self.narrowings = Narrowings(self.fabric)
         self.callers = Hosts(self.clock, self.network)
         self.routes: dict[tuple[str, str], HostRoute] = {}
         self.backends: dict[str, SimulatedBackend] = {}

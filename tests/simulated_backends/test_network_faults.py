@@ -7,9 +7,11 @@ from worlds import World
 
 from harness.activity import ActivityState, HandleScope
 from harness.contract import ConnectionLost
-from harness.runtime import SECOND
+from harness.runtime import SECOND, Limits
 from harness.schedule import Fault
 from harness.testbed import Job
+from simulated_backends.iscsi.testbed import IscsiTestbed
+from simulated_backends.world import SimulatedWorld
 
 
 def replicate_ns(world: World) -> int:
@@ -52,6 +54,25 @@ def test_a_copy_stands_still_while_a_backend_is_cut_off(world: World) -> None:
         assert replicate_ns(world) == pytest.approx(usual + 20 * SECOND, rel=0.01)
 
     world.run(body)
+
+
+def test_faults_of_one_port_end_whichever_testbed_made_them() -> None:
+    """Testbeds of one world that take a host's port down in turn, overlapping, leave it as it was."""
+    world = SimulatedWorld()
+    first, second = (IscsiTestbed(1, {}, world, {name: "alpha"}) for name in ("first", "second"))
+    port = first.links_of("host-a").port_in
+
+    def body() -> None:
+        capacities = [port.capacity]
+        for testbed in (first, second):
+            testbed.inject(Fault("partition", caller="host-a", for_ns=2 * SECOND))
+            world.clock.sleep(SECOND)
+        for _ in range(3):
+            capacities.append(port.capacity)
+            world.clock.sleep(SECOND)
+        assert capacities == [capacities[0], 0, capacities[0], capacities[0]]
+
+    world.clock.run(body, Limits())
 
 
 def test_a_fault_strikes_at_its_instant(world: World) -> None:
