@@ -228,3 +228,25 @@ def test_what_it_does_not_cover_has_no_prediction(values: dict[str, Any]) -> Non
     """Faults, other streams, background I/O, further operations, quiesced volumes, full job queues, large closed loops
     and a taskflow whose host has volumes of its own have no prediction."""
     assert predicted(scenario(**values), REPLICATE) is None
+
+
+@pytest.mark.parametrize(
+    ("load", "is_covered"),
+    [
+        ({"streams": 8, "think": "20 ms"}, True),
+        ({"rate": "3000 /s"}, True),
+        ({"rate": "800 /s", "block": "64 KiB"}, True),
+        ({"streams": 32, "think": "10 us"}, False),
+        ({"rate": "20000 /s"}, False),
+    ],
+    ids=str,
+)
+def test_waiting_at_a_disk_is_covered_while_it_is_short(load: dict[str, Any], is_covered: bool) -> None:
+    """Where hosts' I/Os queue at the disk they take from a copy what is predicted, as long as the disk keeps up with
+    them; where it does not there is no prediction."""
+    data = {"backend": "primary", "size": "1 GiB", "host": "h"}
+    queue = {"host.h": {}, "volume.data": data, "backend.primary.figures": {"disk_queue": True}}
+    found = scenario(**FALLBACK, **queue, **{"workload.w": {"volume": "data", **load}})
+    assert (predicted(found, REPLICATE) is not None) == is_covered
+    if is_covered:
+        assert error(found) <= TOLERANCE
