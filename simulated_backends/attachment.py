@@ -117,9 +117,10 @@ class SimulatedAttachment:
 
         It goes over the host's sessions with both ends. Raises ValueError if the destination is smaller or of another
         testbed, `MediumError` at a block that can't be read when it gets there, `PathLost` as `write` does, `PoolFull`
-        at a block that the destination's snapshots would have to keep without room, `ObjectUnknown` once either volume
-        is gone. What had arrived then, or when the copying task was abandoned, stays at the destination. Detaching
-        either waits for the copy; the gate of the destination holds it up as it holds writes.
+        at a block that takes a new one of a full pool, or that the destination's snapshots would have to keep without
+        room, `ObjectUnknown` once either volume is gone. What had arrived then, or when the copying task was abandoned,
+        stays at the destination. Detaching either waits for the copy; the gate of the destination holds it up as it
+        holds writes.
         """
         self._runtime.checkpoint()
         self.writes.check(0, 0)

@@ -10,11 +10,12 @@ from collections.abc import Callable
 
 from harness.recorder import Recorder
 from harness.runtime.virtual import VirtualRuntime
-from harness.storage import BLOCK, CopyRequest, ObjectBusy, TransferStarved, Unsupported
+from harness.storage import BLOCK, CopyRequest, ObjectBusy, Unsupported
 from simulated_backends.content import Crawl, Rank, ascending
 from simulated_backends.fabric import Fabric, Path
 from simulated_backends.held_objects import HeldObjects
 from simulated_backends.profiles import SHARING_KINDS
+from simulated_backends.starvation import Starvation
 from simulated_backends.stored_object import Arrival, HeldObject, arrived
 from simulated_backends.transfers import BulkTransfer, StreamReader, StreamTransfer, TimedWork, Work
 
@@ -93,6 +94,7 @@ class BulkTransfers:
         def let_go() -> None:
             volume.changing = None
             _unread(volume, transfer, crawl)
+            starvation.end()
             into.remove(arriving)
 
         def cut_over() -> None:
@@ -111,7 +113,8 @@ class BulkTransfers:
         carried = volume.content.stamp if live else None
         arrival = arriving.arrival = Arrival(transfer.moved, rank, volume.bytes // BLOCK, carried)
         arriving.partial = lambda: arrived(seen(), transfer.moved(), rank)
-        arriving.starve = lambda: _starve(transfer, seen(), rank, into)
+        starvation = Starvation(transfer, into.pool, rank, seen, volume, mirrors=live)
+        arriving.starve = starvation.begin
         path = self._path_to(into)
         volume.read_by(transfer.fail_at, rank)
         return transfer.run(lambda size, ended: self._fabric.start(path, size, ended))
@@ -120,7 +123,8 @@ class BulkTransfers:
         """See `harness.storage.VolumeStore.begin_revert`; the content changes at the end, as a whole.
 
         Raises `ObjectBusy` while a transfer of the volume is under way, `Unsupported` for another volume's snapshot.
-        The transfer fails at its end, with no effect, without room for what other snapshots would have to keep then.
+        The transfer fails at its end, with no effect, without room for the content, or for what other snapshots would
+        have to keep then.
         """
         volume = self._objects.usable(volume_id, "volume")
         snapshot = self._objects.usable(snapshot_id, "snapshot")
@@ -206,6 +210,7 @@ class BulkTransfers:
         def let_go() -> None:
             source.readers -= 1
             _unread(source, transfer, crawl)
+            starvation.end()
 
         def finish() -> None:
             let_go()
@@ -224,8 +229,9 @@ class BulkTransfers:
 
         transfer = BulkTransfer(self._runtime, name, source.bytes, finish, discard)
         target.partial = lambda: arrived(seen(), transfer.moved(), rank)
+        starvation = Starvation(transfer, into.pool, rank, seen, source if frozen is None else None)
         if reads:
-            target.starve = lambda: _starve(transfer, seen(), rank, into)
+            target.starve = starvation.begin
             target.arrival = Arrival(transfer.moved, rank, source.bytes // BLOCK)
             source.read_by(transfer.fail_at, rank, frozen)
         else:
@@ -251,11 +257,3 @@ def _unread(held: HeldObject, transfer: BulkTransfer | StreamTransfer, crawl: Cr
     """The transfer does not read the object any more, nor crawl over it."""
     held.unread_by(transfer.fail_at)
     held.crawls = [c for c in held.crawls if c is not crawl]
-
-
-def _starve(transfer: BulkTransfer, image: dict[int, int], rank: Rank, into: HeldObjects) -> None:
-    """Let a transfer of that image fail at the next block that takes room, unless there is some again by then."""
-    moved, pool = transfer.moved(), into.pool
-    ahead = min((rank(block) * BLOCK for block in image if (rank(block) + 1) * BLOCK > moved), default=None)
-    if ahead is not None and pool.figures.is_thin:
-        transfer.fail_at(max(moved, ahead), f"the pool of {pool.name} is full", lambda: pool.is_full, TransferStarved)

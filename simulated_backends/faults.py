@@ -275,7 +275,7 @@ class FaultInjector:
         self._recorder.emit("fault", fault=fault.kind, backend=store.name, for_ns=fault.for_ns)
         store.fill()
         if fault.for_ns:
-            self._end_after(fault, store.pool.free)
+            self._end_after(fault, store.free)
 
     def _spoil(self, fault: Fault) -> None:
         store = self._backends[fault.backend].store

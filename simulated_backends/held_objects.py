@@ -162,7 +162,9 @@ class HeldObjects:
         self._account(gib - before)
 
     def replace(self, volume: HeldObject, content: Content) -> None:
-        """Give a volume another content as a whole. Raises `PoolFull` without room for what snapshots keep then."""
+        """Give a volume another content as a whole. Raises `PoolFull` without room for that or what snapshots keep."""
+        if self.pool.is_full and self._taken_by(volume, content) > self._taken_by(volume, volume.content):
+            raise PoolFull(f"the pool of {self.pool.name} is full: no room for another content of {volume.id}")
         if volume.kept is not None and volume.kin is not None:
             kept = _kept_by([held for held in volume.kin if held is not volume], content)
             if not volume.kept.has_room_for(volume.lineage, kept):
@@ -179,6 +181,13 @@ class HeldObjects:
         """Note of which volume an object that is here is a snapshot."""
         held.origin = volume
         self._snapshots.setdefault(volume, {})[held.id] = None
+
+    def _taken_by(self, volume: HeldObject, content: Content) -> int:
+        """Bytes that the volume and what shares blocks with it take of the pool, if it has that content."""
+        others = [held for held in volume.kin or () if held is not volume]
+        parts = [Part(held.lineage, held.provisioned, held.content.image()) for held in others]
+        parts.append(Part(volume.lineage, volume.provisioned, content.image()))
+        return room_taken(parts, self.pool.figures.is_thin)
 
     def _account(self, gib: int, sharing_gib: int = 0) -> None:
         """So much more is provisioned, and only shared; what snapshots keep is counted while it might not fit."""

@@ -29,6 +29,7 @@ class HostCopy:
 
     A live source is read block after block; what a host writes to the destination is overwritten only by what arrives
     later. What has arrived is put there when the copy stops, and when somebody is to read it (see `HeldObject.settle`).
+    In a full pool the copy stops at the next block that takes room.
     """
 
     def __init__(
@@ -111,10 +112,8 @@ class HostCopy:
             return
         arrived, self._landed = self.arrived(), self.moved() // BLOCK
         for block, stamp in arrived.items():
-            try:
-                self._target.check_kept(block)
-            except PoolFull as refusal:
-                self._refusal = refusal
+            self._refusal = self._refusal_of(block)
+            if self._refusal is not None:
                 self._halt()
                 return
             self._target.write(block, stamp)
@@ -145,20 +144,43 @@ class HostCopy:
     def _flow_until_halted(self, routes: list[HostRoute]) -> None:
         over = self._over = self._runtime.signal(self._name)
         self._before, self._flow = self.moved(), None
-        obstacle = self._obstacles.next
-        end = self._size if obstacle is None else min(obstacle, self._size)
+        ends_at = [end for end in (self._obstacles.next, self._without_room()) if end is not None]
+        end = min([*ends_at, self._size])
         self._flow = self._fabric.start(self._path(), end - self._before, lambda: over.set(None))
 
         def look() -> None:
             if not all(route.is_clear for route in routes):
                 self._halt()
 
+        def before_write(block: int, stamp: int) -> None:
+            if not stamp:  # it may be the next that takes room
+                self._halt()
+
+        watchers = self._source.watchers
         ends = [*(route.watch(look) for route in routes), self._gate.watch(self._halt)]
+        if self._target.pool.is_full:
+            watchers.append(before_write)
+            ends.append(lambda: watchers.remove(before_write))
         try:
             over.wait()
         finally:
             for stop in ends:
                 stop()
+
+    def _without_room(self) -> int | None:
+        """The end of the next block that the full pool of the destination has no room for; None if there is none."""
+        if not self._target.pool.is_full:
+            return None
+        first, end = self.moved() // BLOCK, self._size // BLOCK
+        ahead = sorted({**self._target.content.between(first, end), **self._source.content.between(first, end)})
+        return next(((block + 1) * BLOCK for block in ahead if self._refusal_of(block) is not None), None)
+
+    def _refusal_of(self, block: int) -> PoolFull | None:
+        try:
+            self._target.check_room(block)
+        except PoolFull as refusal:
+            return refusal
+        return None
 
     def _halt(self) -> None:
         """Let the flow that is under way end where it is."""

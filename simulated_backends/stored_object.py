@@ -84,7 +84,8 @@ class HeldObject:
     whose content at the newest copy-on-write snapshot was moved away for it (None: no snapshot). `suspension` holds the
     writes of hosts while there is one. `arrival` is what goes bad of an object that is not complete, `origin` the
     volume that a snapshot was taken of. `arriving` are hosts' copies into the object; `followers` are called when it
-    has come to another pool, or is gone.
+    has come to another pool, or is gone, or its pool is full. `watchers` are called
+    with each block that is about to be written, and the stamp that it holds; there are none while no pool is full.
     """
 
     id: str
@@ -105,6 +106,7 @@ class HeldObject:
     partial: Callable[[], dict[int, int]] | None = None
     starve: Callable[[], None] | None = None
     crawls: list[Crawl] = field(default_factory=list)
+    watchers: list[Callable[[int, int], None]] = field(default_factory=list)
     arriving: list[Arriving] = field(default_factory=list)
     followers: list[Callable[[], None]] = field(default_factory=list)
     bad: set[int] = field(default_factory=set)
@@ -138,7 +140,7 @@ class HeldObject:
             copy.land()
 
     def tell_followers(self) -> None:
-        """The object has come to another pool, or is gone."""
+        """The object has come to another pool, or is gone, or its pool is full."""
         for follower in tuple(self.followers):
             follower()
 
@@ -167,11 +169,16 @@ class HeldObject:
             raise self._no_room(block)
 
     def write(self, block: int, stamp: int) -> None:
-        """Change one block; those who crawl over the object are told first. Raises `ObjectUnknown` once it is gone."""
+        """Change one block; those who crawl over the object, or watch it, are told first.
+
+        Raises `ObjectUnknown` once it is gone.
+        """
         if self.gone:
             raise ObjectUnknown(f"no {self.kind} {self.id} on {self.pool.name}")
         for crawl in self.crawls:
             crawl.before_write(block, self.content.stamp(block))
+        for watcher in tuple(self.watchers):
+            watcher(block, self.content.stamp(block))
         if self.kept is not None and self.content.stamp(block) != stamp:
             left = (block, self.content.stamp(block)) if self.leaves(block) else None
             self.kept.change(self.lineage, (block, stamp), left)
@@ -180,7 +187,7 @@ class HeldObject:
             self.bad.discard(block)
 
     def write_all(self, blocks: list[int], stamps: list[int]) -> None:
-        """Change blocks one after the other, of an object that is there, and that has neither crawls nor `kept`."""
+        """Change blocks one after the other, of an object that is there, without crawls, `watchers` and `kept`."""
         self.content.write_all(blocks, stamps)
         if self.bad:
             self.bad.difference_update(blocks)

@@ -109,11 +109,18 @@ class SimulatedStore:
             held.write(block, stamp)
 
     def fill(self) -> None:
-        """A fault takes what is left of the pool: what would take more of it fails, until `self.pool.free`."""
+        """A fault takes what is left of the pool: what would take more of it fails, until `free`."""
+        self._settle()
         self.pool.fill()
         for held in tuple(self.held.values()):
             if held.starve is not None:
                 held.starve()
+            held.tell_followers()
+
+    def free(self) -> None:
+        """One such fault is over; what hosts' copies have brought until now found the pool full."""
+        self._settle()
+        self.pool.free()
 
     # ---- holding what hosts write ----------------------------------------------------------------------------------
 
@@ -160,7 +167,8 @@ class SimulatedStore:
         """See `harness.storage.VolumeStore.begin_revert`; the content changes at the end, as a whole.
 
         Raises `ObjectBusy` while a transfer of the volume is under way, `Unsupported` for another volume's snapshot.
-        The transfer fails at its end, with no effect, without room for what other snapshots would have to keep then.
+        The transfer fails at its end, with no effect, without room for the content, or for what other snapshots would
+        have to keep then.
         """
         return self._bulk.begin_revert(volume_id, snapshot_id)
 
@@ -197,6 +205,10 @@ class SimulatedStore:
     def usable(self, object_id: str, kind: str | None = None) -> HeldObject:
         """The complete object of that id and kind. Raises `ObjectUnknown` for any other, incomplete ones included."""
         return self.held.usable(object_id, kind)
+
+    def _settle(self) -> None:
+        for held in self.held.values():
+            held.settle()
 
     def _within_family(self, into: VolumeStore) -> HeldObjects:
         if not isinstance(into, SimulatedStore) or into.family != self.family:

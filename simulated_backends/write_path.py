@@ -193,6 +193,8 @@ class WritePath:
             return None
         if held.suspension is not None or held.moved_away is not None or pool.is_full or held.kept is not None:
             return None
+        if held.watchers:  # a write may let a transfer fail
+            return None
         figures = pool.figures
         half, rest = divmod(figures.round_trip_ns, 2)
         bandwidth = max(1, self._fabric.leftover(self._path_to(pool)))
