@@ -171,6 +171,8 @@ class HeldObjects:
                 raise PoolFull(f"the pool of {self.pool.name} is full: no room for what snapshots of {volume.id} keep")
         volume.replace(content)
         self.recount(volume)
+        if volume.moved_away is not None:
+            volume.moved_away = set()
 
     def recount(self, volume: HeldObject) -> None:
         """Count anew what snapshots keep, after a volume got another content as a whole."""

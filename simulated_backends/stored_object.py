@@ -73,19 +73,19 @@ class Arrival:
 class HeldObject:
     """A volume or snapshot as its backend holds it.
 
-    A volume that moves stays this object and changes its `pool`, so that attached hosts follow. `lineage` numbers
-    what shares blocks on the medium, `kin` are the objects of one lineage (None: only this one); `provisioned` GiB is
-    what the object counts against the pool: 0 for a snapshot that shares blocks, and `kept` counts what such snapshots
-    keep for themselves (None: there are none, or the pool has room for all that they might keep). `readers` counts
-    transfers out of it, `changing` names the transfer that is about to change or remove it, `partial` shows what has
-    arrived of an object that is not complete, `starve` tells what fills it that the pool is full. `bad` are blocks
-    that can't be read, `reading` the transfers that read the object's blocks. `dirty` are blocks that are in the write
-    cache and not on the disk, `flushing` counts those that flushes under way are bringing there, `moved_away` are those
-    whose content at the newest copy-on-write snapshot was moved away for it (None: no snapshot). `suspension` holds the
+    A volume that moves stays this object and changes its `pool`, so that attached hosts follow. `lineage` numbers what
+    shares blocks on the medium, `kin` are the objects of one lineage (None: only this one); `provisioned` GiB is what
+    the object counts against the pool: 0 for a snapshot that shares blocks, and `kept` counts what such snapshots keep
+    for themselves (None: there are none, or the pool has room for all that they might keep). `readers` counts transfers
+    out of it, `changing` names the transfer that is about to change or remove it, `partial` shows what has arrived of
+    an object that is not complete, `starve` tells what fills it that the pool is full. `bad` are blocks that can't be
+    read, `reading` the transfers that read the object's blocks. `dirty` are blocks that are in the write cache and not
+    on the disk, `flushing` counts those that flushes under way are bringing there, `moved_away` are those whose old
+    content was moved away since the newest copy-on-write snapshot or revert (None: no snapshot). `suspension` holds the
     writes of hosts while there is one. `arrival` is what goes bad of an object that is not complete, `origin` the
     volume that a snapshot was taken of. `arriving` are hosts' copies into the object; `followers` are called when it
-    has come to another pool, or is gone, or its pool is full. `watchers` are called
-    with each block that is about to be written, and the stamp that it holds; there are none while no pool is full.
+    has come to another pool, or is gone, or its pool is full. `watchers` are called with each block that is about to be
+    written, and the stamp that it holds; there are none while no pool is full.
     """
 
     id: str
@@ -150,6 +150,10 @@ class HeldObject:
             return []
         stamp = self.content.stamp(block)
         return [other for other in self.kin if other is not self and other.content.stamp(block) == stamp]
+
+    def is_in_snapshot(self, block: int) -> bool:
+        """Whether a snapshot of the volume shows the same block on the medium."""
+        return any(other.origin is self for other in self.sharers(block))
 
     def leaves(self, block: int) -> bool:
         """Whether a write to the block leaves what it holds to snapshots alone, which takes a new block of the pool."""

@@ -324,7 +324,7 @@ class WritePath:
 
     def _move_away(self, block: int, moved_away: set[int]) -> None:
         """The extra disk operation of the first write to a block after a copy-on-write snapshot."""
-        if block not in moved_away:
+        if block not in moved_away and self.held.is_in_snapshot(block):
             moved_away.add(block)
             medium = self.held.pool.medium
             self._runtime.sleep(medium.admit(self.service_ns((medium.disk_read, medium.disk_write), BLOCK)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from worlds import SPREAD, World
 
 from harness.model import GIB
@@ -49,6 +51,45 @@ def test_the_first_overwrite_after_a_snapshot(make_world: Callable[..., World], 
         for snapshot in ("snapshot", "second"):
             world.store.delete(snapshot)
         assert latency_ns(world, attachment, 2) == usual
+
+    world.run(body)
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["write", "write", "write", "snapshot", "cancelled", "delete", "revert"]), st.integers(0, 3)
+        ),
+        max_size=20,
+    )
+)
+def test_a_write_moves_away_what_a_snapshot_shows(deeds: list[tuple[str, int]]) -> None:
+    """Under copy-on-write a write costs one more disk operation exactly if a snapshot shows what it overwrites.
+
+    So it does once for each snapshot, whatever becomes of others, and again after a revert.
+    """
+    world = World("iscsi-sim", snapshot_kind="copy-on-write", snapshot_ns=25_000_000, service_jitter_ns=0)
+
+    def body() -> None:
+        attachment, store = world.volume(), world.store
+        usual = latency_ns(world, attachment, 0)
+        attachment.write(1, world.recorder.next_stamp())
+        for number, (deed, which) in enumerate(deeds):
+            snapshots = [o.id for o in store.objects() if o.kind == "snapshot"]
+            if deed == "write":
+                overwritten = store.image("volume").get(which)
+                is_shown = any(store.image(snapshot).get(which) == overwritten for snapshot in snapshots)
+                assert (latency_ns(world, attachment, which) - usual >= store.figures.service_ns) is is_shown
+            elif deed in ("snapshot", "cancelled"):
+                snapshot = world.copy("volume", f"snapshot-{number}", "snapshot")
+                if deed == "snapshot":
+                    snapshot.wait()
+                snapshot.cancel("test")
+            elif snapshots and deed == "delete":
+                store.delete(snapshots[which % len(snapshots)])
+            elif snapshots:
+                store.begin_revert("volume", snapshots[which % len(snapshots)]).wait()
 
     world.run(body)
 
