@@ -93,13 +93,16 @@ class SimulatedAttachment:
                 self._runtime.sleep(half)
                 if not route.carry(session):
                     continue
-                medium.queue.serve(self.writes.service_ns(path, length))
+                medium.queue.serve(self.writes.service_ns((medium.disk_read,), length))
             if not route.carry(session):
                 continue
             bad = sorted(block for block in self._held.bad if first <= block < end)
             self._held.settle()
             seen = self._held.content.between(first, end)
-            self._runtime.sleep(half + rest)
+            back_ns = half + rest
+            if medium.queue is not None:  # else that is in what it has taken already
+                back_ns += self.writes.ports_ns(path, medium.disk_read, length)
+            self._runtime.sleep(back_ns)
             if not route.carry(session):
                 continue
             if bad:

@@ -14,7 +14,7 @@ from harness.runtime import SECOND, Expired, Signal, Timer
 from harness.runtime.virtual import VirtualRuntime
 from harness.schedule import Fault
 from harness.storage import BLOCK, ObjectUnknown, StorageError
-from simulated_backends.fabric import Fabric, Path
+from simulated_backends.fabric import Fabric, Link, Path
 from simulated_backends.host_links import HostLinks
 from simulated_backends.pool import Pool
 from simulated_backends.reply_faults import lateness
@@ -30,8 +30,10 @@ class WritePath:
 
     A write takes a round trip, the disk's service time with jitter, and the block's bytes at the bandwidth that bulk
     transfers leave over; it is applied once the disk has served it, and acknowledged half a round trip later. Where the
-    backend's disk has a queue, it waits there for the single I/Os of all hosts that reached the disk before it. A
-    command whose session is lost under it is sent again on the next session; a write that was applied already is then
+    backend's disk has a queue, it waits there for the single I/Os of all hosts that reached the disk before it, and
+    keeps it busy no longer than the disk itself takes: what the ports take beyond that comes before.
+
+    A command whose session is lost under it is sent again on the next session; a write that was applied already is then
     applied once more, which changes nothing, since no other write to its block can be under way. While the backend
     suspends the volume's writes they wait where they arrive. What the backend refuses comes back as any answer does.
 
@@ -120,6 +122,11 @@ class WritePath:
         bandwidth = max(1, self._fabric.leftover(path))
         jitter = int(self._jitter().random() * figures.service_jitter_ns)
         return figures.service_ns + jitter + length * SECOND // bandwidth
+
+    def ports_ns(self, path: Path, disk: Link, length: int) -> int:
+        """How much longer so many bytes take over that path than at its disk alone (ns)."""
+        slowest, own = max(1, self._fabric.leftover(path)), max(1, self._fabric.leftover((disk,)))
+        return length * SECOND // slowest - length * SECOND // own
 
     @property
     def route(self) -> HostRoute:
@@ -231,7 +238,7 @@ class WritePath:
         write.back_ns = half + rest
         if pool.medium.queue is not None:
             write.phase = QUEUE
-            return half
+            return half + self.ports_ns(path, pool.medium.disk_write, write.count * BLOCK)
         write.phase = ARRIVE
         return half + self.service_ns(path, write.count * BLOCK)
 
@@ -240,9 +247,9 @@ class WritePath:
         if not write.route.carry(write.session):
             write.phase = SEND
             return 0
-        pool = self.held.pool
+        medium = self.held.pool.medium
         write.phase = ARRIVE
-        return pool.medium.admit(self.service_ns(self._path_to(pool), write.count * BLOCK))
+        return medium.admit(self.service_ns((medium.disk_write,), write.count * BLOCK))
 
     def _arrive(self, write: Write) -> int:
         route = write.route
