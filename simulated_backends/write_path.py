@@ -24,6 +24,9 @@ from simulated_backends.writes import ACKNOWLEDGE, ARRIVE, AT_GATE, OVER, QUEUE,
 
 T = TypeVar("T")
 
+_BRIEF_NS = SECOND // 100
+"""Bytes that take no longer are priced at the bandwidth of the instant at which they are sent."""
+
 
 class WritePath:
     """The way of writes from one host to wherever the volume is at that moment.
@@ -31,7 +34,8 @@ class WritePath:
     A write takes a round trip, the disk's service time with jitter, and the block's bytes at the bandwidth that bulk
     transfers leave over; it is applied once the disk has served it, and acknowledged half a round trip later. Where the
     backend's disk has a queue, it waits there for the single I/Os of all hosts that reached the disk before it, and
-    keeps it busy no longer than the disk itself takes: what the ports take beyond that comes before.
+    keeps it busy no longer than the disk itself takes: what the ports take beyond that comes before. Where a fault
+    leaves the ports next to nothing, the bytes are a flow on the fabric, for which the fault is over when it ends.
 
     A command whose session is lost under it is sent again on the next session; a write that was applied already is then
     applied once more, which changes nothing, since no other write to its block can be under way. While the backend
@@ -123,8 +127,26 @@ class WritePath:
         jitter = int(self._jitter().random() * figures.service_jitter_ns)
         return figures.service_ns + jitter + length * SECOND // bandwidth
 
-    def ports_ns(self, path: Path, disk: Link, length: int) -> int:
-        """How much longer so many bytes take over that path than at its disk alone (ns)."""
+    def is_slow(self, path: Path, length: int) -> bool:
+        """Whether a fault leaves so many bytes on that path for so long that it may well end before they are over."""
+        bandwidth = max(1, self._fabric.leftover(path))
+        return length * SECOND // bandwidth > _BRIEF_NS and self._fabric.is_narrowed(path)
+
+    def cross(self, route: HostRoute, session: int, ports: Path, disk: Link, length: int) -> int:
+        """Let bytes over ports; returns how much longer than at the disk behind them they take from now on (ns).
+
+        Where that is slow it blocks, while they go over as a flow, so that they are faster once the ports are; they are
+        on their way no more when the session is lost.
+        """
+        path = (*ports, disk)
+        if self.is_slow(path, length):
+            over: Signal[None] = self._runtime.signal(f"bytes of {self.held.id} crawl over ports")
+            flow = self._fabric.start(ports, length, lambda: over.set(None))
+            try:
+                route.wait_with(session, over)
+            finally:
+                flow.cancel()
+            return 0
         slowest, own = max(1, self._fabric.leftover(path)), max(1, self._fabric.leftover((disk,)))
         return length * SECOND // slowest - length * SECOND // own
 
@@ -202,8 +224,10 @@ class WritePath:
             return None
         figures = pool.figures
         half, rest = divmod(figures.round_trip_ns, 2)
-        bandwidth = max(1, self._fabric.leftover(self._path_to(pool)))
-        there_ns = half + figures.service_ns + BLOCK * SECOND // bandwidth
+        path = self._path_to(pool)
+        there_ns = half + figures.service_ns + BLOCK * SECOND // max(1, self._fabric.leftover(path))
+        if there_ns > _BRIEF_NS and self.is_slow(path, BLOCK):
+            return None
         stalled_ns = self._stalls[-1][0] if self._stalls else -1
         if stalled_ns >= self._runtime.now():
             return None
@@ -233,14 +257,18 @@ class WritePath:
         pool = self.held.pool
         half, rest = divmod(pool.figures.round_trip_ns, 2)
         path = self._path_to(pool)
+        length = write.count * BLOCK
         write.route = self.route
         write.session = write.route.ready()
         write.back_ns = half + rest
-        if pool.medium.queue is not None:
-            write.phase = QUEUE
-            return half + self.ports_ns(path, pool.medium.disk_write, write.count * BLOCK)
-        write.phase = ARRIVE
-        return half + self.service_ns(path, write.count * BLOCK)
+        if pool.medium.queue is None:
+            there_ns = self.service_ns(path, length)
+            if there_ns <= _BRIEF_NS or not self.is_slow(path, length):
+                write.phase = ARRIVE
+                return half + there_ns
+        write.phase = QUEUE
+        *ports, disk = path
+        return half + self.cross(write.route, write.session, ports, disk, length)
 
     def _queue(self, write: Write) -> int:
         assert write.route is not None
@@ -261,7 +289,7 @@ class WritePath:
             for more in range(write.count):
                 self._move_away(write.block + more, self.held.moved_away)
         if self.held.suspension is not None:  # behind what takes time, so that nothing is applied meanwhile
-            self._wait_with(write, route, self.held.suspension.queue())
+            route.wait_with(write.session, self.held.suspension.queue())
             return 0  # it arrives anew: the session may be lost by now
         try:
             for more in range(write.count):
@@ -298,21 +326,7 @@ class WritePath:
         if fault.kind == "reply.lost":
             route.drop("an answer was lost", backend_knows=False)
         else:
-            self._wait_with(write, route, lateness(self._runtime, fault))
-
-    def _wait_with(self, write: Write, route: HostRoute, answer: Signal[None]) -> None:
-        """Block until that signal is set, which is this write's own, or the session is lost that the write is on."""
-
-        def look() -> None:
-            if route.session != write.session:
-                answer.set(None)
-
-        end = route.watch(look)
-        try:
-            look()  # it may be lost by now
-            answer.wait()
-        finally:
-            end()
+            route.wait_with(write.session, lateness(self._runtime, fault))
 
     def _path_to(self, pool: Pool) -> Path:
         return (self._links.port_out, pool.medium.port_in, pool.medium.disk_write)
