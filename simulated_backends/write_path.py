@@ -288,6 +288,9 @@ class WritePath:
         if self.held.moved_away is not None:
             for more in range(write.count):
                 self._move_away(write.block + more, self.held.moved_away)
+            if not route.carry(write.session):  # it may be lost by now, or the power
+                write.phase = SEND
+                return 0
         if self.held.suspension is not None:  # behind what takes time, so that nothing is applied meanwhile
             route.wait_with(write.session, self.held.suspension.queue())
             return 0  # it arrives anew: the session may be lost by now
@@ -367,7 +370,7 @@ class WritePath:
             flush_ns = figures.round_trip_ns + figures.service_ns + held.flushing * BLOCK * SECOND // bandwidth
             left_ns = until_ns - runtime.clock()
             if flush_ns > left_ns:
-                runtime.call_later(flush_ns, partial(held.end_flush, flushed, True))
+                self._flush_on(flushed, flush_ns)
                 runtime.sleep(max(0, left_ns))
                 raise Expired
             try:
@@ -377,6 +380,12 @@ class WritePath:
                 held.end_flush(flushed, is_flushed)
             if is_flushed:
                 return
+
+    def _flush_on(self, flushed: set[int], for_ns: int) -> None:
+        """The disk goes on with a flush for which nobody waits any more; it is done unless the power goes before."""
+        held, pool = self.held, self.held.pool
+        outages = pool.outages
+        self._runtime.call_later(for_ns, lambda: held.end_flush(flushed, pool.outages == outages))
 
     def _until(self, until_ns: int, route: HostRoute, cross: Callable[[], T]) -> T:
         """Let a message cross, or raise `Expired` at that instant of the host's clock."""
