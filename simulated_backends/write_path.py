@@ -5,24 +5,21 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
-from typing import TypeVar
 
 from harness.gate import WriteGate
 from harness.recorder import Recorder
-from harness.runtime import SECOND, Expired, Signal, Timer
+from harness.runtime import SECOND, Signal, Timer
 from harness.runtime.virtual import VirtualRuntime
 from harness.schedule import Fault
 from harness.storage import BLOCK, ObjectUnknown, StorageError
+from simulated_backends.cache_flush import CacheFlush
 from simulated_backends.fabric import Fabric, Link, Path
 from simulated_backends.host_links import HostLinks
 from simulated_backends.pool import Pool
 from simulated_backends.reply_faults import lateness
-from simulated_backends.route import HostRoute, PathLost
+from simulated_backends.route import HostRoute
 from simulated_backends.stored_object import HeldObject
 from simulated_backends.writes import ACKNOWLEDGE, ARRIVE, AT_GATE, OVER, QUEUE, RETURN, SEND, Pace, Write
-
-T = TypeVar("T")
 
 _BRIEF_NS = SECOND // 100
 """Bytes that take no longer are priced at the bandwidth of the instant at which they are sent."""
@@ -58,7 +55,8 @@ class WritePath:
     ) -> None:
         self.host = host
         self.held = held
-        self.gate = WriteGate(runtime, recorder, held.id, host, self._flush, call_later)
+        cache = CacheFlush(runtime, fabric, held, host, lambda: self.route)
+        self.gate = WriteGate(runtime, recorder, held.id, host, cache.flush, call_later)
         self.is_attached = True
         """Whether `close` was not called yet."""
         self.outstanding = 0
@@ -350,50 +348,3 @@ class WritePath:
             moved_away.add(block)
             medium = self.held.pool.medium
             self._runtime.sleep(medium.admit(self.service_ns((medium.disk_read, medium.disk_write), BLOCK)))
-
-    def _flush(self, until_ns: int) -> None:
-        """SYNCHRONIZE CACHE, or COMMIT: what is in the volume's write cache goes to the disk at the disk's rate.
-
-        Raises `Expired` if the host has lost its session for good, or at `until_ns`; the disk goes on with it then.
-        """
-        runtime = self._runtime
-        while True:
-            held = self.held
-            figures, disk = held.pool.figures, (held.pool.medium.disk_write,)
-            try:
-                route = self.route
-                session = self._until(until_ns, route, route.ready)
-            except PathLost as error:
-                raise Expired(str(error)) from None
-            bandwidth = max(1, self._fabric.leftover(disk))
-            flushed, is_flushed = held.begin_flush(), False
-            flush_ns = figures.round_trip_ns + figures.service_ns + held.flushing * BLOCK * SECOND // bandwidth
-            left_ns = until_ns - runtime.clock()
-            if flush_ns > left_ns:
-                self._flush_on(flushed, flush_ns)
-                runtime.sleep(max(0, left_ns))
-                raise Expired
-            try:
-                runtime.sleep(flush_ns)
-                is_flushed = self._until(until_ns, route, partial(route.carry, session))
-            finally:
-                held.end_flush(flushed, is_flushed)
-            if is_flushed:
-                return
-
-    def _flush_on(self, flushed: set[int], for_ns: int) -> None:
-        """The disk goes on with a flush for which nobody waits any more; it is done unless the power goes before."""
-        held, pool = self.held, self.held.pool
-        outages = pool.outages
-        self._runtime.call_later(for_ns, lambda: held.end_flush(flushed, pool.outages == outages))
-
-    def _until(self, until_ns: int, route: HostRoute, cross: Callable[[], T]) -> T:
-        """Let a message cross, or raise `Expired` at that instant of the host's clock."""
-        if route.is_clear:
-            return cross()
-        crossing = self._runtime.spawn(f"flush of {self.held.id} from {self.host}", cross)
-        self._runtime.blocking_task(crossing).take_along(crossing)
-        try:
-            return crossing.wait(max(0, until_ns - self._runtime.clock()))
-        finally:
-            crossing.abandon()
