@@ -83,23 +83,27 @@ class SimulatedAttachment:
         first, end = offset // BLOCK, (offset + length) // BLOCK
         while True:
             medium = self._held.pool.medium
-            path = (medium.disk_read, medium.port_out, self._links.port_in)
+            disk, ports = medium.disk_read, (medium.port_out, self._links.port_in)
             half, rest = divmod(self._held.pool.figures.round_trip_ns, 2)
             route = self.route
             session = route.ready()
-            if medium.queue is None:
-                self._runtime.sleep(half + self.writes.service_ns(path, length))
+            in_one = medium.queue is None and not self.writes.is_slow((disk, *ports), length)
+            if in_one:
+                self._runtime.sleep(half + self.writes.service_ns((disk, *ports), length))
             else:
                 self._runtime.sleep(half)
                 if not route.carry(session):
                     continue
-                medium.queue.serve(self.writes.service_ns(path, length))
+                self._runtime.sleep(medium.admit(self.writes.service_ns((disk,), length)))
             if not route.carry(session):
                 continue
             bad = sorted(block for block in self._held.bad if first <= block < end)
             self._held.settle()
             seen = self._held.content.between(first, end)
-            self._runtime.sleep(half + rest)
+            back_ns = half + rest
+            if not in_one:
+                back_ns += self.writes.cross(route, session, ports, disk, length)
+            self._runtime.sleep(back_ns)
             if not route.carry(session):
                 continue
             if bad:

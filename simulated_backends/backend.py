@@ -309,6 +309,7 @@ class SimulatedBackend:
         """
         self.engine.stop_all(f"{self.name} lost its power")
         self.store.resume_all("power lost")
+        self.store.pool.power_off()
         self.sessions.power_off(for_ns)
         for connection in tuple(self._connections):
             connection.drop_at_backend()

@@ -34,6 +34,10 @@ class DiskQueue:
         self._free_at = self._runtime.now() + delay_ns
         return delay_ns
 
+    def power_off(self) -> None:
+        """Forget what is queued: the disk is idle from now on. Who waits for a request does so all the same."""
+        self._free_at = self._runtime.now()
+
     def serve(self, service_ns: int) -> int:
         """Queue a request and block until it is served; returns how long it waited before its service began.
 

@@ -140,6 +140,10 @@ class Fabric:
         """The capacity that the link was given last (bytes a second), whatever else has a part of it."""
         return link.capacity
 
+    def is_narrowed(self, path: Path) -> bool:
+        """Whether a link of the path has less than the capacity that it was made with, as by a fault."""
+        return any(self.nominal(link) < link.whole for link in path)
+
     def leftover(self, path: Path) -> int:
         """The bandwidth (bytes a second) that foreground I/O over `path` gets beside the flows.
 

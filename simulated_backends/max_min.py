@@ -37,16 +37,17 @@ F = TypeVar("F", bound=Ending)
 class Link:
     """One direction of a network port, or one side (reading, writing) of a disk; `capacity` in bytes a second.
 
-    Change the capacity through `Fabric.set_capacity`. `flows` counts the flows over the link. `room` is what they
-    leave, less one for each of them, in the unit of rates: the link is slack if it is not negative.
+    Change the capacity through `Fabric.set_capacity`; `whole` is the one that it was made with. `flows` counts the
+    flows over the link. `room` is what they leave, less one for each of them, in the unit of rates: the link is slack
+    if it is not negative.
     """
 
-    __slots__ = ("capacity", "crossing", "flows", "free", "mark", "name", "room", "tight", "waiting")
+    __slots__ = ("capacity", "crossing", "flows", "free", "mark", "name", "room", "tight", "waiting", "whole")
 
     def __init__(self, name: str, capacity: int) -> None:
         check_capacity(name, capacity)
         self.name = name
-        self.capacity = capacity
+        self.capacity = self.whole = capacity
         self.flows = 0
         self.room = capacity * FINE
         self.crossing: dict[FlowClass[Any], None] = {}

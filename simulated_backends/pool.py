@@ -12,7 +12,7 @@ from simulated_backends.profiles import Figures
 
 @dataclass(eq=False)
 class Pool:
-    """A backend's pool. `is_full` is whether a fault has taken what is left of it.
+    """A backend's pool. `is_full` is whether a fault has taken what is left of it, `outages` how often it was off.
 
     `lines_to` tells the links between this backend's port and another one's, beyond the ports themselves.
     """
@@ -22,8 +22,15 @@ class Pool:
     medium: Medium
     figures: Figures
     is_full: bool = False
+    outages: int = 0
     lines_to: Callable[[str], Path] = lambda backend: ()
     _fillers: int = 0
+
+    def power_off(self) -> None:
+        """The disk loses its power, and with it whatever single I/O it was about."""
+        self.outages += 1
+        if self.medium.queue is not None:
+            self.medium.queue.power_off()
 
     def fill(self) -> None:
         """A fault takes what is left of the pool."""

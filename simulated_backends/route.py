@@ -139,6 +139,20 @@ class HostRoute:
         self._watchers.append(watcher)
         return lambda: self._watchers.remove(watcher)
 
+    def wait_with(self, session: int, answer: Signal[None]) -> None:
+        """Block until that signal is set, which is the caller's own, or that session is lost."""
+
+        def look() -> None:
+            if self.session != session:
+                answer.set(None)
+
+        end = self.watch(look)
+        try:
+            look()  # it may be lost by now
+            answer.wait()
+        finally:
+            end()
+
     def heard_at(self, ns: int) -> None:
         """Note that the last of several messages got through at that instant; see `carry`."""
         self._line.heard_ns = max(self._line.heard_ns, ns)

@@ -5,24 +5,24 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
-from typing import TypeVar
 
 from harness.gate import WriteGate
 from harness.recorder import Recorder
-from harness.runtime import SECOND, Expired, Signal, Timer
+from harness.runtime import SECOND, Signal, Timer
 from harness.runtime.virtual import VirtualRuntime
 from harness.schedule import Fault
 from harness.storage import BLOCK, ObjectUnknown, StorageError
-from simulated_backends.fabric import Fabric, Path
+from simulated_backends.cache_flush import CacheFlush
+from simulated_backends.fabric import Fabric, Link, Path
 from simulated_backends.host_links import HostLinks
 from simulated_backends.pool import Pool
 from simulated_backends.reply_faults import lateness
-from simulated_backends.route import HostRoute, PathLost
+from simulated_backends.route import HostRoute
 from simulated_backends.stored_object import HeldObject
 from simulated_backends.writes import ACKNOWLEDGE, ARRIVE, AT_GATE, OVER, QUEUE, RETURN, SEND, Pace, Write
 
-T = TypeVar("T")
+_BRIEF_NS = SECOND // 100
+"""Bytes that take no longer are priced at the bandwidth of the instant at which they are sent."""
 
 
 class WritePath:
@@ -30,8 +30,11 @@ class WritePath:
 
     A write takes a round trip, the disk's service time with jitter, and the block's bytes at the bandwidth that bulk
     transfers leave over; it is applied once the disk has served it, and acknowledged half a round trip later. Where the
-    backend's disk has a queue, it waits there for the single I/Os of all hosts that reached the disk before it. A
-    command whose session is lost under it is sent again on the next session; a write that was applied already is then
+    backend's disk has a queue, it waits there for the single I/Os of all hosts that reached the disk before it, and
+    keeps it busy no longer than the disk itself takes: what the ports take beyond that comes before. Where a fault
+    leaves the ports next to nothing, the bytes are a flow on the fabric, for which the fault is over when it ends.
+
+    A command whose session is lost under it is sent again on the next session; a write that was applied already is then
     applied once more, which changes nothing, since no other write to its block can be under way. While the backend
     suspends the volume's writes they wait where they arrive. What the backend refuses comes back as any answer does.
 
@@ -52,7 +55,8 @@ class WritePath:
     ) -> None:
         self.host = host
         self.held = held
-        self.gate = WriteGate(runtime, recorder, held.id, host, self._flush, call_later)
+        cache = CacheFlush(runtime, fabric, held, host, lambda: self.route)
+        self.gate = WriteGate(runtime, recorder, held.id, host, cache.flush, call_later)
         self.is_attached = True
         """Whether `close` was not called yet."""
         self.outstanding = 0
@@ -120,6 +124,29 @@ class WritePath:
         bandwidth = max(1, self._fabric.leftover(path))
         jitter = int(self._jitter().random() * figures.service_jitter_ns)
         return figures.service_ns + jitter + length * SECOND // bandwidth
+
+    def is_slow(self, path: Path, length: int) -> bool:
+        """Whether a fault leaves so many bytes on that path for so long that it may well end before they are over."""
+        bandwidth = max(1, self._fabric.leftover(path))
+        return length * SECOND // bandwidth > _BRIEF_NS and self._fabric.is_narrowed(path)
+
+    def cross(self, route: HostRoute, session: int, ports: Path, disk: Link, length: int) -> int:
+        """Let bytes over ports; returns how much longer than at the disk behind them they take from now on (ns).
+
+        Where that is slow it blocks, while they go over as a flow, so that they are faster once the ports are; they are
+        on their way no more when the session is lost.
+        """
+        path = (*ports, disk)
+        if self.is_slow(path, length):
+            over: Signal[None] = self._runtime.signal(f"bytes of {self.held.id} crawl over ports")
+            flow = self._fabric.start(ports, length, lambda: over.set(None))
+            try:
+                route.wait_with(session, over)
+            finally:
+                flow.cancel()
+            return 0
+        slowest, own = max(1, self._fabric.leftover(path)), max(1, self._fabric.leftover((disk,)))
+        return length * SECOND // slowest - length * SECOND // own
 
     @property
     def route(self) -> HostRoute:
@@ -197,8 +224,10 @@ class WritePath:
             return None
         figures = pool.figures
         half, rest = divmod(figures.round_trip_ns, 2)
-        bandwidth = max(1, self._fabric.leftover(self._path_to(pool)))
-        there_ns = half + figures.service_ns + BLOCK * SECOND // bandwidth
+        path = self._path_to(pool)
+        there_ns = half + figures.service_ns + BLOCK * SECOND // max(1, self._fabric.leftover(path))
+        if there_ns > _BRIEF_NS and self.is_slow(path, BLOCK):
+            return None
         stalled_ns = self._stalls[-1][0] if self._stalls else -1
         if stalled_ns >= self._runtime.now():
             return None
@@ -228,23 +257,27 @@ class WritePath:
         pool = self.held.pool
         half, rest = divmod(pool.figures.round_trip_ns, 2)
         path = self._path_to(pool)
+        length = write.count * BLOCK
         write.route = self.route
         write.session = write.route.ready()
         write.back_ns = half + rest
-        if pool.medium.queue is not None:
-            write.phase = QUEUE
-            return half
-        write.phase = ARRIVE
-        return half + self.service_ns(path, write.count * BLOCK)
+        if pool.medium.queue is None:
+            there_ns = self.service_ns(path, length)
+            if there_ns <= _BRIEF_NS or not self.is_slow(path, length):
+                write.phase = ARRIVE
+                return half + there_ns
+        write.phase = QUEUE
+        *ports, disk = path
+        return half + self.cross(write.route, write.session, ports, disk, length)
 
     def _queue(self, write: Write) -> int:
         assert write.route is not None
         if not write.route.carry(write.session):
             write.phase = SEND
             return 0
-        pool = self.held.pool
+        medium = self.held.pool.medium
         write.phase = ARRIVE
-        return pool.medium.admit(self.service_ns(self._path_to(pool), write.count * BLOCK))
+        return medium.admit(self.service_ns((medium.disk_write,), write.count * BLOCK))
 
     def _arrive(self, write: Write) -> int:
         route = write.route
@@ -255,8 +288,11 @@ class WritePath:
         if self.held.moved_away is not None:
             for more in range(write.count):
                 self._move_away(write.block + more, self.held.moved_away)
+            if not route.carry(write.session):  # it may be lost by now, or the power
+                write.phase = SEND
+                return 0
         if self.held.suspension is not None:  # behind what takes time, so that nothing is applied meanwhile
-            self._wait_with(write, route, self.held.suspension.queue())
+            route.wait_with(write.session, self.held.suspension.queue())
             return 0  # it arrives anew: the session may be lost by now
         try:
             for more in range(write.count):
@@ -293,21 +329,7 @@ class WritePath:
         if fault.kind == "reply.lost":
             route.drop("an answer was lost", backend_knows=False)
         else:
-            self._wait_with(write, route, lateness(self._runtime, fault))
-
-    def _wait_with(self, write: Write, route: HostRoute, answer: Signal[None]) -> None:
-        """Block until that signal is set, which is this write's own, or the session is lost that the write is on."""
-
-        def look() -> None:
-            if route.session != write.session:
-                answer.set(None)
-
-        end = route.watch(look)
-        try:
-            look()  # it may be lost by now
-            answer.wait()
-        finally:
-            end()
+            route.wait_with(write.session, lateness(self._runtime, fault))
 
     def _path_to(self, pool: Pool) -> Path:
         return (self._links.port_out, pool.medium.port_in, pool.medium.disk_write)
@@ -328,44 +350,3 @@ class WritePath:
             moved_away.add(block)
             medium = self.held.pool.medium
             self._runtime.sleep(medium.admit(self.service_ns((medium.disk_read, medium.disk_write), BLOCK)))
-
-    def _flush(self, until_ns: int) -> None:
-        """SYNCHRONIZE CACHE, or COMMIT: what is in the volume's write cache goes to the disk at the disk's rate.
-
-        Raises `Expired` if the host has lost its session for good, or at `until_ns`; the disk goes on with it then.
-        """
-        runtime = self._runtime
-        while True:
-            held = self.held
-            figures, disk = held.pool.figures, (held.pool.medium.disk_write,)
-            try:
-                route = self.route
-                session = self._until(until_ns, route, route.ready)
-            except PathLost as error:
-                raise Expired(str(error)) from None
-            bandwidth = max(1, self._fabric.leftover(disk))
-            flushed, is_flushed = held.begin_flush(), False
-            flush_ns = figures.round_trip_ns + figures.service_ns + held.flushing * BLOCK * SECOND // bandwidth
-            left_ns = until_ns - runtime.clock()
-            if flush_ns > left_ns:
-                runtime.call_later(flush_ns, partial(held.end_flush, flushed, True))
-                runtime.sleep(max(0, left_ns))
-                raise Expired
-            try:
-                runtime.sleep(flush_ns)
-                is_flushed = self._until(until_ns, route, partial(route.carry, session))
-            finally:
-                held.end_flush(flushed, is_flushed)
-            if is_flushed:
-                return
-
-    def _until(self, until_ns: int, route: HostRoute, cross: Callable[[], T]) -> T:
-        """Let a message cross, or raise `Expired` at that instant of the host's clock."""
-        if route.is_clear:
-            return cross()
-        crossing = self._runtime.spawn(f"flush of {self.held.id} from {self.host}", cross)
-        self._runtime.blocking_task(crossing).take_along(crossing)
-        try:
-            return crossing.wait(max(0, until_ns - self._runtime.clock()))
-        finally:
-            crossing.abandon()

@@ -104,6 +104,22 @@ def test_the_backlog_shrinks_as_time_passes() -> None:
     assert seen == [30, 10, 0]
 
 
+def test_a_disk_without_power_forgets_what_it_was_sent() -> None:
+    """After the power was off there is no backlog, and what arrives then is served at once."""
+    runtime = VirtualRuntime()
+    queue = DiskQueue(runtime)
+
+    def main() -> int:
+        queue.admit(100)
+        runtime.sleep(10)
+        queue.power_off()
+        assert queue.backlog_ns == 0
+        return queue.serve(5)
+
+    assert runtime.run(main, Limits()) == 0
+    runtime.close()
+
+
 def test_a_negative_service_time_is_refused() -> None:
     """A request that would give time back is refused and leaves the queue as it was."""
     queue = DiskQueue(VirtualRuntime())

@@ -68,21 +68,32 @@ def latencies(world: World, requests: list[Io]) -> list[int]:
 
 
 def service_ns(world: World, writes: bool, count: int = 1) -> int:
-    """What the disk of an idle testbed without jitter takes for so many blocks."""
+    """How long so many blocks keep the disk of an idle testbed without jitter."""
     figures = world.store.figures
     disk = figures.disk_write_bytes_per_s if writes else figures.disk_read_bytes_per_s
-    return figures.service_ns + count * BLOCK * SECOND // min(disk, figures.link_bytes_per_s)
+    return figures.service_ns + count * BLOCK * SECOND // disk
+
+
+def ports_ns(world: World, writes: bool, count: int) -> int:
+    """What the ports of an idle testbed take for so many blocks beyond what the disk does."""
+    figures = world.store.figures
+    disk = figures.disk_write_bytes_per_s if writes else figures.disk_read_bytes_per_s
+    return count * BLOCK * SECOND // min(disk, figures.link_bytes_per_s) - count * BLOCK * SECOND // disk
 
 
 def one_after_the_other(world: World, requests: list[Io]) -> list[int]:
-    """The latencies if the disk serves one at a time, in the order in which they were sent, found step by step."""
+    """The latencies if the disk serves one at a time, in the order in which they reach it, found step by step."""
     now = free_at = 0
-    found = []
-    for gap_ns, _, writes, count in requests:
+    arrivals = []
+    for number, (gap_ns, _, writes, count) in enumerate(requests):
         now += gap_ns
-        free_at = max(free_at, now) + service_ns(world, writes, count)
-        found.append(free_at - now + world.store.figures.round_trip_ns)
-    return found
+        arrivals.append((now + ports_ns(world, writes, count) if writes else now, number, now, writes, count))
+    found = {}
+    for at, number, sent, writes, count in sorted(arrivals):
+        free_at = max(free_at, at) + service_ns(world, writes, count)
+        answered = free_at if writes else free_at + ports_ns(world, writes, count)
+        found[number] = answered - sent + world.store.figures.round_trip_ns
+    return [found[number] for number in range(len(requests))]
 
 
 def write_latency(world: World, attachment: SimulatedAttachment, block: int) -> int:
@@ -92,12 +103,15 @@ def write_latency(world: World, attachment: SimulatedAttachment, block: int) -> 
     return world.runtime.now() - began_ns
 
 
+@pytest.mark.parametrize("port", [1_250_000_000, 50_000_000])
 @pytest.mark.parametrize("name", ["iscsi-sim", "nfs-sim"])
 @settings(deadline=None, max_examples=40)
 @given(requests=ios)
-def test_ios_of_two_hosts_are_served_first_come_first_served(name: str, requests: list[Io]) -> None:
-    """Each read and write of two hosts takes a round trip and what a disk takes that serves one after the other."""
-    world = queueing(name)
+def test_ios_of_two_hosts_are_served_first_come_first_served(name: str, port: int, requests: list[Io]) -> None:
+    """Each read and write of two hosts takes a round trip, what the ports take beyond the disk, and what a disk takes
+    that serves one after the other.
+    """
+    world = queueing(name, link_bytes_per_s=port)
     assert latencies(world, requests) == one_after_the_other(world, requests)
 
 
@@ -108,7 +122,8 @@ def test_without_a_queue_nothing_waits(name: str, requests: list[Io]) -> None:
     """As the profiles are, each read and write takes what it takes alone, whatever the others do."""
     world = World(name, service_jitter_ns=0)
     assert latencies(world, requests) == [
-        world.store.figures.round_trip_ns + service_ns(world, writes, count) for _, _, writes, count in requests
+        world.store.figures.round_trip_ns + ports_ns(world, writes, count) + service_ns(world, writes, count)
+        for _, _, writes, count in requests
     ]
 
 
@@ -127,6 +142,27 @@ def test_each_backend_has_a_queue_of_its_own() -> None:
 
     first, second, elsewhere = world.run(body)
     assert (second - first, elsewhere) == (service_ns(world, writes=True), first)
+
+
+@pytest.mark.parametrize("writes", [True, False])
+def test_a_slow_port_of_one_host_does_not_hold_the_disk(writes: bool) -> None:
+    """Beside a host whose port has next to nothing of its capacity, a write of another takes what it takes alone."""
+    world = queueing()
+
+    def body() -> None:
+        attachments = two_hosts(world)
+        slow = attachments["host-a"]
+        world.testbed.inject(Fault("link.slow", caller="host-a", fraction=1e-5, for_ns=SECOND))
+        io = partial(write_latency, world, slow, 1) if writes else partial(slow.look, 0, BLOCK)
+        beside = world.runtime.spawn("beside", io)
+        world.runtime.sleep(MS)
+        alone = world.store.figures.round_trip_ns + service_ns(world, writes=True)
+        assert write_latency(world, attachments["host-b"], 2) == alone
+        began_ns = world.runtime.now()
+        beside.wait()
+        assert world.runtime.now() > began_ns
+
+    world.run(body)
 
 
 def test_moving_a_block_away_waits_for_the_disk_as_well() -> None:

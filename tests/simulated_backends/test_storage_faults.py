@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from worlds import SPREAD, World
 
 from harness.activity import ActivityState, HandleScope
 from harness.contract import ActivityUnknown, ConnectionLost
-from harness.runtime import SECOND
+from harness.runtime import SECOND, Expired
 from harness.schedule import Fault
 from harness.storage import BLOCK, BLOCKS_PER_GIB, PoolFull, Transfer, TransferFailed
 from simulated_backends.host_copy import MediumError
@@ -61,6 +62,67 @@ def test_writes_go_on_after_a_restart(world: World) -> None:
         attachment.write(1, 12)
         assert off_ns + 30 * SECOND < world.runtime.now() < off_ns + 60 * SECOND
         assert world.store.image("volume") == {1: 12} and len(world.recorder.find("session.lost")) == 1
+
+    world.run(body)
+
+
+def test_a_write_is_not_applied_without_power(make_world: Callable[..., World]) -> None:
+    """Whose old block is moved away for a snapshot when the power goes is not in the volume before it is sent again."""
+    world = make_world(snapshot_kind="copy-on-write", service_jitter_ns=0)
+
+    def body() -> None:
+        attachment = world.volume()
+        image = world.fill(attachment, (0,))
+        world.copy("volume", "snapshot", "snapshot").wait()
+        stamp = world.recorder.next_stamp()
+        writer = world.runtime.spawn("write", lambda: attachment.write(0, stamp))
+        figures = world.store.figures
+        world.runtime.sleep(figures.round_trip_ns // 2 + figures.service_ns + figures.service_ns // 2)
+        world.testbed.inject(Fault("backend.restart", backend="primary", for_ns=10 * SECOND))
+        world.runtime.sleep(10 * SECOND - 1)
+        assert world.store.image("volume") == image
+        writer.wait()
+        assert world.store.image("volume") == {0: stamp}
+
+    world.run(body)
+
+
+def test_a_backend_without_power_serves_no_queue(make_world: Callable[..., World]) -> None:
+    """What waited at its disk is gone with the power; it is sent again, and all of it is served in the end."""
+    world = make_world(disk_queue=True, service_ns=SECOND // 10)
+
+    def body() -> None:
+        attachment = world.volume()
+        queue = world.store.medium.queue
+        assert queue is not None
+        writers = [world.runtime.spawn("write", partial(attachment.write, n, 1000 + n)) for n in range(40)]
+        world.runtime.sleep(SECOND)
+        assert queue.backlog_ns > 2 * SECOND
+        world.testbed.inject(Fault("backend.restart", backend="primary", for_ns=SECOND))
+        assert queue.backlog_ns == 0
+        world.runtime.sleep(SECOND - 1)
+        assert len(world.store.image("volume")) < 11
+        for writer in writers:
+            writer.wait()
+        assert world.store.image("volume") == {n: 1000 + n for n in range(40)}
+
+    world.run(body)
+
+
+@pytest.mark.parametrize("power_off", [True, False])
+def test_a_flush_that_nobody_waits_for_is_done_unless_the_power_goes(world: World, power_off: bool) -> None:
+    """The disk goes on with a flush beyond its deadline; what the power cuts short is still to be flushed."""
+
+    def body() -> None:
+        attachment = world.volume()
+        world.fill(attachment)
+        with pytest.raises(Expired):
+            attachment.gate.hold("owner", 1000, SECOND)
+        if power_off:
+            world.testbed.inject(Fault("backend.restart", backend="primary", for_ns=SECOND))
+        world.runtime.sleep(SECOND)
+        assert attachment.writes.held.flushing == 0
+        assert attachment.writes.held.dirty == (set(SPREAD) if power_off else set())
 
     world.run(body)
 
