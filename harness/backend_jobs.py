@@ -121,8 +121,9 @@ class JobEngine:
             self._stop(activity, "aborted by its caller")  # before it is recorded, as in `start`
             self._recorder.emit("activity.aborting", backend=self._store.name, handle=handle, verb=activity.verb)
         answer = self._runtime.signal(f"activity {handle} is aborted")
-        activity.answers.append(answer)
-        if activity.over.is_over:
+        if not activity.over.is_over:
+            activity.answers.append(answer)
+        if activity.over.is_over:  # perhaps since just now
             answer.set(None)
         return answer
 
@@ -319,13 +320,11 @@ class JobEngine:
         carry_out(job, activity)
 
     def _create_volume(self, job: Job, activity: Activity) -> None:
-        if job.size is None:
-            raise ValueError("create_volume needs a size")
+        assert job.size is not None  # else it was refused
         self._store.create_volume(job.target, job.size)
 
     def _extend_volume(self, job: Job, activity: Activity) -> None:
-        if job.size is None:
-            raise ValueError("extend_volume needs a size")
+        assert job.size is not None  # else it was refused
         self._store.extend_volume(job.source, job.size)
 
     def _delete(self, job: Job, activity: Activity) -> None:
@@ -357,8 +356,7 @@ class JobEngine:
         self._follow(activity, self._store.begin_revert(job.source, job.target))
 
     def _read(self, job: Job, activity: Activity) -> None:
-        if job.sink is None:
-            raise ValueError("read needs a sink")
+        assert job.sink is not None  # else it was refused
         technique = codec(job.technique)
         reader = self._store.begin_read(job.source, job.point_in_time, CHUNK_BYTES)
         activity.transfer = reader.transfer

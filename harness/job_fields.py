@@ -8,16 +8,33 @@ from harness.testbed import JOB_VERBS, Job
 
 _NAMES = ("source", "target", "destination", "technique")
 
+_NEEDED = {
+    "create_volume": ("target", "size"),
+    "extend_volume": ("source", "size"),
+    "delete": ("source",),
+    "snapshot": ("source", "target"),
+    "copy": ("source", "target"),
+    "move": ("source",),
+    "replicate": ("source", "target"),
+    "revert": ("source", "target"),
+    "read": ("source", "sink"),
+    "write": ("target",),
+    "suspend": ("source",),
+    "resume": ("source",),
+}
+"""Without these a job of that verb has nothing to work with; see `harness.testbed.Job`."""
+
 
 def check_fields(job: Job) -> None:
-    """Raise `ValueError` for an unknown verb, for a field that no backend could work with, and for a job of nothing."""
+    """Raise `ValueError` for an unknown verb, and for a field that no backend could work with or that is lacking."""
     if job.verb not in JOB_VERBS:
         raise ValueError(f"unknown job verb {job.verb!r}; known are {', '.join(sorted(JOB_VERBS))}")
     for field in _NAMES:
         if not isinstance(getattr(job, field), str):
             raise ValueError(f"{field} of a {job.verb} job must be a str, not {getattr(job, field)!r:.60}")
-    if not (job.source or job.target):
-        raise ValueError(f"a {job.verb} job needs a source or a target")
+    for field in _NEEDED[job.verb]:
+        if getattr(job, field) in ("", None):
+            raise ValueError(f"a {job.verb} job needs a {field}")
     if job.size is not None and (type(job.size) is not int or job.size < 1):
         raise ValueError(f"size must be a whole number of GiB, at least 1, not {job.size!r:.60}")
     if not isinstance(job.scope, HandleScope):

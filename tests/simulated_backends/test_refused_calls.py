@@ -21,7 +21,13 @@ LATE = Fault("reply.late", volume="volume", for_ns=2 * SECOND)
 
 NOT_WELL_FORMED: list[tuple[str, str, dict[str, Any]]] = [
     ("verb", "nonsense", {"source": "volume"}),
-    ("a source or a target", "delete", {}),
+    ("needs a source", "delete", {}),
+    ("needs a target", "create_volume", {"source": "volume", "size": 1}),
+    ("needs a target", "copy", {"source": "volume"}),
+    ("needs a target", "snapshot", {"source": "volume"}),
+    ("needs a size", "create_volume", {"target": "new"}),
+    ("needs a size", "extend_volume", {"source": "volume"}),
+    ("needs a sink", "read", {"source": "volume"}),
     ("source", "copy", {"source": ["volume"], "target": "new"}),
     ("source", "create_volume", {"source": None, "target": "new", "size": 1}),
     ("target", "create_volume", {"target": 7, "size": 1}),
