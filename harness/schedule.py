@@ -45,7 +45,8 @@ FAULT_KINDS = (
 )
 """The faults that a testbed may be asked for; which of them it makes is its own matter. Those of connections hit the
 connections of drivers at `caller`, or, with `volume`, what carries that volume's foreground I/O (at `caller`, or at
-every host for ""; with `backend` only while the volume is there).
+every host for ""). For these, `host.restart` and `reservation.preempt` a `backend` that is named leaves out what others
+have; for a fault of a `volume`, `drain.stall` too, it hits only while the volume is there.
 
 connection.break      drops; the caller knows at once, the backend only by its keep-alive
 connection.reset      drops; both ends know at once, half open or not

@@ -79,13 +79,16 @@ class Backends:
         assert isinstance(self.world.fabric, MeteredFabric)
         return self.world.fabric
 
-    def bed_of(self, backend: str, volume: str) -> SimulatedTestbed:
-        """The testbed of a backend, or else of the backend on which a volume is first; the first one for neither."""
+    def bed_of(self, backend: str, volume: str, fault: str = "") -> SimulatedTestbed:
+        """The testbed of a backend, or else of the backend on which a volume is first; for neither the first one, of
+        those that make a `fault` of that kind if there are any."""
         if not backend and volume:
             for name, group in self.scenario.volume.items():
                 if volume.rpartition("-")[0] == name:
                     backend = group.backend
-        return self.beds[backend] if backend else next(iter(self.beds.values()))
+        if backend:
+            return self.beds[backend]
+        return next((bed for bed in self.beds.values() if fault in bed.faults), next(iter(self.beds.values())))
 
     def path_between(self, host: str, backend: str, direction: str) -> tuple[Link, ...]:
         """The links that a host reads a backend over, or writes it (`direction` is "read" or "write")."""

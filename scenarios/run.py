@@ -137,7 +137,7 @@ def _arm(world: World, name: str, plan: FaultTable) -> None:
             at_ns=None if plan.at is None else world.zero_ns + plan.at,
         )
         try:
-            world.backends.bed_of(plan.backend, plan.volume).inject(fault)
+            world.backends.bed_of(plan.backend, plan.volume, plan.kind).inject(fault)
         except ValueError as error:
             raise ScenarioError(world.scenario.name, [f"fault.{name}: {error}"]) from None
         return

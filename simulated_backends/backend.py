@@ -193,7 +193,7 @@ class SimulatedBackend:
 
     `jobs` is how callers reach the `engine`'s jobs. `host_links` gives the network port of a host, `route_of` the way
     of its foreground I/O to a backend; both are made on first use. `forget_routes` drops a
-    backend's end of all routes to it, `lane` is where the streams of loads sleep.
+    backend's end of all routes to it, `lane` is where the streams of loads sleep. `faults` are the kinds that it meets.
     """
 
     def __init__(
@@ -214,8 +214,10 @@ class SimulatedBackend:
         forget_routes: Callable[[str], None],
         lane: Lane,
         seed: int,
+        faults: frozenset[str],
     ) -> None:
         self.name = store.name
+        self.faults = faults
         self.family = store.family
         self.engine = engine
         self.jobs = jobs

@@ -95,6 +95,8 @@ class FaultInjector:
             raise ValueError(f"this testbed can't make the fault {fault.kind!r}; it makes {known}")
         if fault.backend and fault.backend not in self._backends:
             raise ValueError(f"no backend {fault.backend!r}; there are {', '.join(self._backends)}")
+        if fault.backend and fault.kind not in self._backends[fault.backend].faults:
+            raise ValueError(f"{fault.backend} can't meet {fault.kind}, which is of another protocol")
         if fault.kind in _OF_CONNECTIONS and not (fault.caller or fault.volume):
             raise ValueError(f"{fault.kind} needs the host of its caller, or a volume that hosts have attached")
         if fault.kind in _OF_HOSTS and not fault.caller:
@@ -149,13 +151,15 @@ class FaultInjector:
         end = self._recorder.listen(listen)
 
     def _of(self, fault: Fault) -> list[SimulatedBackend]:
-        return [b for b in self._backends.values() if fault.backend in ("", b.name)]
+        """The backends that the fault is for: all that meet its kind, or the one that it names."""
+        return [b for b in self._backends.values() if fault.backend in ("", b.name) and fault.kind in b.faults]
 
     def _on_volume(self, fault: Fault) -> list[SimulatedAttachment]:
         """The attachments of the fault's volume, detached ones too, at the host and at the backend that it names."""
         return [
             attachment
             for backend in self._backends.values()
+            if fault.kind in backend.faults
             for attachment in backend.attachments
             if attachment.volume_id == fault.volume
             and fault.caller in ("", attachment.host)

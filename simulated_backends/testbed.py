@@ -195,6 +195,7 @@ class SimulatedTestbed(Testbed):
             self._forget_routes,
             self.lane,
             self.seed,
+            self.faults,
         )
 
     def peer(self, name: str) -> VolumeStore:

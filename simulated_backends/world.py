@@ -56,7 +56,8 @@ class SimulatedWorld:
     def way_between(self, host: str, backend: str) -> Link:
         """What lies between the two ports, made on first use: wider than any port, and down while the two are parted.
 
-        What a host and a backend send each other in bulk crosses it besides the ports.
+        Streams, background I/O and backups of scenarios cross it besides the ports; hosts' own copies are held up by
+        their sessions.
         """
         way = self._ways.get((host, backend))
         if way is None:

@@ -114,13 +114,6 @@ class NfsTestbed(SimulatedTestbed):
         source = later_source(self.seed, "identity", backend)
         return lambda: f"fh.{source().getrandbits(128):032x}"
 
-    def inject(self, fault: Fault) -> None:
-        """See `harness.testbed.Testbed.inject`. Raises ValueError also for the service of what is no NFS server."""
-        struck = self._backends.get(fault.backend)
-        if fault.kind == "server.restart" and struck is not None and not isinstance(struck.sessions, NfsServer):
-            raise ValueError(f"{fault.backend} is no NFS server, and has no service to restart alone")
-        super().inject(fault)
-
     def protocol_faults(self) -> Mapping[str, Callable[[Fault], None]]:
         """A restart of the service, the machine under it staying up; `host.restart` brings another verifier."""
         return {"server.restart": lambda fault: self.restart_server(fault.backend)}

@@ -12,6 +12,7 @@ from harness.schedule import Fault
 from harness.testbed import Job
 from simulated_backends.attachment import SimulatedAttachment
 from simulated_backends.iscsi.testbed import IscsiTestbed
+from simulated_backends.nfs.testbed import NfsTestbed
 from simulated_backends.world import SimulatedWorld
 
 BACKENDS = ("primary", "sibling")
@@ -111,6 +112,24 @@ def test_a_preemption_reaches_the_targets_of_other_testbeds(named: str) -> None:
         common.clock.sleep(SECOND)
         for name, bed in beds.items():
             assert (bed.backend(name).inspect().find("copy") is None) is (named in ("", name))
+
+    common.clock.run(body, Limits())
+    common.clock.close()
+
+
+@pytest.mark.parametrize("kind", ["session.reinstate", "session.logout"])
+def test_a_fault_of_one_protocol_leaves_backends_of_another_alone(kind: str) -> None:
+    """A host's NFS connection stands where its iSCSI sessions are hit, and the NFS server can't be named."""
+    common = SimulatedWorld()
+    target = IscsiTestbed(1, {}, common, {"target": "alpha"})
+    NfsTestbed(1, {}, common, {"server": "beta"})
+
+    def body() -> None:
+        connections = [common.backends[name].connect(Caller("host-a", "user-a")) for name in ("target", "server")]
+        target.inject(Fault(kind, caller="host-a"))
+        assert [one.is_open for one in connections] == [False, True]
+        with pytest.raises(ValueError, match="server can't meet session"):
+            target.inject(Fault(kind, caller="host-a", backend="server"))
 
     common.clock.run(body, Limits())
     common.clock.close()

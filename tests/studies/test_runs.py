@@ -57,6 +57,15 @@ def plain(**values: Any) -> Scenario:
     )
 
 
+@pytest.mark.parametrize("first", ["nfs-sim", "iscsi-sim"])
+def test_a_fault_of_a_protocol_finds_its_backends(run: Simulate, first: str) -> None:
+    """A session's fault of a host hits its iSCSI sessions whichever backend the scenario names first."""
+    second = {"nfs-sim": "iscsi-sim", "iscsi-sim": "nfs-sim"}[first]
+    profiles = {"backend__array__profile": first, "backend__other__profile": second, "backend__other__family": "beta"}
+    result = run(plain(**profiles, fault__out={"kind": "session.logout", "caller": "compute", "at": "1 s"}))
+    assert result.failures == ()
+
+
 def test_a_run_repeats_in_another_process(run: Simulate) -> None:
     """Equal arguments give equal measures, details and digests under another hash seed; another seed does not."""
     scenario = small("quiesced-or-stateless-backup")
