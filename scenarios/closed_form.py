@@ -137,8 +137,9 @@ class Place:
     """A backend: bandwidths that bulk transfers have, in bytes a second, times in nanoseconds.
 
     `io_ns` is what a single I/O takes, `snapshot` and `clone` the fixed times of those that share blocks, None for
-    copies. `disk_load` is the share of its time for which workloads would keep a disk busy that serves single I/Os one
-    at a time, were no loop held up there: 0 for a disk that serves all at once, and more than 1 if it can't keep up.
+    copies. `disk_loads` are the shares of its time for which closed loops and arrivals would each keep a disk busy that
+    serves single I/Os one at a time, were no loop held up there: 0 for a disk that serves all at once, and more than 1
+    together if it can't keep up.
     `holds_io_back`: foreground I/O that counts moves less than it would alone, due to copies or to a queue.
     """
 
@@ -157,7 +158,7 @@ class Place:
     clone: float | None
     setup: float
     moves_blocks_away: bool
-    disk_load: float
+    disk_loads: tuple[float, float]
     holds_io_back: bool
     job_slots: int
     replicates: bool
@@ -184,8 +185,8 @@ class Place:
         poll = plan.poll if plan.poll is not None else max(_LEAST_POLL_NS, max(largest, GIB) * SECOND / slowest / POLLS)
         round_trip = figures.round_trip_ns if scenario.link.round_trip is None else scenario.link.round_trip
         io_ns = round_trip + figures.service_ns + figures.service_jitter_ns / 2
-        written, fetched, ios = _foreground(scenario, name, io_ns, min(read, write, port))
-        busy_ns = ios * (io_ns - round_trip) + (written + fetched) * SECOND / min(read, write)
+        written, fetched = _foreground(scenario, name, io_ns, min(read, write, port))
+        loads = _disk_loads(scenario, name, io_ns, round_trip, min(read, write), port) if figures.disk_queue else (0, 0)
         return cls(
             name=name, family=plan.family, read=_left(read, fetched), write=_left(write, written),
             port_in=_left(port, written), port_out=_left(port, fetched), poll=poll, round_trip=round_trip, io_ns=io_ns,
@@ -193,7 +194,7 @@ class Place:
             snapshot=figures.snapshot_ns if shares and listed else None,
             clone=figures.snapshot_ns if linked else None, setup=plan.replication_setup,
             moves_blocks_away=figures.snapshot_kind == "copy-on-write" and written > 0,
-            disk_load=busy_ns / SECOND if figures.disk_queue else 0.0,
+            disk_loads=loads,
             holds_io_back=_has_heavy_loops(scenario, name, io_ns, min(read, write, port))
             or (figures.disk_queue and _is_queue_felt(scenario, name, figures, io_ns, min(read, write, port))),
             job_slots=plan.job_slots or figures.job_slots,
@@ -261,17 +262,31 @@ def _shares_the_host(scenario: Scenario) -> bool:
     return math.fsum(most_bytes_per_s(scenario, each) for each in here) >= _host_port(scenario) / STEPS
 
 
-def _foreground(scenario: Scenario, backend: str, io_ns: float, bandwidth: float) -> tuple[float, float, float]:
-    """What hosts write to and read from a backend, in bytes a second, and in how many I/Os a second."""
-    written = fetched = ios = 0.0
+def _foreground(scenario: Scenario, backend: str, io_ns: float, bandwidth: float) -> tuple[float, float]:
+    """What hosts write to and read from a backend, in bytes a second."""
+    written = fetched = 0.0
     for workload in scenario.workload.values():
         group = scenario.volume[workload.volume]
         if group.backend != backend or workload.replay is not None:
             continue
-        rate = mean_rate(workload, io_ns, bandwidth) * group.count
-        each, ios = rate * workload.block, ios + rate
+        each = mean_rate(workload, io_ns, bandwidth) * group.count * workload.block
         written, fetched = written + each * (1 - workload.read_share), fetched + each * workload.read_share
-    return written, fetched, ios
+    return written, fetched
+
+
+def _disk_loads(
+    scenario: Scenario, backend: str, io_ns: float, round_trip: float, disk: float, port: float
+) -> tuple[float, float]:
+    """See `Place.disk_loads`; `disk` and `port` are bandwidths."""
+    loops: list[float] = []
+    arrivals: list[float] = []
+    for workload in scenario.workload.values():
+        group = scenario.volume[workload.volume]
+        if group.backend == backend and workload.replay is None:
+            busy_ns = io_ns - round_trip + workload.block * SECOND / disk
+            load = mean_rate(workload, io_ns, min(disk, port)) * group.count * busy_ns / SECOND
+            (loops if workload.rate is None else arrivals).append(load)
+    return math.fsum(loops), math.fsum(arrivals)
 
 
 def mean_rate(workload: Workload, io_ns: float, bandwidth: float) -> float:

@@ -1,11 +1,11 @@
 """How long a run will be, before it is made: simulated time, and foreground I/Os, of which a scenario allows so many.
 
 An estimate, for a run in which nothing fails. Simulated time is by the closed form where there is one, else the bytes
-of each operation over the slowest part of its way. I/Os are those of every workload over that time; closed loops have
-no more than a disk that serves one I/O at a time can take. What else takes the simulator as long as I/Os do is counted
-in I/Os: `IOS_OF_OPERATION` for each operation on each volume, `IOS_OF_VOLUME` for each volume, one for each second of a
-stream, one for each `BACKGROUND_IOS` background I/Os; an I/O of a workload that is larger than `IO_BYTES` counts once
-for each so many bytes.
+of each operation over the slowest part of its way. I/Os are those of every workload over that time, and no more than a
+disk that serves one I/O at a time can take; closed loops have what arrivals leave of it. What else takes the simulator
+as long as I/Os do is counted in I/Os: `IOS_OF_OPERATION` for each operation on each volume, `IOS_OF_VOLUME` for each
+volume, one for each second of a stream, one for each `BACKGROUND_IOS` background I/Os; an I/O of a workload that is
+larger than `IO_BYTES` counts once for each so many bytes.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ IOS_OF_OPERATION = 200
 IOS_OF_VOLUME = 10
 IO_BYTES = 64 << 10
 BACKGROUND_IOS = 50
+
+_LEAST_SHARE = 0.1
+"""Of a disk's time closed loops are expected to get at least this share, however much arrives."""
 
 _NO_BYTES = (Do.CREATE_SNAPSHOT, Do.EXTEND, Do.DELETE)
 
@@ -111,10 +114,12 @@ def _of_workload(plan: Scenario, name: str, workload: Workload, seconds: float) 
     place = Place.of(plan, group.backend)
     rate = mean_rate(workload, place.io_ns, min(place.read, place.write, place.port_in))
     ios = group.count * rate * seconds * each
+    loops, arrivals = place.disk_loads
     if workload.rate is not None:
+        ios /= max(1.0, arrivals)
         value = f"{rate_text(workload.rate)} on {group.count:,} volumes"
         return Part(f"{path}.rate", value, ios, "lower the rate, or have fewer volumes")
-    ios /= max(1.0, place.disk_load)
+    ios /= max(1.0, loops / max(_LEAST_SHARE, 1 - arrivals))
     value = f"{workload.streams} with a think of {time_text(workload.think)} on {group.count:,} volumes"
     return Part(f"{path}.streams", value, ios, "think longer, or have fewer streams or volumes")
 

@@ -28,10 +28,22 @@ TWO = {
         QUEUE | {"workload__load__streams": 64, "workload__load__think": "10 us", "workload__load__block": "64 KiB"},
         QUEUE | {"workload__load__streams": 8, "workload__load__think": "10 us", **TWO},
         QUEUE | {"workload__load__streams": 4, "workload__load__think": "10 us", "volume__data__count": 3},
+        QUEUE | {"workload__load": {"volume": "data", "rate": "3000 /s"}, **TWO},
+        QUEUE | {"workload__load": {"volume": "data", "rate": "12000 /s"}},
     ],
-    ids=["no queue", "idle disk", "busy disk", "too many", "large blocks", "two workloads", "three volumes"],
+    ids=[
+        "no queue",
+        "idle disk",
+        "busy disk",
+        "too many",
+        "large blocks",
+        "two workloads",
+        "three volumes",
+        "beside arrivals",
+        "too many arrivals",
+    ],
 )
-def test_closed_loops_are_expected_to_have_about_the_ios_that_they_have(values: dict[str, Any], run: Simulate) -> None:
+def test_workloads_are_expected_to_have_about_the_ios_that_they_have(values: dict[str, Any], run: Simulate) -> None:
     """The estimate is that of the run for each second, within what waiting for others and for transfers makes of it."""
     scenario = plain(**values, driver__reference__publication__stateless_activities=["create_cloned_volume"])
     result, effort = run(scenario), effort_of(scenario)

@@ -209,6 +209,15 @@ def test_what_a_queue_at_the_disk_holds_back_has_no_prediction(load: dict[str, A
     assert not is_covered or error(found) <= TOLERANCE
 
 
+def test_a_queue_at_the_destinations_disk_holds_back_as_well() -> None:
+    """Foreground I/O of the backend to which a copy goes decides about the prediction, too."""
+    loop = {"volume": "there", "streams": 16, "think": "1 ms"}
+    there = {"backend": "sibling", "size": "1 GiB", "host": "h"}
+    values = {"host.h": {}, "volume.there": there, "workload.w": loop}
+    assert predicted(scenario(**values), REPLICATE) is not None
+    assert predicted(scenario(**values, **{"backend.sibling.figures": {"disk_queue": True}}), REPLICATE) is None
+
+
 @pytest.mark.parametrize(
     "values",
     [
