@@ -156,9 +156,12 @@ class NfsJobEngine(JobEngine):
     # ---- the server's announcements --------------------------------------------------------------------------------
 
     def under_way(self) -> Iterator[Held]:
-        """Jobs that nobody can reach but with the state of a client, or that are its own copies."""
+        """Jobs that nobody can reach but with the state of a client, or that are its own copies.
+
+        One that has not begun keeps nothing from others.
+        """
         for activity in self.table.all():
-            if activity.state.is_terminal or not (activity.orphaned or self.is_native(activity)):
+            if activity.state is not ActivityState.RUNNING or not (activity.orphaned or self.is_native(activity)):
                 continue
             owner = self._server.owner_of(activity.started_by.connection_id)
             if owner is not None:
