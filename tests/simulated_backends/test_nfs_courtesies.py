@@ -290,3 +290,26 @@ def test_a_client_that_comes_back_in_time_keeps_its_state() -> None:
         assert world.server.has_session(session)
 
     world.run(body)
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_a_job_asks_for_way_when_it_is_its_turn(native: bool) -> None:
+    """It is not refused for work of a client that fell silent while the job was queued."""
+    world = Courtesies(courtesy_ns=HOUR, native_copy_scope=native, job_slots=1)
+
+    def body() -> None:
+        world.store.create_volume("volume", 200)
+        world.store.create_volume("other", 60)
+        world.begin_work("host-a", "move", WORK["move"])
+        connection = world.connect("host-b")
+        first, second = (
+            world.start(connection, "copy", source=source, target=f"copy of {source}", scope=HandleScope.USER)
+            for source in ("other", "volume")
+        )
+        world.lose("host-a")
+        assert connection.status(second).state is ActivityState.QUEUED
+        assert not world.recorder.find("nfs.client_released")
+        assert world.wait(connection, first).state is ActivityState.DONE
+        assert world.wait(connection, second).state is ActivityState.DONE
+
+    world.run(body)
