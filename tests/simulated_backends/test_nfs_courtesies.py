@@ -313,3 +313,41 @@ def test_a_job_asks_for_way_when_it_is_its_turn(native: bool) -> None:
         assert world.wait(connection, second).state is ActivityState.DONE
 
     world.run(body)
+
+
+@pytest.mark.parametrize(
+    ("operation", "why"),
+    [
+        ("COPY", "a dead session"),
+        ("COPY", "grace here"),
+        ("COPY", "grace there"),
+        ("CLONE", "a dead session"),
+        ("CLONE", "grace here"),
+    ],
+)
+def test_an_operation_that_is_refused_ends_no_courtesy(operation: str, why: str) -> None:
+    """Nobody is released for what gets NFS4ERR_BADSESSION or NFS4ERR_GRACE."""
+    world = Courtesies(courtesy_ns=HOUR, grace_ns=HOUR, snapshots_depend_on_volume=False)
+
+    def body() -> None:
+        world.store.create_volume("volume", 200)
+        first = world.connect("host-z")
+        world.wait(first, world.start(first, "snapshot", source="volume", target="snapshot"))
+        if why.startswith("grace"):
+            backend = "primary" if why == "grace here" else "sibling"
+            world.testbed.backend(backend).connect(Caller("host-z", "user-z"))
+            world.testbed.inject(Fault("server.restart", backend=backend))
+        world.begin_work("host-a", "revert", WORK["revert"])
+        world.lose("host-a")
+        session = world.session("host-b")
+        if why == "a dead session":
+            world.server.destroy_session(session)
+        operate = world.copies.copy if operation == "COPY" else world.copies.clone
+        into = world.sibling.store if why == "grace there" else None
+        status = "NFS4ERR_BADSESSION" if why == "a dead session" else "NFS4ERR_GRACE"
+        released = len(world.recorder.find("nfs.client_released"))
+        world.refused(status, lambda: operate(session, REQUEST, into))
+        assert len(world.recorder.find("nfs.client_released")) == released
+        assert world.primary.inspect().activities[-1].state == "running"
+
+    world.run(body)
