@@ -146,8 +146,10 @@ class NfsJobEngine(JobEngine):
                 self.end_orphan(activity)
 
     def fail_transfers(self, reason: str) -> None:
-        """The server goes down: every job that moves bytes fails at once."""
+        """The server goes down: every job that moves bytes fails at once; what waits for grace waits for the next."""
         for activity in self.table.all():
+            if isinstance(activity.transfer, GraceWait):
+                continue
             if activity.transfer is not None:
                 activity.transfer.fail(reason)
             elif activity.verb == "write" and activity.state is ActivityState.RUNNING:  # moves bytes without a transfer
