@@ -237,9 +237,9 @@ class JobEngine:
     def _run(self, job: Job, activity: Activity, may_run: Signal[None]) -> None:
         try:
             may_run.wait()
-            self.make_way(activity)
             if self._queue is not None:
                 self._queue.wait_for_turn(activity)
+            self.make_way(activity)
             activity.state = ActivityState.RUNNING
             self._faults.hit(activity)
             self._carry_out(job, activity)

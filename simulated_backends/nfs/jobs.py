@@ -146,8 +146,10 @@ class NfsJobEngine(JobEngine):
                 self.end_orphan(activity)
 
     def fail_transfers(self, reason: str) -> None:
-        """The server goes down: every job that moves bytes fails at once."""
+        """The server goes down: every job that moves bytes fails at once; what waits for grace waits for the next."""
         for activity in self.table.all():
+            if isinstance(activity.transfer, GraceWait):
+                continue
             if activity.transfer is not None:
                 activity.transfer.fail(reason)
             elif activity.verb == "write" and activity.state is ActivityState.RUNNING:  # moves bytes without a transfer
@@ -156,9 +158,12 @@ class NfsJobEngine(JobEngine):
     # ---- the server's announcements --------------------------------------------------------------------------------
 
     def under_way(self) -> Iterator[Held]:
-        """Jobs that nobody can reach but with the state of a client, or that are its own copies."""
+        """Jobs that nobody can reach but with the state of a client, or that are its own copies.
+
+        One that has not begun keeps nothing from others.
+        """
         for activity in self.table.all():
-            if activity.state.is_terminal or not (activity.orphaned or self.is_native(activity)):
+            if activity.state is not ActivityState.RUNNING or not (activity.orphaned or self.is_native(activity)):
                 continue
             owner = self._server.owner_of(activity.started_by.connection_id)
             if owner is not None:

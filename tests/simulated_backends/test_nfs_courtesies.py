@@ -222,3 +222,132 @@ def test_a_job_that_waits_for_a_courtesy_can_be_aborted(verb: str, job: dict[str
         assert (volume.id, volume.size) == ("volume", 1)
 
     world.run(body)
+
+
+@pytest.mark.parametrize("second", ["copy", "COPY"])
+@pytest.mark.parametrize("native", [False, True])
+@pytest.mark.parametrize("parts_of_latency", [0, 1, 2, 3])
+def test_whoever_needs_what_is_being_stopped_waits_for_its_end(
+    parts_of_latency: int, native: bool, second: str
+) -> None:
+    """A job or an operation is not refused for work of a client that another one has let go of shortly before."""
+    world = Courtesies(courtesy_ns=HOUR, native_copy_scope=native)
+
+    def body() -> None:
+        world.store.create_volume("volume", 200)
+        world.begin_work("host-a", "move", WORK["move"])
+        world.lose("host-a")
+        world.start(world.connect("host-b"), "copy", source="volume", target="one", scope=HandleScope.USER)
+        world.runtime.sleep(parts_of_latency * world.testbed.profile.loss.abort_latency_ns // 2)
+        assert not world.begin_work("host-c", second, {"source": "volume", "target": "two"})
+        ended = [event.fields["verb"] for event in world.recorder.find("activity.ended")]
+        assert ended == ["move"] and len(world.copies.offloads()) == 2
+        assert len(world.recorder.find("nfs.client_released")) == 1
+
+    world.run(body)
+
+
+@pytest.mark.parametrize("apart_ns", [0, SECOND])
+def test_copies_of_silent_clients_do_not_wait_for_each_other(apart_ns: int) -> None:
+    """Of two that wait for the same end, and whose clients fall silent meanwhile, one begins; the other gives way."""
+    world = Courtesies(courtesy_ns=HOUR, native_copy_scope=True, abort_latency_ns=300 * SECOND)
+
+    def body() -> None:
+        world.store.create_volume("volume", 200)
+        world.begin_work("host-a", "move", WORK["move"])
+        world.lose("host-a")
+        for host in ("host-b", "host-c"):
+            world.start(world.connect(host), "copy", source="volume", target="copy")
+            world.runtime.sleep(apart_ns)
+        world.lose("host-b")
+        world.lose("host-c")
+        assert [view.state for view in world.primary.inspect().activities] == ["running", "queued", "queued"]
+        world.runtime.sleep(300 * SECOND)
+        assert [(e.fields["verb"], e.fields["state"]) for e in world.recorder.find("activity.ended")] == [
+            ("move", "aborted"),
+            ("copy", "aborted"),
+        ]
+        assert len(world.copies.offloads()) == 1
+
+    world.run(body)
+
+
+def test_a_client_that_comes_back_in_time_keeps_its_state() -> None:
+    """Who is back before it is its turn to give way is no courtesy client any more."""
+    world = Courtesies(courtesy_ns=HOUR, abort_latency_ns=10 * SECOND)
+
+    def body() -> None:
+        world.fill(world.volume())
+        for host in ("host-a", "host-b"):
+            world.begin_work(host, "read", {"source": "volume", "sink": SlowSink(world)})
+        world.testbed.inject(Fault("connection.break", caller="host-b"))
+        world.lose("host-a")
+        world.start(world.connect("host-c"), "delete", source="volume", scope=HandleScope.USER)
+        world.runtime.sleep(SECOND)
+        session = world.session("host-b")
+        world.runtime.sleep(60 * SECOND)
+        assert [event.fields["client"] for event in world.recorder.find("nfs.client_released")] == ["host-a"]
+        assert world.server.has_session(session)
+
+    world.run(body)
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_a_job_asks_for_way_when_it_is_its_turn(native: bool) -> None:
+    """It is not refused for work of a client that fell silent while the job was queued."""
+    world = Courtesies(courtesy_ns=HOUR, native_copy_scope=native, job_slots=1)
+
+    def body() -> None:
+        world.store.create_volume("volume", 200)
+        world.store.create_volume("other", 60)
+        world.begin_work("host-a", "move", WORK["move"])
+        connection = world.connect("host-b")
+        first, second = (
+            world.start(connection, "copy", source=source, target=f"copy of {source}", scope=HandleScope.USER)
+            for source in ("other", "volume")
+        )
+        world.lose("host-a")
+        assert connection.status(second).state is ActivityState.QUEUED
+        assert not world.recorder.find("nfs.client_released")
+        assert world.wait(connection, first).state is ActivityState.DONE
+        assert world.wait(connection, second).state is ActivityState.DONE
+
+    world.run(body)
+
+
+@pytest.mark.parametrize(
+    ("operation", "why"),
+    [
+        ("COPY", "a dead session"),
+        ("COPY", "grace here"),
+        ("COPY", "grace there"),
+        ("CLONE", "a dead session"),
+        ("CLONE", "grace here"),
+    ],
+)
+def test_an_operation_that_is_refused_ends_no_courtesy(operation: str, why: str) -> None:
+    """Nobody is released for what gets NFS4ERR_BADSESSION or NFS4ERR_GRACE."""
+    world = Courtesies(courtesy_ns=HOUR, grace_ns=HOUR, snapshots_depend_on_volume=False)
+
+    def body() -> None:
+        world.store.create_volume("volume", 200)
+        first = world.connect("host-z")
+        world.wait(first, world.start(first, "snapshot", source="volume", target="snapshot"))
+        if why.startswith("grace"):
+            backend = "primary" if why == "grace here" else "sibling"
+            world.testbed.backend(backend).connect(Caller("host-z", "user-z"))
+            world.testbed.inject(Fault("server.restart", backend=backend))
+        world.begin_work("host-a", "revert", WORK["revert"])
+        world.lose("host-a")
+        session = world.session("host-b")
+        if why == "a dead session":
+            world.server.destroy_session(session)
+        operate = world.copies.copy if operation == "COPY" else world.copies.clone
+        into = world.sibling.store if why == "grace there" else None
+        status = "NFS4ERR_BADSESSION" if why == "a dead session" else "NFS4ERR_GRACE"
+        released = len(world.recorder.find("nfs.client_released"))
+        world.refused(status, lambda: operate(session, REQUEST, into))
+        assert len(world.recorder.find("nfs.client_released")) == released
+        assert world.primary.inspect().activities[-1].state == "running"
+
+    world.run(body)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from nfs_world import REQUEST, Nfs
 from test_nfs_clients import LEASE, Desk, refused
 
-from harness.activity import ActivityState
+from harness.activity import ActivityState, HandleScope
 from harness.model import Caller
 from harness.runtime import SECOND, Limits
 from harness.schedule import Fault
@@ -208,3 +208,26 @@ def test_a_copy_waits_for_the_grace_of_another_testbeds_server() -> None:
 
     common.clock.run(body, Limits())
     here.close()
+
+
+@pytest.mark.parametrize("again", ["primary", "sibling"])
+@pytest.mark.parametrize("verb", ["replicate", "move"])
+def test_a_job_that_waits_for_grace_waits_through_another_restart(verb: str, again: str) -> None:
+    """It moves nothing yet that a restart of either server could break, and begins once the new grace is over too."""
+    world = Nfs()
+
+    def body() -> None:
+        world.volume()
+        restart(world, "primary")
+        job = {"source": "volume", "target": "volume", "destination": "sibling"}
+        handle = world.start(world.connect(), verb, scope=HandleScope.USER, **job)
+        world.runtime.sleep(2 * SECOND)
+        restart(world, again)
+        restarted_ns = world.runtime.now()
+        world.runtime.sleep(world.server.times.grace_ns + 2 * world.whole_ns)
+        (ended,) = world.recorder.find("activity.ended", handle=handle)
+        assert ended.fields["state"] == "done"
+        waited_ns = world.server.times.grace_ns + world.whole_ns
+        assert waited_ns <= ended.at_ns - restarted_ns < waited_ns + SECOND
+
+    world.run(body)
