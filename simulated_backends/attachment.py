@@ -97,8 +97,8 @@ class SimulatedAttachment:
                 self._runtime.sleep(medium.admit(self.writes.service_ns((disk,), length)))
             if not route.carry(session):
                 continue
-            bad = sorted(block for block in self._held.bad if first <= block < end)
             self._held.settle()
+            bad = sorted(block for block in self._held.bad if first <= block < end)
             seen = self._held.content.between(first, end)
             back_ns = half + rest
             if not in_one:
