@@ -222,6 +222,7 @@ class HeldObject:
         if self.arrival is not None:
             self.arrival.spoil(block)
             return
+        self.settle()
         stamp = self.content.stamp(block)
         for held in tuple(self.kin or (self,)):
             if held.content.stamp(block) == stamp:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from worlds import TESTBEDS, World
+from worlds import SPREAD, TESTBEDS, World
 
 from harness.runtime import SECOND
 from harness.schedule import Fault
@@ -194,5 +194,25 @@ def test_a_host_reads_a_bad_block_that_a_host_copy_has_brought_since(world: Worl
         world.runtime.sleep(world.testbed.profile.whole_copy_ns // 2)
         assert read_stamp(other.read(0, BLOCK)) == (0, stamp)
         copying.wait()
+
+    world.run(body)
+
+
+def test_a_block_that_a_host_copy_has_brought_goes_bad(world: World) -> None:
+    """It is bad from then on, also where nobody has looked at what the copy has written; what comes later is not."""
+
+    def body() -> None:
+        source = world.volume()
+        world.fill(source)
+        world.sibling.store.create_volume("copy", 1)
+        destination = world.sibling.attach("copy", "host-a")
+        copying = world.runtime.spawn("copying", lambda: source.copy_to(destination))
+        world.runtime.sleep(world.testbed.profile.whole_copy_ns // 2)
+        for block in (SPREAD[8], SPREAD[48]):
+            spoil(world, block, "copy", "sibling")
+        copying.wait()
+        with pytest.raises(MediumError):
+            destination.read(SPREAD[8] * BLOCK, BLOCK)
+        destination.read(SPREAD[48] * BLOCK, BLOCK)
 
     world.run(body)
