@@ -26,9 +26,10 @@ class MediumError(StorageError):
 class HostCopy:
     """The content of one volume on its way to another, between the ends of `source` and `target` over `path()`.
 
-    It moves as one flow for as long as both sessions let everything through and the gate of the destination is open.
-    Else what is under way is sent again once they do (see `HostRoute`), so that another flow goes on where the last one
-    was. The same goes for volumes that come to another pool: the next flow takes the way to there.
+    It moves as one flow for as long as both sessions let everything through, the gate of the destination is open, and
+    its backend does not suspend writes to it. Else what is under way is sent again once they do (see
+    `HostRoute`), so that another flow goes on where the last one was. The same goes for volumes that come to another
+    pool: the next flow takes the way to there.
 
     A live source is read block after block; what a host writes to the destination is overwritten only by what arrives
     later. What has arrived is put there when the copy stops, and when somebody is to read it (see `HeldObject.settle`);
@@ -140,12 +141,16 @@ class HostCopy:
             raise MediumError(reason)
 
     def _run_while_clear(self) -> None:
-        for end in self._ends:
-            end.route.ready()
+        sessions = [end.route.ready() for end in self._ends]
+        routes = [end.route for end in self._ends]
+        if self._target.suspension is not None:
+            self._over = self._target.suspension.queue()  # a volume may go meanwhile
+            routes[1].wait_with(sessions[1], self._over)
+            return
         self._gate.enter()
         try:
-            routes = [end.route for end in self._ends]
-            if not self._gate.holding and all(route.is_clear for route in routes):
+            is_held = self._gate.holding or self._target.suspension is not None
+            if not is_held and all(route.is_clear for route in routes):
                 self._flow_until_halted(routes)
         finally:
             self._halt()
