@@ -89,10 +89,11 @@ class WritePath:
             self.drop(write)
 
     def close(self) -> None:
-        """Take no more writes, and return once those under way are over."""
+        """Take no more writes, and return once those under way are over, whoever else waits for that."""
         self.is_attached = False
         if self.outstanding:
-            self._idle = self._runtime.signal(f"writes to {self.held.id} at {self.host} are acknowledged")
+            if self._idle is None:
+                self._idle = self._runtime.signal(f"writes to {self.held.id} at {self.host} are acknowledged")
             self._idle.wait()
 
     @contextmanager
