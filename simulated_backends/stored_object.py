@@ -86,7 +86,7 @@ class HeldObject:
     volume that a snapshot was taken of. `arriving` are hosts' copies into the object; `followers` are called when it
     has come to another pool, or is gone, or is suspended, or there may be no room in its pool. `watchers` are called
     with each block that is about to be written, and the stamp that it holds; there are none where it is enough to be
-    told later.
+    told later, but one that was needed for as long as a pool was full may stay until it is called.
     """
 
     id: str
