@@ -53,6 +53,7 @@ class SimulatedAttachment:
         self._held = held
         self._links = links
         self._lane = lane
+        self._is_closed = False
         self._loads = later_source(seed, "load", held.id, host, str(number))
 
     def write(self, block: int, stamp: int, count: int = 1) -> None:
@@ -97,8 +98,8 @@ class SimulatedAttachment:
                 self._runtime.sleep(medium.admit(self.writes.service_ns((disk,), length)))
             if not route.carry(session):
                 continue
-            bad = sorted(block for block in self._held.bad if first <= block < end)
             self._held.settle()
+            bad = sorted(block for block in self._held.bad if first <= block < end)
             seen = self._held.content.between(first, end)
             back_ns = half + rest
             if not in_one:
@@ -155,13 +156,14 @@ class SimulatedAttachment:
         return ForegroundLoad(self._runtime, self._recorder, self.writes, self._lane, spec, self._loads(), name)
 
     def detach(self) -> None:
-        """See `harness.testbed.Attachment.detach`. Repeating it is harmless.
+        """See `harness.testbed.Attachment.detach`. Repeating it is harmless, and waits as well.
 
         Faults of an answer that no write has met are named now, with `writes` 0.
         """
         self._runtime.checkpoint()
-        if self.is_attached:
-            self.writes.close()
+        self.writes.close()
+        if not self._is_closed:
+            self._is_closed = True
             for fault in self.writes.reply_faults:
                 self._recorder.emit(
                     "fault", fault=fault.kind, volume=self.volume_id, host=self.host, for_ns=fault.for_ns, writes=0

@@ -203,6 +203,7 @@ class HeldObjects:
         if self._kept is not before:
             for held in self._by_id.values():
                 held.kept = self._kept if held.kin else None
+                held.tell_followers()
 
     def _counted(self) -> KeptBlocks:
         """What snapshots keep, by walking over all objects that share blocks."""

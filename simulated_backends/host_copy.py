@@ -13,6 +13,9 @@ from simulated_backends.route import HostRoute
 from simulated_backends.transfers import Obstacles
 from simulated_backends.write_path import WritePath
 
+_FEW_BLOCKS = 64
+"""So many blocks are looked through first for the next that is stored."""
+
 
 class MediumError(StorageError):
     """A block can't be read."""
@@ -23,13 +26,15 @@ class MediumError(StorageError):
 class HostCopy:
     """The content of one volume on its way to another, between the ends of `source` and `target` over `path()`.
 
-    It moves as one flow for as long as both sessions let everything through and the gate of the destination is open.
-    Else what is under way is sent again once they do (see `HostRoute`), so that another flow goes on where the last one
-    was. The same goes for volumes that come to another pool: the next flow takes the way to there.
+    It moves as one flow for as long as both sessions let everything through, the gate of the destination is open, and
+    its backend does not suspend writes to it. Else what is under way is sent again once they do (see
+    `HostRoute`), so that another flow goes on where the last one was. The same goes for volumes that come to another
+    pool: the next flow takes the way to there.
 
     A live source is read block after block; what a host writes to the destination is overwritten only by what arrives
-    later. What has arrived is put there when the copy stops, and when somebody is to read it (see `HeldObject.settle`).
-    In a full pool the copy stops at the next block that takes room.
+    later. What has arrived is put there when the copy stops, and when somebody is to read it (see `HeldObject.settle`);
+    while somebody goes on reading the destination, or there may be no room for it, block after block. At a block
+    without room the copy stops.
     """
 
     def __init__(
@@ -77,6 +82,8 @@ class HostCopy:
         gone, `PoolFull` at a block that the destination has no room for. What had arrived then stays there.
         """
         source, target = self._source, self._target
+        for held in (source, target):
+            held.settle()  # other hosts' copies into them show from now on when a block arrives
         source.crawls.append(self._read)
         source.read_by(self.fail_at, is_job=False)
         target.crawls.append(self._overtaken)
@@ -107,16 +114,21 @@ class HostCopy:
         return {block: seen.get(block, 0) for block in blocks if block not in self._overtaken.kept}
 
     def land(self) -> None:
-        """See `Arriving.land`. The copy stops at a block without room."""
+        """See `Arriving.land`. The copy stops at a block without room.
+
+        Another flow begins, since whoever asked may go on reading the destination.
+        """
         if self._target.gone or self._refusal is not None:
             return
         arrived, self._landed = self.arrived(), self.moved() // BLOCK
         for block, stamp in arrived.items():
-            self._refusal = self._refusal_of(block)
-            if self._refusal is not None:
-                self._halt()
-                return
+            try:
+                self._target.check_room(block)
+            except PoolFull as refusal:
+                self._refusal = refusal
+                break
             self._target.write(block, stamp)
+        self._halt()
 
     def _check(self) -> None:
         for held in (self._source, self._target):
@@ -129,12 +141,16 @@ class HostCopy:
             raise MediumError(reason)
 
     def _run_while_clear(self) -> None:
-        for end in self._ends:
-            end.route.ready()
+        sessions = [end.route.ready() for end in self._ends]
+        routes = [end.route for end in self._ends]
+        if self._target.suspension is not None:
+            self._over = self._target.suspension.queue()  # a volume may go meanwhile
+            routes[1].wait_with(sessions[1], self._over)
+            return
         self._gate.enter()
         try:
-            routes = [end.route for end in self._ends]
-            if not self._gate.holding and all(route.is_clear for route in routes):
+            is_held = self._gate.holding or self._target.suspension is not None
+            if not is_held and all(route.is_clear for route in routes):
                 self._flow_until_halted(routes)
         finally:
             self._halt()
@@ -144,8 +160,9 @@ class HostCopy:
     def _flow_until_halted(self, routes: list[HostRoute]) -> None:
         over = self._over = self._runtime.signal(self._name)
         self._before, self._flow = self.moved(), None
-        ends_at = [end for end in (self._obstacles.next, self._without_room()) if end is not None]
-        end = min([*ends_at, self._size])
+        is_followed = self._is_followed
+        ends_at = (self._obstacles.next, self._next_stored() if is_followed else None, self._size)
+        end = min(end for end in ends_at if end is not None)
         self._flow = self._fabric.start(self._path(), end - self._before, lambda: over.set(None))
 
         def look() -> None:
@@ -153,33 +170,38 @@ class HostCopy:
                 self._halt()
 
         def before_write(block: int, stamp: int) -> None:
-            if not stamp:  # it may be the next that takes room
+            if not stamp:  # it may be the next that is stored
                 self._halt()
 
-        watchers = self._source.watchers
+        watched = (self._source, self._target) if is_followed else ()
+        for held in watched:
+            held.watchers.append(before_write)
         ends = [*(route.watch(look) for route in routes), self._gate.watch(self._halt)]
-        if self._target.pool.is_full:
-            watchers.append(before_write)
-            ends.append(lambda: watchers.remove(before_write))
         try:
             over.wait()
         finally:
             for stop in ends:
                 stop()
+            for held in watched:
+                held.watchers.remove(before_write)
 
-    def _without_room(self) -> int | None:
-        """The end of the next block that the full pool of the destination has no room for; None if there is none."""
-        if not self._target.pool.is_full:
-            return None
-        first, end = self.moved() // BLOCK, self._size // BLOCK
-        ahead = sorted({**self._target.content.between(first, end), **self._source.content.between(first, end)})
-        return next(((block + 1) * BLOCK for block in ahead if self._refusal_of(block) is not None), None)
+    @property
+    def _is_followed(self) -> bool:
+        """Whether it matters at which instant each block arrives."""
+        target = self._target
+        if target.pool.is_full or target.kept is not None or target.changing is not None:
+            return True
+        return any(crawl is not self._overtaken for crawl in target.crawls)
 
-    def _refusal_of(self, block: int) -> PoolFull | None:
-        try:
-            self._target.check_room(block)
-        except PoolFull as refusal:
-            return refusal
+    def _next_stored(self) -> int | None:
+        """The end of the next block that either volume stores (bytes); None if there is none."""
+        first, last, width = self.moved() // BLOCK, self._size // BLOCK, _FEW_BLOCKS
+        while first < last:
+            end = min(first + width, last)
+            ahead = {**self._target.content.between(first, end), **self._source.content.between(first, end)}
+            if ahead:
+                return (min(ahead) + 1) * BLOCK
+            first, width = end, 2 * width
         return None
 
     def _halt(self) -> None:

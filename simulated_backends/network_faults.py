@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from simulated_backends.fabric import Fabric, Link
 from simulated_backends.host_links import HostLinks
@@ -41,6 +41,7 @@ class NetworkFaults:
     """Cuts and slows down what lies between hosts and backends.
 
     `links_of` gives a host's port, `way` what lies between a host and a backend; both are made on first use.
+    `medium_of` gives the links of a backend.
     """
 
     def __init__(
@@ -49,13 +50,13 @@ class NetworkFaults:
         network: Network,
         links_of: Callable[[str], HostLinks],
         way: Callable[[str, str], Link],
-        media: Mapping[str, Medium],
+        medium_of: Callable[[str], Medium],
     ) -> None:
         self._narrowings = narrowings
         self._network = network
         self._links_of = links_of
         self._way = way
-        self._media = media
+        self._medium_of = medium_of
 
     def part(self, host: str, backend: str) -> Callable[[], None]:
         """Cut what is between a host and a backend; "" is everybody. Returns what takes it back.
@@ -78,7 +79,7 @@ class NetworkFaults:
     def slow(self, host: str, backend: str, factor: float) -> Callable[[], None]:
         """Leave a port (a backend's, or a host's where no backend is named) a share of its capacity; see `part`."""
         if backend:
-            medium = self._media[backend]
+            medium = self._medium_of(backend)
             links = (medium.port_in, medium.port_out)
         else:
             of_host = self._links_of(host)

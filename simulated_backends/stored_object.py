@@ -84,8 +84,9 @@ class HeldObject:
     content was moved away since the newest copy-on-write snapshot or revert (None: no snapshot). `suspension` holds the
     writes of hosts while there is one. `arrival` is what goes bad of an object that is not complete, `origin` the
     volume that a snapshot was taken of. `arriving` are hosts' copies into the object; `followers` are called when it
-    has come to another pool, or is gone, or its pool is full. `watchers` are called with each block that is about to be
-    written, and the stamp that it holds; there are none while no pool is full.
+    has come to another pool, or is gone, or is suspended, or there may be no room in its pool. `watchers` are called
+    with each block that is about to be written, and the stamp that it holds; there are none where it is enough to be
+    told later, but one that was needed for as long as a pool was full may stay until it is called.
     """
 
     id: str
@@ -140,7 +141,7 @@ class HeldObject:
             copy.land()
 
     def tell_followers(self) -> None:
-        """The object has come to another pool, or is gone, or its pool is full."""
+        """The object has come to another pool, or is gone, or is suspended, or there may be no room in its pool."""
         for follower in tuple(self.followers):
             follower()
 
@@ -222,6 +223,7 @@ class HeldObject:
         if self.arrival is not None:
             self.arrival.spoil(block)
             return
+        self.settle()
         stamp = self.content.stamp(block)
         for held in tuple(self.kin or (self,)):
             if held.content.stamp(block) == stamp:

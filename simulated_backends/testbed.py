@@ -94,7 +94,19 @@ class SimulatedTestbed(Testbed):
             if backend in self._backends:
                 raise ValueError(f"there is a backend {backend!r} in this world already")
             self._backends[backend] = self._build(backend, family, loaded)
-        self._injector: FaultInjector | None = None
+        self._injector = FaultInjector(
+            self._clock.env,
+            self.recorder,
+            self._backends,
+            self._routes,
+            self._reply_faults,
+            NetworkFaults(
+                self._world.narrowings, self._network, self.links_of, self._world.way_between, self._medium_of
+            ),
+            self._callers,
+            self.faults,
+            self.protocol_faults(),
+        )
 
     @abstractmethod
     def loss_policy(self, loaded: SimulatedProfile) -> LossPolicy:
@@ -148,19 +160,6 @@ class SimulatedTestbed(Testbed):
 
     def inject(self, fault: Fault) -> None:
         """See `harness.testbed.Testbed.inject`."""
-        if self._injector is None:  # made late: it has to know the backends of all testbeds of the world
-            media = {name: backend.store.medium for name, backend in self._backends.items()}
-            self._injector = FaultInjector(
-                self._clock.env,
-                self.recorder,
-                self._backends,
-                self._routes,
-                self._reply_faults,
-                NetworkFaults(self._world.narrowings, self._network, self.links_of, self._world.way_between, media),
-                self._callers,
-                self.faults,
-                self.protocol_faults(),
-            )
         self._injector.inject(fault)
 
     def close(self) -> None:
@@ -205,6 +204,9 @@ class SimulatedTestbed(Testbed):
     def links_of(self, host: str) -> HostLinks:
         """Both directions of a host's port."""
         return self._world.port_of(host, self._figures.link_bytes_per_s)
+
+    def _medium_of(self, backend: str) -> Medium:
+        return self._backends[backend].store.medium
 
     def _route_of(self, host: str, backend: str) -> HostRoute:
         route = self._routes.get((host, backend))

@@ -134,6 +134,7 @@ class SimulatedStore:
             volume.suspension = Suspension(
                 self._runtime, volume_id, limit_ns, lambda: self._resume(volume, "limit reached")
             )
+            volume.tell_followers()
 
     def resume_writes(self, volume_id: str) -> None:
         """See `harness.storage.SuspendsWrites.resume_writes`."""

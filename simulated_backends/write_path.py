@@ -89,10 +89,11 @@ class WritePath:
             self.drop(write)
 
     def close(self) -> None:
-        """Take no more writes, and return once those under way are over."""
+        """Take no more writes, and return once those under way are over, whoever else waits for that."""
         self.is_attached = False
         if self.outstanding:
-            self._idle = self._runtime.signal(f"writes to {self.held.id} at {self.host} are acknowledged")
+            if self._idle is None:
+                self._idle = self._runtime.signal(f"writes to {self.held.id} at {self.host} are acknowledged")
             self._idle.wait()
 
     @contextmanager
@@ -287,7 +288,7 @@ class WritePath:
             return 0
         if self.held.moved_away is not None:
             for more in range(write.count):
-                self._move_away(write.block + more, self.held.moved_away)
+                self._move_away(write.block + more)
             if not route.carry(write.session):  # it may be lost by now, or the power
                 write.phase = SEND
                 return 0
@@ -344,9 +345,16 @@ class WritePath:
         if len(held.dirty) * BLOCK < pool.figures.write_cache_bytes:  # else the cache destages as fast as it is filled
             held.dirty.add(block)
 
-    def _move_away(self, block: int, moved_away: set[int]) -> None:
-        """The extra disk operation of the first write to a block after a copy-on-write snapshot."""
-        if block not in moved_away and self.held.is_in_snapshot(block):
+    def _move_away(self, block: int) -> None:
+        """The extra disk operation of the first write to a block after a copy-on-write snapshot.
+
+        It has no effect where the power goes meanwhile.
+        """
+        held, pool = self.held, self.held.pool
+        moved_away, outages = held.moved_away, pool.outages  # another snapshot or revert may come, or none be left
+        if moved_away is None or block in moved_away or not held.is_in_snapshot(block):
+            return
+        medium = pool.medium
+        self._runtime.sleep(medium.admit(self.service_ns((medium.disk_read, medium.disk_write), BLOCK)))
+        if pool.outages == outages:
             moved_away.add(block)
-            medium = self.held.pool.medium
-            self._runtime.sleep(medium.admit(self.service_ns((medium.disk_read, medium.disk_write), BLOCK)))

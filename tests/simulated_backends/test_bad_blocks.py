@@ -8,10 +8,11 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from worlds import TESTBEDS, World
+from worlds import SPREAD, TESTBEDS, World
 
 from harness.runtime import SECOND
 from harness.schedule import Fault
+from harness.stamps import read_stamp
 from harness.storage import BLOCK, BLOCKS_PER_GIB, TransferFailed
 from simulated_backends.host_copy import MediumError
 
@@ -175,5 +176,43 @@ def test_no_block_of_an_empty_volume_goes_bad(world: World) -> None:
         assert list(world.store.begin_read("volume", True, 1 << 20)) == []
         world.store.delete("copy")
         world.store.delete("volume")
+
+    world.run(body)
+
+
+def test_a_host_reads_a_bad_block_that_a_host_copy_has_brought_since(world: World) -> None:
+    """A block is bad until it is written, also where nobody has looked at what a host's copy has written."""
+
+    def body() -> None:
+        source = world.volume()
+        stamp = world.recorder.next_stamp()
+        source.write(0, stamp)
+        world.sibling.store.create_volume("copy", 1)
+        destination, other = (world.sibling.attach("copy", host) for host in ("host-a", "host-b"))
+        spoil(world, 0, "copy", "sibling")
+        copying = world.runtime.spawn("copying", lambda: source.copy_to(destination))
+        world.runtime.sleep(world.testbed.profile.whole_copy_ns // 2)
+        assert read_stamp(other.read(0, BLOCK)) == (0, stamp)
+        copying.wait()
+
+    world.run(body)
+
+
+def test_a_block_that_a_host_copy_has_brought_goes_bad(world: World) -> None:
+    """It is bad from then on, also where nobody has looked at what the copy has written; what comes later is not."""
+
+    def body() -> None:
+        source = world.volume()
+        world.fill(source)
+        world.sibling.store.create_volume("copy", 1)
+        destination = world.sibling.attach("copy", "host-a")
+        copying = world.runtime.spawn("copying", lambda: source.copy_to(destination))
+        world.runtime.sleep(world.testbed.profile.whole_copy_ns // 2)
+        for block in (SPREAD[8], SPREAD[48]):
+            spoil(world, block, "copy", "sibling")
+        copying.wait()
+        with pytest.raises(MediumError):
+            destination.read(SPREAD[8] * BLOCK, BLOCK)
+        destination.read(SPREAD[48] * BLOCK, BLOCK)
 
     world.run(body)

@@ -113,6 +113,28 @@ def test_detaching_waits_for_a_host_copy(world: World, which: int) -> None:
     world.run(body)
 
 
+@pytest.mark.parametrize("is_abandoned", [False, True])
+def test_whoever_detaches_waits_for_a_host_copy(world: World, is_abandoned: bool) -> None:
+    """So does a second one, whether the first one waits or has died; the record names the detachment once."""
+
+    def body() -> None:
+        source, destination, expected = ends(world)
+        copying = begin(world, source, destination, fraction=0.25)
+        first = world.runtime.spawn("detaching", destination.detach)
+        world.runtime.sleep(1)
+        if is_abandoned:
+            first.abandon()
+        destination.detach()
+        assert copying.is_over and world.sibling.store.image("copy") == expected
+        if not is_abandoned:
+            first.wait()
+        destination.detach()
+        (closed,) = world.recorder.find("attachment.closed")
+        assert closed.at_ns == world.runtime.now()
+
+    world.run(body)
+
+
 @pytest.mark.parametrize("which", ["volume", "copy"])
 def test_a_host_copy_ends_with_either_of_its_volumes(world: World, which: str) -> None:
     """It ends at the deletion, and not as a success; what had arrived stays at the destination, if that is there."""

@@ -75,6 +75,25 @@ def test_faults_of_one_port_end_whichever_testbed_made_them() -> None:
     world.clock.run(body, Limits())
 
 
+def test_a_fault_hits_a_backend_that_was_made_after_the_first_fault() -> None:
+    """A testbed reaches the backends of all testbeds of its world, also of those that came after its first fault."""
+    world = SimulatedWorld()
+    first = IscsiTestbed(1, {}, world, {"first": "alpha"})
+    first.inject(Fault("link.slow", backend="first", fraction=0.5, for_ns=SECOND, at_ns=SECOND))
+    second = IscsiTestbed(1, {}, world, {"second": "alpha"})
+    first.inject(Fault("partition", backend="second", for_ns=SECOND, at_ns=SECOND))
+    port = second.backend("second").store.medium.port_in
+
+    def body() -> None:
+        capacities = [port.capacity]
+        for _ in range(2):
+            world.clock.sleep(SECOND + 1)
+            capacities.append(port.capacity)
+        assert capacities == [capacities[0], 0, capacities[0]]
+
+    world.clock.run(body, Limits())
+
+
 def test_a_fault_strikes_at_its_instant(world: World) -> None:
     """A fault with `at_ns` happens at exactly that nanosecond; one in the past is refused."""
 

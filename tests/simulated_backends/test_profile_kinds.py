@@ -94,6 +94,46 @@ def test_a_write_moves_away_what_a_snapshot_shows(deeds: list[tuple[str, int]]) 
     world.run(body)
 
 
+def test_a_block_is_moved_away_anew_where_the_power_went_meanwhile(make_world: Callable[..., World]) -> None:
+    """A write whose old block was being moved away when the power went pays that again once it is sent again."""
+    world = make_world(snapshot_kind="copy-on-write", snapshot_ns=1, service_jitter_ns=0, service_ns=20_000_000)
+
+    def body() -> None:
+        attachment = world.volume()
+        world.fill(attachment, (1, 2))
+        world.copy("volume", "snapshot", "snapshot").wait()
+        first = latency_ns(world, attachment, 1)
+        writing = world.runtime.spawn("writing", lambda: attachment.write(2, world.recorder.next_stamp()))
+        world.runtime.sleep(first - 10_000_000)
+        world.testbed.inject(Fault("backend.restart", backend="primary", for_ns=SECOND))
+        restored: list[int] = []
+        world.recorder.listen(lambda event: restored.append(event.at_ns) if event.kind == "session.restored" else None)
+        writing.wait()
+        assert world.runtime.now() - restored[0] == first
+
+    world.run(body)
+
+
+def test_a_write_goes_on_though_the_last_snapshot_is_deleted_meanwhile(make_world: Callable[..., World]) -> None:
+    """A write of many blocks that moves the first of them away then has nothing more to move."""
+    world = make_world(snapshot_kind="copy-on-write", snapshot_ns=1, service_jitter_ns=0, service_ns=20_000_000)
+
+    def body() -> None:
+        attachment = world.volume()
+        attachment.write(0, world.recorder.draw_stamps(4), 4)
+        world.copy("volume", "snapshot", "snapshot").wait()
+        stamp = world.recorder.draw_stamps(4)
+        began_ns = world.runtime.now()
+        writing = world.runtime.spawn("writing", lambda: attachment.write(0, stamp, 4))
+        world.runtime.sleep(30_000_000)
+        world.store.delete("snapshot")
+        writing.wait()
+        assert world.runtime.now() - began_ns < 60_000_000
+        assert world.store.image("volume") == {block: stamp + block for block in range(4)}
+
+    world.run(body)
+
+
 def test_a_shared_snapshot_takes_no_copy(make_world: Callable[..., World]) -> None:
     """Snapshots that share blocks take their fixed time and no room; a full copy takes as long as any copy."""
     for kind, quick in (("copy-on-write", True), ("redirect-on-write", True), ("full-copy", False)):

@@ -113,3 +113,50 @@ def test_only_volumes_can_be_suspended(world: World) -> None:
         assert not world.recorder.find("writes.resumed")
 
     world.run(body)
+
+
+@pytest.mark.parametrize("loses", [False, True], ids=["kept", "session lost"])
+def test_a_host_copy_waits_while_writes_are_suspended(world: World, loses: bool) -> None:
+    """Nothing arrives from suspend to resume, and after that all the rest; beyond that time it takes what it takes."""
+
+    def body() -> None:
+        source = world.volume()
+        expected = world.fill(source)
+        world.sibling.store.create_volume("copy", 1)
+        destination, store = world.sibling.attach("copy", "host-a"), world.sibling.store
+        began_ns, whole_ns = world.runtime.now(), world.testbed.profile.whole_copy_ns
+        copying = world.runtime.spawn("copying", lambda: source.copy_to(destination))
+        world.runtime.sleep(whole_ns // 4)
+        store.suspend_writes("copy")
+        suspended_ns, image = world.runtime.now(), dict(store.image("copy"))
+        if loses:
+            world.testbed.inject(Fault("connection.break", volume="copy"))
+        world.runtime.sleep(whole_ns // 2)
+        assert store.image("copy") == image
+        store.resume_writes("copy")
+        held_ns = world.runtime.now() - suspended_ns
+        copying.wait()
+        assert store.image("copy") == expected
+        if not loses:
+            assert world.runtime.now() - began_ns == pytest.approx(whole_ns + held_ns, rel=1e-6)
+
+    world.run(body)
+
+
+@pytest.mark.parametrize("which", ["volume", "copy"])
+def test_a_suspended_host_copy_ends_with_either_of_its_volumes(world: World, which: str) -> None:
+    """It ends at the deletion, not when the writes to its destination go on."""
+
+    def body() -> None:
+        source = world.volume()
+        world.sibling.store.create_volume("copy", 1)
+        destination = world.sibling.attach("copy", "host-a")
+        copying = world.runtime.spawn("copying", lambda: source.copy_to(destination))
+        world.sibling.store.suspend_writes("copy")
+        (world.store if which == "volume" else world.sibling.store).delete(which)
+        deleted_ns = world.runtime.now()
+        with pytest.raises(ObjectUnknown, match=which):
+            copying.wait()
+        assert world.runtime.now() == deleted_ns
+
+    world.run(body)
